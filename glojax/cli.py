@@ -1,0 +1,346 @@
+"""The ``glojax`` command: thin; everything it does is a call of the library."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+app = typer.Typer(
+    name="glojax",
+    help="Discover loss functions by genetic programming and CMA-ES, and compare them honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+TaskName = Annotated[str, typer.Argument(help="digits, or path/to/file.py:function that returns a Task.")]
+LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
+Seed = Annotated[int, typer.Option(help="All randomness derives from it.")]
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps of a training; the task's own if left out.")]
+RunDir = Annotated[Path | None, typer.Option(help="Where the record is kept.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
+
+
+class Preset(str, Enum):
+    """Settings to start from."""
+
+    default = "default"
+    paper = "paper"
+
+
+class Format(str, Enum):
+    """What a loss is exported to."""
+
+    python = "python"
+    latex = "latex"
+    sympy = "sympy"
+    json = "json"
+
+
+def main() -> None:
+    """Run the command; an error of the user's is one line and exit status 2, an interruption 130."""
+    from glojax import populations
+
+    populations.use_all_cores()
+    try:
+        app()
+    except (ValueError, ImportError, OSError) as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]glojax:[/] {_plain(str(error))}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("glojax: stopped; a run with --run-dir goes on with --resume.", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
+def search(
+    task: TaskName = "digits",
+    preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
+    generations: Annotated[int | None, typer.Option(help="Generations of the search; the preset's if left out.")] = None,
+    population: Annotated[int | None, typer.Option(help="Candidates a generation; the preset's if left out.")] = None,
+    tune_generations: Annotated[int, typer.Option(help="Generations of CMA-ES after the search; 0 for none.")] = 20,
+    seeds: Annotated[int, typer.Option(help="Trainings of each loss in the final comparison.")] = 8,
+    steps: Steps = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
+    seed: Seed = 0,
+) -> None:
+    """Discover a loss: genetic search, coefficient tuning, and a comparison with cross-entropy."""
+    import glojax
+    from glojax import controls, losses, report
+
+    console = _console()
+    changes = {"generations": generations, "population": population, "seed": seed}
+    given = {field: value for field, value in changes.items() if value is not None}
+    make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
+    config = make(**given)  # type: ignore[arg-type]
+    tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seed=seed)
+    run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
+    job = _task(task, steps)
+    _say_device(console, job)
+
+    with _Progress(console, config.generations, f"search on {job.name}") as progress:
+        found = glojax.search(job, config, run_dir, resume=resume, on_generation=progress.generation)
+    if found.fitness == 0:
+        raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
+    console.print(f"Search found [bold]{_plain(str(found.best))}[/], validation accuracy {found.fitness:.4f}.")
+    loss, history = losses.Loss(found.best, protected=config.protected), []
+    if tune_generations:
+        with _Progress(console, tune_generations + 1, "tuning") as progress:
+            # A search that was complete may be followed by a tuning that was not begun.
+            tuned = glojax.tune(job, found.best, tune_config, run_dir, resume=resume, on_generation=progress.tuning)
+        loss, history = tuned.loss, tuned.history
+        console.print(
+            f"Tuned {len(tuned.coefficients)} of {loss.tree.size} coefficients: validation accuracy "
+            f"{tuned.start_fitness:.4f} to {tuned.fitness:.4f}."
+        )
+    loss.save(run_dir / "loss.json")
+    report.search_figure(run_dir / "search.png", found.generations, history, loss)
+
+    console.print(f"Comparing with cross-entropy over {seeds} fresh seeds ...")
+    named = {"found": losses.Loss(found.best, protected=config.protected)} | ({"found, tuned": loss} if loss.tuned else {})
+    rows = controls.compare(job, named, seeds, seed)
+    _print_comparison(console, rows)
+    console.print(f"Found loss   f(x, y) = [bold]{_plain(str(loss))}[/]")
+    console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
+    console.print(f"Figure       {run_dir / 'search.png'}", soft_wrap=True)
+
+
+@app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
+def tune(
+    task: TaskName,
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
+    generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
+    population: Annotated[int | None, typer.Option(help="Vectors a generation; 4 + floor(3 ln n) if left out.")] = None,
+    sigma: Annotated[float, typer.Option(help="Initial step size.")] = 1.5,
+    steps: Steps = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
+    seed: Seed = 0,
+) -> None:
+    """Tune the coefficients of a loss by CMA-ES."""
+    import glojax
+
+    console = _console()
+    tree = _tree_loss(loss).tree
+    config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
+    job = _task(task, steps)
+    _say_device(console, job)
+    with _Progress(console, generations + 1, "tuning") as progress:
+        tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
+    console.print(f"Validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
+    console.print(f"f(x, y) = [bold]{_plain(str(tuned.loss))}[/]")
+    if run_dir is not None:
+        tuned.loss.save(run_dir / "loss.json")
+        console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
+
+
+@app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
+def evaluate(
+    task: TaskName,
+    loss: LossNames,
+    seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
+    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
+    steps: Steps = None,
+) -> None:
+    """Train losses over several seeds; print mean, standard deviation and 95% confidence interval."""
+    import glojax
+    from glojax import controls, losses
+
+    console = _console()
+    made = [losses.named(name) for name in loss]
+    job = _task(task, steps)
+    _say_device(console, job)
+    scores = glojax.evaluate(job, made, seeds, rates=[rate] * len(made))
+    table = Table("loss", "validation", "std", "95% interval", "p against the first")
+    for place, (name, row) in enumerate(zip(loss, scores, strict=True)):
+        summary = controls.summarize(row)
+        p = "" if place == 0 or seeds < 2 else f"{controls.welch(scores[0], row):.2g}"
+        table.add_row(_plain(name), f"{summary.mean:.4f}", f"{summary.std:.4f}", _interval(summary), p)
+    console.print(table)
+
+
+@app.command(epilog="Example: `glojax train digits baikal --seeds 4 --points 10`")
+def train(
+    task: TaskName,
+    loss: LossNames,
+    seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 4,
+    points: Annotated[int, typer.Option(help="The accuracy is taken so many times in the course of training.")] = 10,
+    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
+) -> None:
+    """Train in full, ten times the shortened training: validation accuracy by steps, and the test accuracy."""
+    from glojax import controls, losses, populations
+
+    console = _console()
+    made = [losses.named(name) for name in loss]
+    job = _task(task, None)
+    _say_device(console, job)
+    steps = 10 * job.steps if steps is None else steps
+    splits = tuple(split for split in ("validation", "test") if split in job.splits)
+    curves = populations.learning_curves(
+        job, made, range(seeds), [rate] * len(made), splits=splits, steps=steps, points=points
+    )
+    table = Table("steps", *map(_plain, loss), title="validation accuracy, mean over seeds")
+    for point in range(points):
+        table.add_row(str((point + 1) * (steps // points)), *(f"{curve[:, point, 0].mean():.4f}" for curve in curves))
+    console.print(table)
+    if "test" in splits:
+        for name, curve in zip(loss, curves, strict=True):
+            summary = controls.summarize(curve[:, -1, 1])
+            console.print(f"test accuracy, {_plain(name)}: {summary.mean:.4f} ± {summary.std:.4f} {_interval(summary)}")
+
+
+@app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
+def show(
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
+    figure: Annotated[Path, typer.Option(help="Where the figure of its curve goes.")] = Path("loss.png"),
+) -> None:
+    """Show a loss: formula, LaTeX, canonical form, coefficients that matter, and its curve as a figure."""
+    from glojax import canonical, report
+
+    console = _console()
+    shown = _tree_loss(loss)
+    nodes = canonical.identifiable_coefficients(shown.tree)
+    console.print(f"f(x, y)      [bold]{_plain(str(shown))}[/]", soft_wrap=True)
+    console.print(f"LaTeX        {_plain(shown.latex())}", soft_wrap=True)
+    console.print(f"canonical    {_plain(str(canonical.canonical(shown.tree)))}", soft_wrap=True)
+    console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
+    report.loss_figure(figure, shown)
+    console.print(f"figure       {figure}", soft_wrap=True)
+
+
+@app.command(epilog="Example: `glojax export runs/digits/loss.json --to python --output my_loss.py`")
+def export(
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
+    to: Annotated[Format, typer.Option(help="The form.")] = Format.python,
+    output: Annotated[Path | None, typer.Option(help="The file; printed if left out.")] = None,
+) -> None:
+    """Write a loss as self-contained Python source, LaTeX, a sympy expression, or glojax's JSON."""
+    from glojax import files
+
+    made = _tree_loss(loss)
+    forms: dict[Format, Callable[[], str]] = {
+        Format.python: made.to_python,
+        Format.latex: made.latex,
+        Format.sympy: lambda: str(made.sympy()),
+        Format.json: made.to_json,
+    }
+    text = forms[to]().rstrip("\n") + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        files.write_atomically(output, text)
+
+
+# WHAT THE COMMANDS SHARE
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _task(name: str, steps: int | None) -> Any:
+    import dataclasses
+
+    from glojax import tasks
+
+    task = tasks.named(name)
+    return task if steps is None else dataclasses.replace(task, steps=steps)
+
+
+def _tree_loss(name: str) -> Any:
+    from glojax import losses
+
+    loss = losses.named(name)
+    if not isinstance(loss, losses.Loss):
+        raise ValueError(f"{name} is not an expression tree: it can be evaluated and trained, but not shown, tuned or exported.")
+    return loss
+
+
+def _say_device(console: Console, task: Any) -> None:
+    import jax
+
+    devices = jax.devices()
+    console.print(
+        f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {len(devices)} "
+        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})."
+    )
+
+
+def _interval(summary: Any) -> str:
+    return "" if summary.low != summary.low else f"{summary.low:.4f} to {summary.high:.4f}"
+
+
+def _print_comparison(console: Console, rows: Sequence[Any]) -> None:
+    from glojax import controls
+
+    table = Table("loss", "learning rate", "validation", "test", "test, 95% interval")
+    for row in rows:
+        validation, test = (controls.summarize(part) if len(part) else None for part in (row.validation, row.test))
+        table.add_row(
+            _plain(row.name), f"x{row.rate:g}",
+            f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
+            f"{test.mean:.4f} ± {test.std:.4f}" if test else "none", _interval(test) if test else "",
+        )  # fmt: skip
+    console.print(table)
+
+
+class _Progress:
+    """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console, total: int, title: str):
+        self.console, self.total, self.title = console, total, title
+        self.started = time.perf_counter()
+        self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
+        self.live = Live(console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "_Progress":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def generation(self, generation: Any) -> None:
+        fates = generation.fates
+        self._show(
+            generation.fitness, fates.count("trained"), generation.seconds > 0,
+            f"cached {(fates.count('cached') + fates.count('elite')) / len(fates):4.0%}  "
+            f"failed {float((generation.fitness == 0).mean()):4.0%}  best: {generation.best}",
+        )  # fmt: skip
+
+    def tuning(self, number: int, fitness: Any) -> None:
+        self._show(fitness, len(fitness), True, "")
+
+    def _show(self, fitness: Any, trained: int, fresh: bool, rest: str) -> None:
+        self.done += 1
+        self.fresh += fresh
+        self.trained += trained if fresh else 0
+        self.best = max(self.best, float(fitness.max()))
+        spent = time.perf_counter() - self.started
+        left = spent / max(self.fresh, 1) * (self.total - self.done)
+        line = (
+            f"{self.title} {self.done}/{self.total}  best {self.best:.4f}  mean {float(fitness.mean()):.4f}  "
+            f"{self.trained / spent:5.1f} candidates/s  left {left:3.0f} s  {rest}"
+        )
+        if self.live:
+            self.live.update(_plain(line), refresh=True)
+        else:
+            self.console.print(_plain(line), soft_wrap=True)

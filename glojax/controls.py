@@ -1,0 +1,92 @@
+"""What a found loss is held against: noise over seeds, and cross-entropy at its best learning rate.
+
+At a fixed learning rate much of a loss's gain can be a larger effective step; a comparison is fair only beside a
+cross-entropy whose rate was tuned as well.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from glojax import losses, populations
+from glojax.losses import Loss
+from glojax.seeds import named_seed
+from glojax.tasks import Task
+
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
+"""Scales of the task's learning rate among which the tuned control is chosen."""
+
+
+class Summary(NamedTuple):
+    """Scores over seeds."""
+
+    mean: float
+    std: float  # sample standard deviation, 0 for one seed
+    low: float  # 95% confidence interval of the mean, by Student's t; NaN for one seed
+    high: float
+
+
+def summarize(scores: np.ndarray) -> Summary:
+    """Mean, standard deviation and 95% confidence interval of scores ``[seeds]``."""
+    scores = np.asarray(scores, float)
+    mean, count = float(scores.mean()), len(scores)
+    if count < 2:
+        return Summary(mean, 0.0, float("nan"), float("nan"))
+    std = float(scores.std(ddof=1))
+    half = float(stats.t.ppf(0.975, count - 1)) * std / count**0.5
+    return Summary(mean, std, mean - half, mean + half)
+
+
+def welch(first: np.ndarray, second: np.ndarray) -> float:
+    """p-value of Welch's two-tailed t-test between the scores ``[seeds]`` of two losses; 1 where neither varies and they are equal."""
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    if first.std() == 0 and second.std() == 0:
+        return float(first.mean() == second.mean())
+    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+
+
+class Comparison(NamedTuple):
+    """One row of a report: a loss, at a scale of the task's learning rate, over seeds."""
+
+    name: str
+    rate: float
+    validation: np.ndarray  # [seeds]
+    test: np.ndarray  # [seeds], empty where the task has no test set
+
+
+def compare(task: Task, named: dict[str, Loss], seeds: int, seed: int = 0) -> list[Comparison]:
+    """Losses beside cross-entropy, each at the task's own learning rate and at its best one.
+
+    The best rate of each is chosen among ``RATES`` by mean validation score over as many seeds as the comparison
+    has; the comparison itself uses fresh seeds, the same for every row.
+
+    Args:
+      task: what they are trained on, at its own number of steps.
+      named: losses by the name that the rows show.
+      seeds: trainings a row.
+      seed: from which all seeds derive; none is one that a search or tuning uses.
+    """
+    rows = [("cross-entropy", losses.cross_entropy), *named.items()]
+    tuning_seeds = [named_seed(seed, "rates", i) for i in range(seeds)]
+    best = dict(zip(dict(rows), best_rates(task, [loss for _, loss in rows], tuning_seeds), strict=True))
+    settings = [(name, loss, 1.0) for name, loss in rows]
+    settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
+    audit_seeds = [named_seed(seed, "audit", i) for i in range(seeds)]
+    splits = ("validation", "test") if task.test is not None else ("validation",)
+    compared = [loss for _, loss, _ in settings]
+    rates = [rate for _, _, rate in settings]
+    scores = populations.score_losses(task, compared, audit_seeds, rates, splits=splits)
+    return [
+        Comparison(name, rate, score[:, 0], score[:, 1] if len(splits) > 1 else np.zeros(0))
+        for (name, _, rate), score in zip(settings, scores, strict=True)
+    ]
+
+
+def best_rates(task: Task, chosen: Sequence[Loss], seeds: Sequence[int]) -> list[float]:
+    """For each loss the scale among ``RATES`` with the best mean validation score; the smaller one where two tie."""
+    at_every_rate = [loss for loss in chosen for _ in RATES]
+    scores = populations.score_losses(task, at_every_rate, seeds, RATES * len(chosen))
+    means = scores[..., 0].mean(axis=1).reshape(len(chosen), len(RATES))
+    return [RATES[place] for place in means.argmax(axis=1)]

@@ -1,0 +1,308 @@
+"""Losses: a tree with coefficients as a pure function in optax's shape, the zoo of known losses, save and load.
+
+The loss of a sample is minus the sum over classes of f(x, y), where x is the label's entry and y the softmax
+output (arXiv 1905.11528, section III). Every loss here is ``loss(logits, labels, axis=-1, where=None)``, returns
+one value a sample, and can be jitted, vmapped and differentiated.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from glojax import export, files, grammar, trees
+from glojax.trees import Tree
+
+SCHEMA = 1
+"""Version of the files that ``Loss.save`` writes."""
+
+_MAX_FILE_BYTES = 1_000_000
+
+LossFunction = Callable[..., jax.Array]
+"""``loss(logits, labels, axis=-1, where=None)``, as ``Loss`` and optax's losses are."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss function: minus the sum over classes of a tree's values.
+
+    Attributes:
+      tree: f(x, y), or an expression that ``trees.parse`` takes; it must hold both ``x`` and ``y``.
+      coefficients: factor of each node's value in pre-order, all 1 if left out (arXiv 1905.11528, section III-B).
+      protected: use the protected operators of ``grammar.operators``.
+
+    Raises:
+      ValueError: an expression that does not parse, a tree without x or y, coefficients of the wrong number or
+        not finite.
+    """
+
+    tree: Tree
+    coefficients: tuple[float, ...] = ()
+    protected: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tree, Tree):
+            object.__setattr__(self, "tree", trees.parse(self.tree))
+        if not self.tree.has_x_and_y:
+            raise ValueError(f"Loss.tree is {self.tree}; a loss needs both x (the label) and y (the prediction).")
+        size = self.tree.size
+        given = tuple(float(value) for value in self.coefficients) or (1.0,) * size
+        if len(given) != size:
+            raise ValueError(f"Loss.coefficients has {len(given)} values; {self.tree} has {size} nodes.")
+        if not all(map(math.isfinite, given)):
+            raise ValueError(f"Loss.coefficients is {given}; every value must be finite.")
+        object.__setattr__(self, "coefficients", given)
+
+    def __call__(
+        self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
+    ) -> jax.Array:
+        """The loss of every sample.
+
+        Args:
+          logits: floating, ``[..., classes]`` along ``axis``.
+          labels: one-hot or soft labels, of the shape of ``logits``.
+          axis: the axis of the classes.
+          where: entries to take part, broadcastable to ``logits``; the others are left out of softmax and sum.
+
+        Returns:
+          The shape of ``logits`` without ``axis``.
+
+        Raises:
+          ValueError: labels of another shape; integer labels go to ``with_integer_labels``.
+        """
+        return apply(self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected)
+
+    def with_integer_labels(
+        self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
+    ) -> jax.Array:
+        """The same for labels that are class indices: integers of the shape of ``logits`` without ``axis``."""
+        expected = logits.shape[:axis] + logits.shape[axis % logits.ndim + 1 :]
+        if labels.shape != expected or not jnp.issubdtype(labels.dtype, jnp.integer):
+            raise ValueError(
+                f"labels is {labels.dtype}{list(labels.shape)}; integers of shape {list(expected)} are expected "
+                f"for logits of shape {list(logits.shape)}."
+            )
+        return self(logits, jax.nn.one_hot(labels, logits.shape[axis], axis=axis, dtype=logits.dtype), axis, where)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether any coefficient differs from 1."""
+        return any(value != 1 for value in self.coefficients)
+
+    def __str__(self) -> str:
+        return trees.write(self.tree, lambda node: node.text, self.protected, export.factors(self.coefficients, 6))
+
+    def latex(self) -> str:
+        """f(x, y) in LaTeX, coefficients to four digits."""
+        return export.to_latex(self.tree, self.coefficients, self.protected)
+
+    def sympy(self) -> Any:
+        """f(x, y) as a sympy expression in the symbols ``x`` and ``y`` (needs the extra ``sympy``)."""
+        return export.to_sympy(self.tree, self.coefficients, self.protected)
+
+    def to_python(self, name: str = "loss") -> str:
+        """Source of a function ``name(logits, labels, axis=-1, where=None)`` that needs only jax."""
+        return export.to_python(self.tree, self.coefficients, self.protected, name)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the loss as JSON, atomically; ``load`` reads it back."""
+        content = {
+            "glojax_loss": SCHEMA,
+            "expression": str(self.tree),
+            "coefficients": list(self.coefficients),
+            "protected": self.protected,
+        }
+        files.write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def load(path: str | os.PathLike[str]) -> Loss:
+    """The loss that ``Loss.save`` wrote.
+
+    Raises:
+      ValueError: not such a file, or one of a newer schema; the message names the file.
+      OSError: the file cannot be read.
+    """
+    if Path(path).stat().st_size > _MAX_FILE_BYTES:
+        raise ValueError(f"{path}: a loss file is at most {_MAX_FILE_BYTES} bytes.")
+    try:
+        content = json.loads(Path(path).read_text())
+        schema = content["glojax_loss"]
+        if schema != SCHEMA:
+            raise ValueError(f"schema {schema!r} is not known; this version of glojax reads schema {SCHEMA}")
+        coefficients, protected = content["coefficients"], content["protected"]
+        if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
+            raise ValueError("coefficients must be a list of numbers")
+        if not isinstance(protected, bool):
+            raise ValueError("protected must be true or false")
+        return Loss(trees.parse(content["expression"]), tuple(coefficients), protected)
+    except KeyError as error:
+        raise ValueError(f"{path}: not a glojax loss: the entry {error} is missing.") from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path}: not a glojax loss: {error}") from None
+
+
+def apply(
+    tree: Tree,
+    coefficients: Sequence[Any],
+    logits: jax.Array,
+    labels: jax.Array,
+    axis: int = -1,
+    where: jax.Array | None = None,
+    *,
+    protected: bool = False,
+) -> jax.Array:
+    """``Loss.__call__`` as a function of the coefficients too, which may be traced: for tuning them by gradient."""
+    x, y, log_y = probabilities(logits, labels, axis, where)
+    values = jnp.broadcast_to(_evaluate(tree, coefficients, x, y, log_y, protected), y.shape)
+    return -jnp.sum(values, axis=axis, where=where)
+
+
+def probabilities(
+    logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Labels, predictions and the logarithm of the predictions, at least float32 and of the shape of ``logits``.
+
+    Predictions are kept above the square root of the smallest normal number, so that 1/y and 1/y² are finite at
+    saturated logits; their gradient passes as if they were not, and their logarithm is not touched.
+    """
+    _check(logits, labels, axis)
+    dtype = jnp.promote_types(logits.dtype, jnp.float32)
+    logits, x = logits.astype(dtype), labels.astype(dtype)
+    log_y = jax.nn.log_softmax(logits, axis=axis, where=where)
+    if where is not None:  # left-out entries are finite, so that they cannot put a NaN into a gradient
+        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
+    kept = jnp.maximum(log_y, 0.5 * jnp.log(jnp.finfo(dtype).tiny))
+    return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
+
+
+def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: Any, protected: bool) -> jax.Array:
+    """f(x, y), the logarithm of a positive power of y taken from ``log_y``: exact where y underflows."""
+    rows = {node.symbol: node for node in grammar.operators(protected)}
+    factors = iter(coefficients)
+
+    def visit(node: Tree) -> tuple[Any, tuple[Any, Any] | None]:
+        """The value, and (scale, log) if it is scale * exp(log) by construction."""
+        factor = next(factors)
+        if isinstance(node.symbol, int):
+            value = jnp.asarray(node.symbol, y.dtype)
+            monomial = (value, jnp.zeros((), y.dtype))
+        elif node.symbol == "y":
+            value, monomial = y, (jnp.ones((), y.dtype), log_y)
+        elif node.symbol == "x":
+            value, monomial = x, None
+        else:
+            value, monomial = operate(rows[node.symbol], [visit(child) for child in node.children])
+        if type(factor) is float and factor == 1:
+            return value, monomial
+        return factor * value, monomial and (factor * monomial[0], monomial[1])
+
+    def operate(row: grammar.Node, operands: list[tuple[Any, tuple[Any, Any] | None]]) -> tuple[Any, Any]:
+        values = [value for value, _ in operands]
+        monomials = [monomial for _, monomial in operands if monomial is not None]
+        assert row.value is not None
+        if protected or len(monomials) < len(values):
+            return row.value(jnp, *values), None
+        scales, logs = zip(*monomials, strict=True)
+        if row.symbol == "log":
+            return jnp.log(scales[0]) + logs[0], None
+        if row.monomial_log is None:
+            return row.value(jnp, *values), None
+        return row.value(jnp, *values), (row.value(jnp, *scales), row.monomial_log(*logs))
+
+    return visit(tree)[0]
+
+
+def _check(logits: jax.Array, labels: jax.Array, axis: int) -> None:
+    if not jnp.issubdtype(logits.dtype, jnp.floating):
+        raise ValueError(f"logits is {logits.dtype}; a floating dtype is expected.")
+    if logits.shape != labels.shape:
+        hint = " Class indices go to loss.with_integer_labels." if labels.ndim == logits.ndim - 1 else ""
+        raise ValueError(
+            f"labels has shape {list(labels.shape)}; one-hot or soft labels of the shape of the logits, "
+            f"{list(logits.shape)}, are expected.{hint}"
+        )
+    if not -logits.ndim <= axis < logits.ndim:
+        raise ValueError(f"axis is {axis}; logits of shape {list(logits.shape)} has axes {-logits.ndim} to {logits.ndim - 1}.")
+
+
+# THE ZOO
+
+
+def _loss(expression: str, coefficients: Sequence[float] = ()) -> Loss:
+    return Loss(trees.parse(expression), tuple(coefficients))
+
+
+def _weighted(terms: Sequence[tuple[float, str]]) -> Loss:
+    """The weighted sum of several expressions, each weight the coefficient of its root."""
+    tree, factors = None, []
+    for weight, text in terms:
+        term = trees.parse(text)
+        tree = term if tree is None else Tree("+", (tree, term))
+        factors += [weight, *[1.0] * (term.size - 1)]
+    assert tree is not None
+    return Loss(tree, (*[1.0] * (len(terms) - 1), *factors))
+
+
+cross_entropy = _loss("x * log(y)")
+"""Cross-entropy of one-hot or soft labels."""
+
+baikal = _loss("log(y) - x / y")
+"""The loss that GLO's search found on MNIST (arXiv 1905.11528, section V)."""
+
+baikal_cma = _loss("log(y) - x / y", (2.7279, 0.9863, 1.5352, -1.1135, 1.3716, -0.8411))
+"""Baikal with the coefficients that CMA-ES found (arXiv 1905.11528, section V)."""
+
+focal = _loss("x * (square(1 - y) * log(y))")
+"""Focal loss with gamma = 2 (arXiv 1708.02002)."""
+
+brier = _loss("-1 * square(x - y)")
+"""Brier score: the squared error of the probabilities, summed over classes."""
+
+mean_absolute_error = _loss("-1 * sqrt(square(x - y))")
+"""Absolute error of the probabilities, summed over classes; 2 (1 - y) of the true class for one-hot labels."""
+
+poly = _weighted([(1.0, "x * log(y)"), (-2.0, "x * (1 - y)")])
+"""PolyLoss with epsilon = 2: cross-entropy plus epsilon times 1 - y of the true class (arXiv 2204.12511)."""
+
+symmetric_cross_entropy = _weighted([(0.1, "x * log(y)"), (-4.0, "(1 - x) * y")])
+"""0.1 times cross-entropy plus reverse cross-entropy with log 0 taken as -4 (arXiv 1908.06112), for one-hot labels."""
+
+taylor_mnist_ = lambda: Loss(
+    *(lambda y, x: (
+        (loss := _weighted([
+            (8.2896, y), (0.2415, f"square({y})"), (7.8726, f"{y} * square({y})"),
+            (8.9666, f"{x} * {y}"), (2.0184, f"{x} * square({y})"), (7.0513, f"square({x}) * {y}"),
+        ])).tree, loss.coefficients,
+    ))("(y - 1)", "(x + 1)")
+)  # fmt: skip
+
+
+def generalized_cross_entropy(
+    logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None, *, q: float = 0.7
+) -> jax.Array:
+    """(1 - y^q) / q of the true class (arXiv 1805.07836, equation 6); 0 < q <= 1."""
+    x, _, log_y = probabilities(logits, labels, axis, where)
+    return jnp.sum(-x * jnp.expm1(q * log_y) / q, axis=axis, where=where)
+
+
+def label_smoothed_cross_entropy(
+    logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None, *, smoothing: float = 0.1
+) -> jax.Array:
+    """Cross-entropy of labels mixed with the uniform distribution, whose share is ``smoothing``."""
+    x, _, log_y = probabilities(logits, labels, axis, where)
+    classes = logits.shape[axis] if where is None else jnp.sum(where, axis=axis, keepdims=True)
+    return -jnp.sum(((1 - smoothing) * x + smoothing / classes) * log_y, axis=axis, where=where)
+
+
+def next_generation(
+    logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
+) -> jax.Array:
+    """exp(2.4092 - y - y x) - cos(cos(sin y)), the mean over classes (arXiv 2404.12948)."""
+    x, y, _ = probabilities(logits, labels, axis, where)
+    return jnp.mean(jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y))), axis=axis, where=where)

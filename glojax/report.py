@@ -1,0 +1,96 @@
+"""Figures: how a search went, and what a loss looks like."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from glojax import losses, trees
+from glojax.losses import Loss
+from glojax.search import Generation
+
+
+def search_figure(
+    path: str | os.PathLike[str],
+    generations: Sequence[Generation],
+    tuning: Sequence[np.ndarray] = (),
+    found: Loss | None = None,
+) -> None:
+    """A figure of a run: fitness by generation in both phases, and the found loss beside cross-entropy.
+
+    Args:
+      path: of the image; its ending names the format.
+      generations: of the search.
+      tuning: fitness ``[population]`` of each generation of CMA-ES.
+      found: the loss that the run ended with.
+    """
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    search_axes, tuning_axes, loss_axes = figure.subplots(1, 3)
+    _fitness(search_axes, [generation.fitness for generation in generations], "Search")
+    _fitness(tuning_axes, tuning, "Tuning by CMA-ES")
+    if found is not None:
+        _curves(loss_axes, {"cross-entropy": losses.cross_entropy, "found": found})
+    _save(figure, path)
+
+
+def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
+    """The curve of a loss beside cross-entropy, as arXiv 1905.11528 plots it, and its slope."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    value_axes, slope_axes = figure.subplots(1, 2)
+    curves = {"cross-entropy": losses.cross_entropy, "this loss": loss}
+    _curves(value_axes, curves)
+    _curves(slope_axes, curves, slope=True)
+    _save(figure, path)
+
+
+def binary_curve(loss: Loss, y: np.ndarray) -> np.ndarray:
+    """The loss of a binary problem whose label is the first class and whose prediction for it is ``y`` ``[points]``."""
+    y = np.asarray(y, np.float64)
+    with np.errstate(all="ignore"):
+        terms = [
+            trees.evaluate(loss.tree, np.full_like(y, x), p, np, loss.protected, loss.coefficients)
+            for x, p in ((1.0, y), (0.0, 1 - y))
+        ]
+        return -np.broadcast_to(terms[0] + terms[1], y.shape)
+
+
+def _fitness(axes: Axes, generations: Sequence[np.ndarray], title: str) -> None:
+    axes.set_title(title)
+    axes.set_xlabel("generation")
+    axes.set_ylabel("validation accuracy")
+    if not len(generations):
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
+        return
+    numbers = np.arange(len(generations))
+    best = np.maximum.accumulate([fitness.max() for fitness in generations])
+    alive = [fitness[fitness > 0] for fitness in generations]
+    axes.plot(numbers, best, label="best so far", marker="o" if len(numbers) == 1 else None)
+    axes.plot(numbers, [part.mean() if len(part) else np.nan for part in alive], label="mean of the trainable")
+    axes.plot(numbers, [fitness.mean() for fitness in generations], label="mean of all", linestyle=":")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+
+
+def _curves(axes: Axes, curves: dict[str, Loss], slope: bool = False) -> None:
+    y = np.linspace(0.005, 0.995, 397)
+    for name, loss in curves.items():
+        values = binary_curve(loss, y)
+        # Constants and scale do not show in a minimum: every curve is shifted to 0 at its own.
+        drawn = np.gradient(values, y) if slope else values - np.nanmin(np.where(np.isfinite(values), values, np.nan))
+        axes.plot(y, drawn, label=name)
+    visible = np.concatenate([line.get_ydata()[(y > 0.08) & (y < 0.92)] for line in axes.lines])  # type: ignore[index]
+    visible = visible[np.isfinite(visible)]
+    if len(visible):
+        margin = 0.1 * (np.ptp(visible) or 1)
+        axes.set_ylim(visible.min() - margin, visible.max() + margin)
+    axes.set_title("Slope of the loss" if slope else "Loss above its minimum")
+    axes.set_xlabel("prediction for the true class (two classes)")
+    axes.legend()
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,149 @@
+"""The run directory: settings, and a record of every candidate that doubles as the state to resume from.
+
+``settings.json`` holds the task and the configuration of each phase; ``record.sqlite`` one row for every
+candidate of every generation, written in one transaction a generation. What a search needs to go on is the rows
+of its last generation and nothing else, so a run that is killed loses at most the generation under way.
+"""
+
+import dataclasses
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from glojax import files
+from glojax.tasks import Task
+
+SCHEMA = 1
+"""Version of the run directory's files."""
+
+_TABLE = """create table if not exists candidates (
+    phase text not null, generation integer not null, place integer not null,
+    expression text not null, canonical text not null, coefficients text not null,
+    fitness real not null, fate text not null, parents text not null, seed integer not null, seconds real not null,
+    primary key (phase, generation, place))"""
+
+
+class Record(NamedTuple):
+    """One candidate of one generation."""
+
+    expression: str
+    canonical: str
+    coefficients: tuple[float, ...]  # of the nodes that phase 2 tunes; empty in phase 1
+    fitness: float
+    fate: str  # "trained", "cached", "invalid" (without x or y), "elite"
+    parents: tuple[int, ...]  # places in the generation before
+    seed: int  # of the training
+    seconds: float  # its share of the generation's training time; all else is the same in every run of one seed
+
+
+class Run:
+    """The record of one phase of a run, on disk or, without a directory, in memory.
+
+    Args:
+      directory: created if missing; ``None`` keeps the record in memory.
+      phase: ``"search"`` or ``"tune"``; a directory can hold both.
+      task: what the run is about; a directory of another task is refused.
+      config: the phase's configuration, a frozen dataclass.
+      resume: go on with what the directory holds of this phase. Only ``generations`` may differ from before.
+
+    Raises:
+      ValueError: the directory holds this phase and ``resume`` is false, another task, another configuration, or
+        files that are not a run's; the message names the directory.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None, phase: str, task: Task, config: Any, resume: bool):
+        self.directory = None if directory is None else Path(directory)
+        self.phase = phase
+        self._write_settings(task, config, resume)
+        self._database = sqlite3.connect(":memory:" if self.directory is None else self.directory / "record.sqlite")
+        try:
+            self._database.execute(_TABLE)
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{self.directory}/record.sqlite is not a run's record: {error}.") from None
+
+    def _write_settings(self, task: Task, config: Any, resume: bool) -> None:
+        if self.directory is None:
+            return
+        path = self.directory / "settings.json"
+        settings: dict[str, Any] = {"glojax_run": SCHEMA, "task": task.name, "fingerprint": task.fingerprint}
+        new = json.loads(json.dumps(dataclasses.asdict(config)))
+        if path.exists():
+            before = read_settings(self.directory)
+            if before["fingerprint"] != task.fingerprint:
+                raise ValueError(
+                    f"{self.directory} is the run of task {before['task']!r} ({before['fingerprint']}); this is "
+                    f"{task.name!r} ({task.fingerprint}). Choose another run directory."
+                )
+            if self.phase in before and not resume:
+                raise ValueError(f"{self.directory} already holds a {self.phase}; resume it or choose another run directory.")
+            for field, value in before.get(self.phase, {}).items():
+                if field != "generations" and new.get(field) != value:
+                    raise ValueError(
+                        f"{self.directory} was run with {self.phase} setting {field} = {value!r}, now it is "
+                        f"{new.get(field)!r}; resume with the same settings or choose another run directory."
+                    )
+            settings = before
+        settings[self.phase] = new
+        files.write_atomically(path, json.dumps(settings, indent=2) + "\n")
+
+    def save_generation(self, generation: int, records: Sequence[Record]) -> None:
+        """Append a generation, all of it or nothing."""
+        rows = [
+            (
+                self.phase, generation, place, record.expression, record.canonical, json.dumps(record.coefficients),
+                record.fitness, record.fate, json.dumps(record.parents), record.seed, record.seconds,
+            )
+            for place, record in enumerate(records)
+        ]  # fmt: skip
+        with self._database:
+            self._database.executemany("insert into candidates values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def generations(self) -> list[list[Record]]:
+        """Every generation of this phase so far, its candidates in their places."""
+        cursor = self._database.execute(
+            "select generation, expression, canonical, coefficients, fitness, fate, parents, seed, seconds "
+            "from candidates where phase = ? order by generation, place",
+            (self.phase,),
+        )
+        generations: list[list[Record]] = []
+        for generation, expression, canonical, coefficients, fitness, fate, parents, seed, seconds in cursor:
+            if generation == len(generations):
+                generations.append([])
+            generations[generation].append(
+                Record(
+                    expression, canonical, tuple(json.loads(coefficients)), fitness, fate,
+                    tuple(json.loads(parents)), seed, seconds,
+                )
+            )  # fmt: skip
+        return generations
+
+    def close(self) -> None:
+        """Release the files."""
+        self._database.close()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """What ``settings.json`` of a run directory holds.
+
+    Raises:
+      ValueError: no such file, one that is damaged, or one of another schema; the message names it.
+    """
+    path = Path(directory) / "settings.json"
+    try:
+        settings = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{directory} is not a run directory: it has no settings.json.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from None
+    if not isinstance(settings, dict) or settings.get("glojax_run") != SCHEMA or "fingerprint" not in settings:
+        raise ValueError(f"{path} is not a run's settings of schema {SCHEMA}.")
+    return settings

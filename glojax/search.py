@@ -1,0 +1,224 @@
+"""Phase 1: genetic programming over loss trees (arXiv 1905.11528, section III-A).
+
+Python breeds the trees between calls of one compiled program that trains them. A candidate's fitness is the mean
+validation score of its trainings, is 0 where a training met NaN or infinity, and is kept under the tree's
+canonical form, so that equal trees are trained once.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from glojax import genetics, populations, trees
+from glojax.canonical import canonical
+from glojax.genetics import Offspring, Rates
+from glojax.populations import Trainer
+from glojax.runs import Record, Run
+from glojax.seeds import named_random, named_seed
+from glojax.tasks import Task
+from glojax.trees import Tree
+
+MAX_POPULATION = 100_000
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Settings of a search; ``SearchConfig.paper()`` has those of arXiv 1905.11528.
+
+    Attributes:
+      population: candidates a generation.
+      generations: how many, the initial one included.
+      elites: best candidates that are carried over unchanged.
+      selection: how parents are drawn, a key of ``genetics.SELECTIONS``.
+      rates: probabilities of crossover and of each mutation.
+      max_depth: of the initial trees.
+      max_nodes: bound on every tree; an offspring over it is drawn anew.
+      both_variables: draw only trees that hold x and y; otherwise such a tree is kept with fitness 0.
+      protected: use the protected operators.
+      seeds: trainings a candidate, whose mean is its fitness.
+      seed: from which all randomness derives.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+
+    population: int = 80
+    generations: int = 20
+    elites: int = 6
+    selection: str = "roulette"
+    rates: Rates = dataclasses.field(default_factory=Rates)
+    max_depth: int = 2
+    max_nodes: int = 32
+    both_variables: bool = True
+    protected: bool = False
+    seeds: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "population": (2, MAX_POPULATION), "generations": (1, 1_000_000), "elites": (0, self.population - 1),
+            "max_depth": (1, 10), "max_nodes": (3, trees.MAX_NODES), "seeds": (1, 1000), "seed": (0, 2**63 - 1),
+        }  # fmt: skip
+        if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
+            raise ValueError(
+                f"SearchConfig.elites is {self.elites}, population is {self.population}; "
+                "elites must be smaller than the population."
+            )
+        check_bounds(self, bounds)
+        if self.selection not in genetics.SELECTIONS:
+            raise ValueError(
+                f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(genetics.SELECTIONS)}."
+            )
+
+    @classmethod
+    def paper(cls, **changes: object) -> "SearchConfig":
+        """The paper's settings, everything beyond them off: 100 generations, trees without x or y not excluded."""
+        return dataclasses.replace(cls(generations=100, both_variables=False), **changes)  # type: ignore[arg-type]
+
+
+def check_bounds(config: object, bounds: dict[str, tuple[int, int]]) -> None:
+    """Raise ``ValueError`` for a field that is no integer or outside its inclusive bounds."""
+    for field, (low, high) in bounds.items():
+        value = getattr(config, field)
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(
+                f"{type(config).__name__}.{field} is {value!r}; an integer from {low} to {high} is allowed."
+            )
+
+
+class Generation(NamedTuple):
+    """One generation, evaluated."""
+
+    number: int
+    trees: tuple[Tree, ...]
+    fitness: np.ndarray  # [population]
+    fates: tuple[str, ...]  # of each: trained, cached, elite or invalid
+    seconds: float  # spent on training; 0 for a generation read back from the record
+
+    @property
+    def best(self) -> Tree:
+        """The fittest tree, the first of equals."""
+        return self.trees[int(np.argmax(self.fitness))]
+
+
+class Found(NamedTuple):
+    """What a search found."""
+
+    best: Tree
+    fitness: float
+    generations: list[Generation]
+
+
+def search(
+    task: Task,
+    config: SearchConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    on_generation: Callable[[Generation], None] | None = None,
+) -> Found:
+    """Search a loss for a task.
+
+    Args:
+      task: what candidates are trained on.
+      config: the defaults if left out.
+      run_dir: where the record is kept; in memory only if left out.
+      resume: go on with the search that ``run_dir`` holds; the result is that of a search never interrupted.
+      on_generation: called after each generation, those read back included.
+
+    Raises:
+      ValueError: a run directory that does not fit (``runs.Run``).
+    """
+    config = SearchConfig() if config is None else config
+    with Run(run_dir, "search", task, config, resume) as run:
+        history = []
+        for generation in _generations(task, config, run):
+            history.append(generation)
+            if on_generation is not None:
+                on_generation(generation)
+    last = history[-1]
+    return Found(last.best, float(last.fitness.max()), history)
+
+
+def _generations(task: Task, config: SearchConfig, run: Run) -> Iterator[Generation]:
+    fitness_of: dict[Tree, float] = {}  # by canonical form: the fitness cache
+    generation: Generation | None = None
+    for records in run.generations()[: config.generations]:
+        generation = _read_back(0 if generation is None else generation.number + 1, records)
+        for record, tree in zip(records, generation.trees, strict=True):
+            if record.fate == "trained":
+                fitness_of[canonical(tree)] = record.fitness
+        yield generation
+    trainer = populations.trainer(task, populations.room(config.max_nodes - 1), protected=config.protected)
+    while generation is None or generation.number + 1 < config.generations:
+        offspring = _breed(config, generation)
+        number = 0 if generation is None else generation.number + 1
+        generation, records = _evaluate(trainer, config, number, offspring, fitness_of)
+        run.save_generation(number, records)
+        yield generation
+
+
+def _breed(config: SearchConfig, last: Generation | None) -> list[Offspring]:
+    random = named_random(config.seed, "search", 0 if last is None else last.number + 1)
+    if last is None:
+        initial = genetics.initial_population(
+            random, config.population, max_depth=config.max_depth, max_nodes=config.max_nodes,
+            both_variables=config.both_variables,
+        )  # fmt: skip
+        return [Offspring(tree, ()) for tree in initial]
+    return genetics.next_generation(
+        random, last.trees, last.fitness, elites=config.elites, rates=config.rates, selection=config.selection,
+        max_nodes=config.max_nodes, both_variables=config.both_variables,
+    )  # fmt: skip
+
+
+def _evaluate(
+    trainer: Trainer, config: SearchConfig, number: int, offspring: Sequence[Offspring], fitness_of: dict[Tree, float]
+) -> tuple[Generation, list[Record]]:
+    """Train what is new; ``fitness_of`` gains it."""
+    keys = [canonical(child.tree) for child in offspring]
+    elites = config.elites if number else 0
+    fates: list[str] = []
+    new: dict[Tree, Tree] = {}
+    for place, (child, key) in enumerate(zip(offspring, keys, strict=True)):
+        if not child.tree.has_x_and_y:
+            fates.append("invalid")
+        elif key in fitness_of or key in new:
+            fates.append("elite" if place < elites else "cached")
+        else:
+            new[key] = child.tree
+            fates.append("trained")
+
+    started = time.perf_counter()
+    seeds = [named_seed(config.seed, "search", i) for i in range(config.seeds)]
+    if new:
+        repeated = [tree for tree in new.values() for _ in seeds]
+        scores = trainer.scores(trainer.candidates(repeated, seeds * len(new)))[:, 0]
+        means = scores.reshape(len(new), len(seeds)).mean(axis=1)
+        fitness_of |= {key: float(mean) for key, mean in zip(new, means, strict=True)}
+    seconds = time.perf_counter() - started
+
+    fitness = np.array(
+        [0.0 if fate == "invalid" else fitness_of[key] for fate, key in zip(fates, keys, strict=True)]
+    )
+    generation = Generation(number, tuple(child.tree for child in offspring), fitness, tuple(fates), seconds)
+    records = [
+        Record(
+            str(child.tree), str(key), (), float(score), fate, child.parents, seeds[0],
+            seconds / len(new) if fate == "trained" else 0.0,
+        )
+        for child, key, score, fate in zip(offspring, keys, fitness, fates, strict=True)
+    ]  # fmt: skip
+    return generation, records
+
+
+def _read_back(number: int, records: Sequence[Record]) -> Generation:
+    return Generation(
+        number, tuple(trees.parse(record.expression) for record in records),
+        np.array([record.fitness for record in records]), tuple(record.fate for record in records), 0.0,
+    )  # fmt: skip

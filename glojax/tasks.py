@@ -1,0 +1,189 @@
+"""Tasks: what a loss is judged on - a model, data, an optimizer and a length of training.
+
+``Task`` takes a user's own model and arrays; ``digits`` is ready-made. ``named`` finds either from the command line.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from glojax import data, models
+from glojax.models import Model
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of the examples whose largest logit is their label's; logits ``[examples, classes]``, integer labels."""
+    return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification problem and the shortened training that a loss is scored by.
+
+    Attributes:
+      model: a Linen module, an NNX constructor, or an (init, apply) pair (``models.as_model``).
+      train, validation, test: inputs ``[examples, ...]`` and integer labels ``[examples]``; the test set is left
+        alone until a search has ended, and may be missing.
+      optimizer: any optax optimizer; a candidate may scale its updates (``populations.Candidates``).
+      batch_size: examples a step.
+      steps: optimizer steps of the shortened training.
+      metric: ``metric(logits, labels) -> scalar``, higher is better.
+      name: for the run directory and reports.
+
+    Raises:
+      ValueError: inputs that are not finite, labels of the wrong shape, type or range, a single class, sizes that
+        do not fit, or a model whose output is not ``[batch, classes]``; the message names the field.
+    """
+
+    model: Any
+    train: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    test: tuple[Any, Any] | None = None
+    optimizer: optax.GradientTransformation = dataclasses.field(default_factory=lambda: optax.sgd(0.01))
+    batch_size: int = 100
+    steps: int = 2000
+    metric: Callable[[jax.Array, jax.Array], jax.Array] = accuracy
+    name: str = "task"
+
+    def __post_init__(self) -> None:
+        for field in ("train", "validation", "test"):
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, _checked_split(field, getattr(self, field)))
+        shapes = {field: split.x.shape[1:] for field, split in self.splits.items()}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(f"Task: inputs differ in shape: {shapes}; all parts must have one shape.")
+        present = np.unique(self.splits["train"].labels)
+        if len(present) < 2:
+            raise ValueError(f"Task.train has labels of one class, {present.tolist()}; at least two are needed.")
+        size = len(self.splits["train"].labels)
+        if not 1 <= self.batch_size <= size:
+            raise ValueError(f"Task.batch_size is {self.batch_size}; 1 to {size}, the training examples, are allowed.")
+        if self.steps < 1:
+            raise ValueError(f"Task.steps is {self.steps}; it must be at least 1.")
+        self._check_model()
+
+    def _check_model(self) -> None:
+        logits = jax.eval_shape(self._example_logits, jax.random.key(0)).shape
+        if len(logits) != 2 or logits[0] != self.batch_size or logits[1] < self.classes:
+            raise ValueError(
+                f"Task.model gives an output of shape {list(logits)} for a batch of {self.batch_size}; "
+                f"[batch, classes] with at least {self.classes} classes, as many as the labels name, is expected."
+            )
+
+    def _example_logits(self, key: jax.Array) -> jax.Array:
+        params, state = self.pure_model.init(key)
+        return self.pure_model.apply(params, state, self._example, key, True)[0]
+
+    @property
+    def _example(self) -> np.ndarray:
+        return self.splits["train"].x[: self.batch_size]
+
+    @property
+    def splits(self) -> dict[str, data.Split]:
+        """The parts that there are, by name."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: data.Split(*part) for name, part in parts.items() if part is not None}
+
+    @cached_property
+    def pure_model(self) -> Model:
+        """The model as pure functions."""
+        return models.as_model(self.model, self._example)
+
+    @cached_property
+    def classes(self) -> int:
+        """Number of classes that the labels name: the largest label plus one."""
+        return 1 + max(int(split.labels.max()) for split in self.splits.values())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of what a score depends on: the data, the shapes of the parameters and the length of training."""
+        digest = hashlib.sha256()
+        for name, split in self.splits.items():
+            digest.update(name.encode() + split.x.tobytes() + split.labels.tobytes())
+        params = jax.eval_shape(self.pure_model.init, jax.random.key(0))
+        shapes = [(jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+        digest.update(repr((shapes, self.batch_size, self.steps)).encode())
+        return digest.hexdigest()[:16]
+
+
+def _checked_split(field: str, split: Any) -> data.Split:
+    try:
+        x, labels = (np.asarray(part) for part in split)
+    except (TypeError, ValueError):
+        raise ValueError(f"Task.{field} must be a pair of arrays (inputs, integer labels).") from None
+    x = x.astype(np.float32)
+    if x.ndim < 2 or len(x) == 0:
+        raise ValueError(f"Task.{field}: inputs have shape {list(x.shape)}; [examples, ...] with an example is expected.")
+    if not np.isfinite(x).all():
+        rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
+        raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
+    if labels.shape != (len(x),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"Task.{field}: labels are {labels.dtype}{list(labels.shape)}; integers of shape [{len(x)}] are expected."
+        )
+    if labels.min() < 0:
+        raise ValueError(f"Task.{field}: labels hold {labels.min()}; classes count from 0.")
+    return data.Split(x, labels.astype(np.int32))
+
+
+# READY-MADE
+
+
+def digits(steps: int = 500, network: str = "mlp") -> Task:
+    """Handwritten digits, 8x8 pixels, 10 classes: the embedded default, with plain SGD.
+
+    Args:
+      steps: of the shortened training, in batches of 32; 500 are 15 epochs.
+      network: ``"mlp"``, 64-64-10, or ``"cnn"``, two 3x3 convolutions of 16 and 32 channels, then 64 and 10.
+    """
+    networks = {"mlp": models.MLP, "cnn": models.CNN}
+    if network not in networks:
+        raise ValueError(f"digits: network is {network!r}; allowed are {', '.join(networks)}.")
+    splits = data.digits()
+    return Task(
+        networks[network](), *splits, optimizer=optax.sgd(0.01), batch_size=32, steps=steps, name=f"digits-{network}"
+    )
+
+
+NAMED: dict[str, Callable[..., Task]] = {"digits": digits}
+
+
+def named(name: str, **options: Any) -> Task:
+    """The ready-made task of that name, or what ``path/to/file.py:function`` of the user's own returns.
+
+    Args:
+      name: a key of ``NAMED``, or a Python file and a function (or a ``Task``) in it.
+      **options: passed on to a ready-made task.
+
+    Raises:
+      ValueError: an unknown name, a file or function that is not there, or a function that returns no ``Task``.
+    """
+    if name in NAMED:
+        return NAMED[name](**options)
+    path, _, attribute = name.rpartition(":")
+    if not path:
+        raise ValueError(f"task {name!r} is not known; allowed are {', '.join(NAMED)} or path/to/file.py:function.")
+    if not Path(path).is_file():
+        raise ValueError(f"task {name!r}: there is no file {path}.")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"task {name!r}: {path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found = getattr(module, attribute, None)
+    task = found() if callable(found) else found
+    if not isinstance(task, Task):
+        raise ValueError(f"task {name!r}: {attribute} in {path} is no Task and no function that returns one.")
+    return task

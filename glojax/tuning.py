@@ -1,0 +1,209 @@
+"""Phase 2: CMA-ES on the identifiable coefficients of a tree (arXiv 1905.11528, section III-B).
+
+Every node of the tree carries a factor, 1 at the start; only the factors that change training in independent ways
+are tuned. The objective is phase 1's: the validation score after the shortened training, in the same program.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from evosax.algorithms import CMA_ES
+
+from glojax import populations
+from glojax.canonical import canonical, identifiable_coefficients
+from glojax.losses import Loss
+from glojax.programs import instructions_of
+from glojax.runs import Record, Run
+from glojax.search import check_bounds
+from glojax.seeds import named_seed
+from glojax.tasks import Task
+from glojax.trees import Tree
+
+MIN_STEP_SIZE = 1e-7
+"""Lower bound on CMA-ES's step size: evosax's own, 0, ends in NaN some time after convergence."""
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """Settings of a tuning.
+
+    Attributes:
+      generations: of CMA-ES.
+      population: vectors a generation; ``None`` for the usual 4 + floor(3 ln n).
+      sigma: initial step size, in units of the coefficients.
+      protected: use the protected operators.
+      seeds: trainings a vector, whose mean is its fitness.
+      seed: from which all randomness derives.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
+
+    generations: int = 20
+    population: int | None = None
+    sigma: float = 1.5
+    protected: bool = False
+    seeds: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_bounds(self, {"generations": (1, 1_000_000), "seeds": (1, 1000), "seed": (0, 2**63 - 1)})
+        if self.population is not None:
+            check_bounds(self, {"population": (4, 100_000)})
+        if not (isinstance(self.sigma, int | float) and 0 < self.sigma < math.inf):
+            raise ValueError(f"TuneConfig.sigma is {self.sigma!r}; a number above 0 is allowed.")
+
+
+class Tuned(NamedTuple):
+    """What a tuning reached."""
+
+    loss: Loss
+    fitness: float
+    start_fitness: float  # with all coefficients 1
+    coefficients: tuple[int, ...]  # pre-order indices of the nodes that were tuned
+    history: list[np.ndarray]  # fitness [population] of each generation
+
+
+def tune(
+    task: Task,
+    tree: Tree,
+    config: TuneConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    on_generation: Callable[[int, np.ndarray], None] | None = None,
+) -> Tuned:
+    """Tune the coefficients of a tree; the result is never worse, on the trainings it saw, than all of them 1.
+
+    Args:
+      task: what candidates are trained on.
+      tree: the loss; it must hold x and y.
+      config: the defaults if left out.
+      run_dir: where the record is kept, beside that of a search; in memory only if left out.
+      resume: go on with the tuning that ``run_dir`` holds; the result is that of a tuning never interrupted.
+      on_generation: called with the number and the fitness ``[population]`` of each generation.
+
+    Raises:
+      ValueError: a tree without x or y, or a run directory that does not fit (``runs.Run``).
+    """
+    config = TuneConfig() if config is None else config
+    Loss(tree)  # raises for a tree that is no loss
+    nodes = identifiable_coefficients(tree)
+    with Run(run_dir, "tune", task, config, resume) as run:
+        recorded = run.generations()
+        if recorded and recorded[0][0].expression != str(tree):
+            raise ValueError(
+                f"{run_dir} holds the tuning of {recorded[0][0].expression}, not of {tree}; choose another run directory."
+            )
+        trainer = populations.trainer(task, populations.room(instructions_of(tree)), protected=config.protected)
+        seeds = [named_seed(config.seed, "search", i) for i in range(config.seeds)]
+        history: list[np.ndarray] = []
+        vectors_seen: list[np.ndarray] = []
+
+        def fitness(vectors: np.ndarray) -> np.ndarray:
+            """Of vectors ``[population, n]``: read back while the record lasts, trained and recorded after it."""
+            number = len(history)
+            if number < len(recorded):
+                found = np.array([record.fitness for record in recorded[number]])
+            else:
+                factors = [_factors(tree, nodes, vector) for vector in vectors for _ in seeds]
+                candidates = trainer.candidates([tree] * len(factors), seeds * len(vectors), factors)
+                started = time.perf_counter()
+                found = trainer.scores(candidates)[:, 0].reshape(len(vectors), -1).mean(axis=1).astype(float)
+                seconds = (time.perf_counter() - started) / len(vectors)
+                key = str(canonical(tree))
+                run.save_generation(
+                    number,
+                    [
+                        Record(str(tree), key, tuple(map(float, vector)), float(score), "trained", (), seeds[0], seconds)
+                        for vector, score in zip(vectors, found, strict=True)
+                    ],
+                )
+            history.append(found)
+            vectors_seen.append(vectors)
+            if on_generation is not None:
+                on_generation(number, found)
+            return found
+
+        # The start is a generation of its own, so that it is among the vectors the best is taken from.
+        start = np.ones(len(nodes))
+        start_fitness = float(fitness(start[None])[0])
+        if nodes:
+            maximize(
+                fitness, start, sigma=config.sigma, population=config.population, generations=config.generations,
+                seed=named_seed(config.seed, "tune"),
+            )  # fmt: skip
+    scores, vectors = np.concatenate(history), np.concatenate(vectors_seen)
+    best = int(np.argmax(scores))
+    loss = Loss(tree, _factors(tree, nodes, vectors[best]), config.protected)
+    return Tuned(loss, float(scores[best]), start_fitness, nodes, history)
+
+
+def _factors(tree: Tree, nodes: tuple[int, ...], vector: np.ndarray) -> tuple[float, ...]:
+    factors = np.ones(tree.size)
+    factors[list(nodes)] = vector
+    return tuple(map(float, factors))
+
+
+def default_population(dimensions: int) -> int:
+    """The usual number of vectors a generation, 4 + floor(3 ln n)."""
+    return 4 + math.floor(3 * math.log(dimensions))
+
+
+def maximize(
+    objective: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    *,
+    sigma: float,
+    generations: int,
+    population: int | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, float]:
+    """Maximize an objective by CMA-ES; the best vector met and its value.
+
+    A generation whose values are all equal says nothing about a direction, yet would shrink the step size: after
+    it the search starts anew from the best vector so far.
+
+    Args:
+      objective: values ``[population]`` of vectors ``[population, n]``; NaN counts as the worst.
+      start: initial mean ``[n]``, n at least 1.
+      sigma: initial step size.
+      generations: how many are drawn.
+      population: vectors a generation, ``default_population`` if left out.
+      seed: of the vectors drawn.
+    """
+    size = default_population(len(start)) if population is None else population
+    strategy = _strategy(size, len(start))
+    params = strategy.default_params.replace(std_init=sigma, std_min=MIN_STEP_SIZE)
+    key = jax.random.key(seed)
+    best, best_value = np.asarray(start, float), -math.inf
+    state: Any = None
+    for generation in range(generations):
+        ask_key, tell_key, start_key = jax.random.split(jax.random.fold_in(key, generation), 3)
+        if state is None:
+            state = strategy.init(start_key, np.asarray(best, np.float32), params)
+        asked, state = strategy.ask(ask_key, state, params)
+        vectors = np.asarray(asked, float)
+        values = np.asarray(objective(vectors), float)
+        values = np.where(np.isnan(values), -np.inf, values)
+        if values.max() > best_value:
+            best, best_value = vectors[values.argmax()], float(values.max())
+        if values.max() == values.min():
+            state = None
+            continue
+        finite = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 1)
+        state, _ = strategy.tell(tell_key, asked, np.asarray(-finite, np.float32), state, params)
+    return best, best_value
+
+
+@lru_cache
+def _strategy(population: int, dimensions: int) -> Any:
+    # Every instance compiles anew: one for each shape.
+    return CMA_ES(population_size=population, solution=np.zeros(dimensions, np.float32))
