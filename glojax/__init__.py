@@ -11,7 +11,7 @@ Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``program
 ``populations``, ``genetics``, ``search``, ``tuning``, ``controls``.
 """
 
-from glojax import losses, tasks
+from glojax import data, losses, models, tasks
 from glojax.losses import Loss, load
 from glojax.populations import evaluate
 from glojax.search import SearchConfig, search
@@ -25,9 +25,11 @@ __all__ = [
     "Task",
     "Tree",
     "TuneConfig",
+    "data",
     "evaluate",
     "load",
     "losses",
+    "models",
     "parse",
     "search",
     "tasks",

@@ -21,7 +21,7 @@ _ONE = Tree(1)
 
 
 def canonical(tree: Tree) -> Tree:
-    """The tree that stands for all its equals under these rules; ``canonical(canonical(t)) == canonical(t)``.
+    """The tree that stands for all its equals under these rules, and for itself: a fixed point.
 
     Sums and products are flattened and sorted, equal terms and factors collected (``y + y`` is ``2 * y``, ``y * y``
     is ``square(y)``), identities removed, integers folded and distributed over sums, signs pulled outward through
@@ -50,7 +50,7 @@ def _sum_of(tree: Tree) -> _Sum:
         return {tree: 1}
     operands = [_sum_of(child) for child in tree.children]
     if symbol in ("+", "-"):
-        return _add(operands[0], operands[1], 1 if symbol == "+" else -1)
+        return _add(symbol, *operands)
     if symbol == "square":
         return _multiply(operands[0], operands[0])
     if symbol == "*":
@@ -60,11 +60,19 @@ def _sum_of(tree: Tree) -> _Sum:
     return _apply(symbol, tuple(_to_tree(operand) for operand in operands))
 
 
-def _add(left: _Sum, right: _Sum, sign: int) -> _Sum:
+def _add(symbol: str, left: _Sum, right: _Sum) -> _Sum:
+    sign = 1 if symbol == "+" else -1
+    if any(_clash(left[term], sign * right[term]) and not _finite(term) for term in left.keys() & right.keys()):
+        return {_bounded_tree(symbol, (_to_tree(left), _to_tree(right))): 1}
     total = dict(left)
     for term, multiple in right.items():
         total[term] = _bounded(total.get(term, 0) + sign * multiple)
     return _without_zeros(total)
+
+
+def _clash(one: int, other: int) -> bool:
+    """Whether two multiples of an infinite term make NaN, but their sum makes infinity, which 1 / infinity hides."""
+    return one * other <= 0 and one + other != 0
 
 
 def _multiply(left: _Sum, right: _Sum) -> _Sum:
@@ -202,8 +210,6 @@ def _finite(tree: Tree) -> bool:
 
 
 # COEFFICIENTS
-
-
 
 
 def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,14 +29,14 @@ RunDir = Annotated[Path | None, typer.Option(help="Where the record is kept.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
 
 
-class Preset(str, Enum):
+class Preset(StrEnum):
     """Settings to start from."""
 
     default = "default"
     paper = "paper"
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """What a loss is exported to."""
 
     python = "python"
@@ -64,7 +64,9 @@ def main() -> None:
 def search(
     task: TaskName = "digits",
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
-    generations: Annotated[int | None, typer.Option(help="Generations of the search; the preset's if left out.")] = None,
+    generations: Annotated[
+        int | None, typer.Option(help="Generations of the search; the preset's if left out.")
+    ] = None,
     population: Annotated[int | None, typer.Option(help="Candidates a generation; the preset's if left out.")] = None,
     tune_generations: Annotated[int, typer.Option(help="Generations of CMA-ES after the search; 0 for none.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss in the final comparison.")] = 8,
@@ -82,7 +84,7 @@ def search(
     given = {field: value for field, value in changes.items() if value is not None}
     make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
     config = make(**given)  # type: ignore[arg-type]
-    tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seed=seed)
+    tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     job = _task(task, steps)
     _say_device(console, job)
@@ -106,7 +108,9 @@ def search(
     report.search_figure(run_dir / "search.png", found.generations, history, loss)
 
     console.print(f"Comparing with cross-entropy over {seeds} fresh seeds ...")
-    named = {"found": losses.Loss(found.best, protected=config.protected)} | ({"found, tuned": loss} if loss.tuned else {})
+    named = {"found": losses.Loss(found.best, protected=config.protected)} | (
+        {"found, tuned": loss} if loss.tuned else {}
+    )
     rows = controls.compare(job, named, seeds, seed)
     _print_comparison(console, rows)
     console.print(f"Found loss   f(x, y) = [bold]{_plain(str(loss))}[/]")
@@ -184,14 +188,14 @@ def train(
     made = [losses.named(name) for name in loss]
     job = _task(task, None)
     _say_device(console, job)
-    steps = 10 * job.steps if steps is None else steps
+    length = 10 * job.steps if steps is None else steps
     splits = tuple(split for split in ("validation", "test") if split in job.splits)
     curves = populations.learning_curves(
-        job, made, range(seeds), [rate] * len(made), splits=splits, steps=steps, points=points
+        job, made, range(seeds), [rate] * len(made), splits=splits, steps=length, points=points
     )
     table = Table("steps", *map(_plain, loss), title="validation accuracy, mean over seeds")
     for point in range(points):
-        table.add_row(str((point + 1) * (steps // points)), *(f"{curve[:, point, 0].mean():.4f}" for curve in curves))
+        table.add_row(str((point + 1) * (length // points)), *(f"{curve[:, point, 0].mean():.4f}" for curve in curves))
     console.print(table)
     if "test" in splits:
         for name, curve in zip(loss, curves, strict=True):
@@ -245,7 +249,10 @@ def export(
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a log has no width; tables need this much
+    return console
 
 
 def _plain(text: str) -> str:
@@ -268,7 +275,9 @@ def _tree_loss(name: str) -> Any:
 
     loss = losses.named(name)
     if not isinstance(loss, losses.Loss):
-        raise ValueError(f"{name} is not an expression tree: it can be evaluated and trained, but not shown, tuned or exported.")
+        raise ValueError(
+            f"{name} is not an expression tree: it can be evaluated and trained, but not shown, tuned or exported."
+        )
     return loss
 
 

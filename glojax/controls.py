@@ -40,11 +40,14 @@ def summarize(scores: np.ndarray) -> Summary:
 
 
 def welch(first: np.ndarray, second: np.ndarray) -> float:
-    """p-value of Welch's two-tailed t-test between the scores ``[seeds]`` of two losses; 1 where neither varies and they are equal."""
+    """p-value of Welch's two-tailed t-test between the scores ``[seeds]`` of two losses.
+
+    Where neither varies it is 1 if they are equal and 0 if not.
+    """
     first, second = np.asarray(first, float), np.asarray(second, float)
     if first.std() == 0 and second.std() == 0:
         return float(first.mean() == second.mean())
-    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    return float(np.asarray(stats.ttest_ind(first, second, equal_var=False))[1])
 
 
 class Comparison(NamedTuple):

@@ -32,9 +32,9 @@ def digits() -> Splits:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    images, labels = load_digits(return_X_y=True)
-    x = (images / 16).astype(np.float32).reshape(-1, 8, 8, 1)
-    labels = labels.astype(np.int32)
-    x, x_test, labels, labels_test = train_test_split(x, labels, test_size=360, random_state=0, stratify=labels)
-    x, x_val, labels, labels_val = train_test_split(x, labels, test_size=360, random_state=0, stratify=labels)
-    return Splits(Split(x, labels), Split(x_val, labels_val), Split(x_test, labels_test))
+    images, classes = load_digits(return_X_y=True)
+    x = (np.asarray(images) / 16).astype(np.float32).reshape(-1, 8, 8, 1)
+    labels = np.asarray(classes).astype(np.int32)
+    rest, test = train_test_split(np.arange(len(x)), test_size=360, random_state=0, stratify=labels)
+    train, validation = train_test_split(rest, test_size=360, random_state=0, stratify=labels[rest])
+    return Splits(*(Split(x[places], labels[places]) for places in (train, validation, test)))

@@ -17,7 +17,7 @@ ANY, SUM, PRODUCT, POWER, ATOM = range(5)
 """How tightly a notation binds; an operand that binds less than its place asks for is put in parentheses."""
 
 PROTECTION = 1e-7
-"""Distance from a singularity, in units of the operand, below which the protected operators depart from the raw ones."""
+"""Distance from a singularity, in units of the operand, within which protected operators depart from raw ones."""
 
 MAX_INTEGER = 2**24
 """Largest magnitude of an integer scalar: every integer up to it is exact in float32."""

@@ -23,6 +23,7 @@ SCHEMA = 1
 """Version of the files that ``Loss.save`` writes."""
 
 _MAX_FILE_BYTES = 1_000_000
+_LOWEST = 0.45
 
 LossFunction = Callable[..., jax.Array]
 """``loss(logits, labels, axis=-1, where=None)``, as ``Loss`` and optax's losses are."""
@@ -110,15 +111,19 @@ class Loss:
         """Source of a function ``name(logits, labels, axis=-1, where=None)`` that needs only jax."""
         return export.to_python(self.tree, self.coefficients, self.protected, name)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the loss as JSON, atomically; ``load`` reads it back."""
+    def to_json(self) -> str:
+        """The loss as JSON text, what ``save`` writes."""
         content = {
             "glojax_loss": SCHEMA,
             "expression": str(self.tree),
             "coefficients": list(self.coefficients),
             "protected": self.protected,
         }
-        files.write_atomically(path, json.dumps(content, indent=2) + "\n")
+        return json.dumps(content, indent=2) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the loss as JSON, atomically; ``load`` reads it back."""
+        files.write_atomically(path, self.to_json())
 
 
 def load(path: str | os.PathLike[str]) -> Loss:
@@ -168,8 +173,8 @@ def probabilities(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Labels, predictions and the logarithm of the predictions, at least float32 and of the shape of ``logits``.
 
-    Predictions are kept above the square root of the smallest normal number, so that 1/y and 1/y² are finite at
-    saturated logits; their gradient passes as if they were not, and their logarithm is not touched.
+    Predictions are kept above the smallest normal number to the power 0.45, so that 1/y and 1/y² are finite at
+    saturated logits, with room for coefficients; their gradient passes as if they were not, and their logarithm is not touched.
     """
     _check(logits, labels, axis)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
@@ -177,7 +182,7 @@ def probabilities(
     log_y = jax.nn.log_softmax(logits, axis=axis, where=where)
     if where is not None:  # left-out entries are finite, so that they cannot put a NaN into a gradient
         log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
-    kept = jnp.maximum(log_y, 0.5 * jnp.log(jnp.finfo(dtype).tiny))
+    kept = jnp.maximum(log_y, _LOWEST * jnp.log(jnp.finfo(dtype).tiny))
     return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
 
 
@@ -228,7 +233,9 @@ def _check(logits: jax.Array, labels: jax.Array, axis: int) -> None:
             f"{list(logits.shape)}, are expected.{hint}"
         )
     if not -logits.ndim <= axis < logits.ndim:
-        raise ValueError(f"axis is {axis}; logits of shape {list(logits.shape)} has axes {-logits.ndim} to {logits.ndim - 1}.")
+        raise ValueError(
+            f"axis is {axis}; logits of shape {list(logits.shape)} has axes {-logits.ndim} to {logits.ndim - 1}."
+        )
 
 
 # THE ZOO
@@ -273,14 +280,22 @@ poly = _weighted([(1.0, "x * log(y)"), (-2.0, "x * (1 - y)")])
 symmetric_cross_entropy = _weighted([(0.1, "x * log(y)"), (-4.0, "(1 - x) * y")])
 """0.1 times cross-entropy plus reverse cross-entropy with log 0 taken as -4 (arXiv 1908.06112), for one-hot labels."""
 
-taylor_mnist_ = lambda: Loss(
-    *(lambda y, x: (
-        (loss := _weighted([
-            (8.2896, y), (0.2415, f"square({y})"), (7.8726, f"{y} * square({y})"),
-            (8.9666, f"{x} * {y}"), (2.0184, f"{x} * square({y})"), (7.0513, f"square({x}) * {y}"),
-        ])).tree, loss.coefficients,
-    ))("(y - 1)", "(x + 1)")
-)  # fmt: skip
+
+def _taylor(centre: tuple[float, float], weights: Sequence[float]) -> Loss:
+    """A third-order Taylor polynomial about (θ0, θ1), its parameters as coefficients (arXiv 2002.00059, section 3)."""
+    x, y = "(x - 1)", "(y - 1)"
+    terms = [y, f"square({y})", f"{y} * square({y})", f"{x} * {y}", f"{x} * square({y})", f"square({x}) * {y}"]
+    loss = _weighted(list(zip(weights, terms, strict=True)))
+    factors = list(loss.coefficients)
+    nodes = list(loss.tree.nodes())
+    for index, node in enumerate(nodes):
+        if node in (trees.parse("x - 1"), trees.parse("y - 1")):
+            factors[index + 2] = centre[node.children[0].symbol == "y"]
+    return Loss(loss.tree, tuple(factors))
+
+
+taylor_mnist = _taylor((-10.9408, 7.5216), (8.2896, 0.2415, 7.8726, 8.9666, 2.0184, 7.0513))
+"""The loss that TaylorGLO found on MNIST (arXiv 2002.00059)."""
 
 
 def generalized_cross_entropy(
@@ -300,9 +315,41 @@ def label_smoothed_cross_entropy(
     return -jnp.sum(((1 - smoothing) * x + smoothing / classes) * log_y, axis=axis, where=where)
 
 
-def next_generation(
-    logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
-) -> jax.Array:
+def next_generation(logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None) -> jax.Array:
     """exp(2.4092 - y - y x) - cos(cos(sin y)), the mean over classes (arXiv 2404.12948)."""
     x, y, _ = probabilities(logits, labels, axis, where)
     return jnp.mean(jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y))), axis=axis, where=where)
+
+
+ZOO: dict[str, LossFunction] = {
+    "cross_entropy": cross_entropy,
+    "baikal": baikal,
+    "baikal_cma": baikal_cma,
+    "focal": focal,
+    "brier": brier,
+    "mean_absolute_error": mean_absolute_error,
+    "poly": poly,
+    "symmetric_cross_entropy": symmetric_cross_entropy,
+    "taylor_mnist": taylor_mnist,
+    "generalized_cross_entropy": generalized_cross_entropy,
+    "label_smoothed_cross_entropy": label_smoothed_cross_entropy,
+    "next_generation": next_generation,
+}
+"""The known losses by name."""
+
+
+def named(text: str) -> LossFunction:
+    """The loss that a person names: one of the zoo, the path of a saved ``.json``, or an expression.
+
+    Raises:
+      ValueError: none of these; the message says where the expression does not parse, and what the zoo holds.
+      OSError: the file cannot be read.
+    """
+    if text in ZOO:
+        return ZOO[text]
+    if text.endswith(".json"):
+        return load(text)
+    try:
+        return Loss(trees.parse(text))
+    except ValueError as error:
+        raise ValueError(f"{error} Known losses are {', '.join(ZOO)}.") from None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 
@@ -38,14 +39,19 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = x.reshape((x.shape[0], -1)).T
         for layer, width in enumerate(self.features):
-            kernel = self.param(f"kernel_{layer}", nn.initializers.lecun_normal(in_axis=1, out_axis=0), (width, x.shape[0]))
+            kernel = self.param(
+                f"kernel_{layer}", nn.initializers.lecun_normal(in_axis=1, out_axis=0), (width, x.shape[0])
+            )
             bias = self.param(f"bias_{layer}", nn.initializers.zeros, (width,))
             x = kernel @ (nn.relu(x) if layer else x) + bias[:, None]
         return x.T
 
 
 class CNN(nn.Module):
-    """3x3 convolutions with ReLU, each followed by 2x2 max pooling, then fully connected layers. Input ``[batch, height, width, channels]``."""
+    """3x3 convolutions with ReLU, each followed by 2x2 max pooling, then an ``MLP``.
+
+    The input is ``[batch, height, width, channels]``.
+    """
 
     channels: Sequence[int] = (16, 32)
     features: Sequence[int] = (64, 10)
@@ -91,7 +97,7 @@ def patch_convolution(
 # ADAPTERS
 
 
-def as_model(model: Any, example: jax.Array) -> Model:
+def as_model(model: Any, example: np.ndarray) -> Model:
     """The pure functions of a Linen module, an NNX constructor ``(rngs) -> nnx.Module``, or an (init, apply) pair.
 
     Args:
@@ -114,7 +120,7 @@ def as_model(model: Any, example: jax.Array) -> Model:
     )
 
 
-def _from_linen(module: nn.Module, example: jax.Array) -> Model:
+def _from_linen(module: nn.Module, example: np.ndarray) -> Model:
     takes_train = "train" in inspect.signature(module.__call__).parameters
 
     def init(key: jax.Array) -> tuple[Any, Any]:

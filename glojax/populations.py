@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from glojax import losses, programs
+from glojax import losses, programs, trees
 from glojax.losses import Loss, LossFunction
 from glojax.programs import Program
 from glojax.tasks import Task
@@ -68,7 +68,7 @@ class Trainer:
         steps: int | None = None,
         points: int = 1,
         group: int | None = None,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Any] | None = None,
     ):
         steps = task.steps if steps is None else steps
         if steps < 1 or not 1 <= points <= steps:
@@ -99,7 +99,7 @@ class Trainer:
         return self._run._cache_size()  # type: ignore[attr-defined]
 
     def curves(self, candidates: Candidates) -> np.ndarray:
-        """Scores ``[candidates, points, splits]`` in the course of training; 0 from where a NaN or infinity was met."""
+        """Scores ``[candidates, points, splits]`` in the course of training; 0 once a NaN or infinity was met."""
         groups = _grouped(candidates.seed, self._group)
         scores = np.zeros((len(candidates.seed), self.points, len(self.splits)), np.float32)
         at_once = _GROUPS_A_CALL * self._devices
@@ -124,14 +124,14 @@ class Trainer:
 
     def candidates(
         self,
-        trees: Sequence[Tree],
+        population: Sequence[Tree],
         seeds: Sequence[int],
         coefficients: Sequence[Sequence[float] | None] | None = None,
         rates: Sequence[float] | None = None,
     ) -> Candidates:
-        """Trees with one seed each, their coefficients and scales of the learning rate, 1 if left out, as ``Candidates``."""
-        program = programs.encode(trees, coefficients, self._instructions)
-        rate = np.ones(len(trees)) if rates is None else np.asarray(rates)
+        """Trees with one seed each; coefficients and scales of the learning rate are 1 if left out."""
+        program = programs.encode(population, coefficients, self._instructions)
+        rate = np.ones(len(population)) if rates is None else np.asarray(rates)
         return Candidates(program, rate.astype(np.float32), np.asarray(seeds, np.uint32))
 
 
@@ -217,7 +217,9 @@ def _minibatches(key: jax.Array, examples: int, batch_size: int, steps: int) -> 
     """Places ``[steps, batch]`` of the examples: a new order every epoch, its incomplete last batch left out."""
     in_epoch = examples // batch_size
     epochs = -(-steps // in_epoch)
-    orders = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), examples))(jnp.arange(epochs))
+    orders = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), examples))(
+        jnp.arange(epochs)
+    )
     return orders[:, : in_epoch * batch_size].reshape(-1, batch_size)[:steps]
 
 
@@ -281,12 +283,20 @@ def evaluate(
     """
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not candidates or not chosen:
-        raise ValueError(f"evaluate: got {len(candidates)} losses and {len(chosen)} seeds; at least one of each is needed.")
+        raise ValueError(
+            f"evaluate: got {len(candidates)} losses and {len(chosen)} seeds; at least one of each is needed."
+        )
     scales = [1.0] * len(candidates) if rates is None else list(rates)
     if len(scales) != len(candidates):
         raise ValueError(f"evaluate: rates has {len(scales)} values for {len(candidates)} losses.")
-    made = [Loss(given) if isinstance(given, Tree | str) else given for given in candidates]
+    made = [_as_loss(given) for given in candidates]
     return score_losses(task, made, chosen, scales, splits=(split,), steps=steps)[..., 0]
+
+
+def _as_loss(given: LossFunction | Tree | str) -> LossFunction:
+    if isinstance(given, str):
+        return Loss(trees.parse(given))
+    return Loss(given) if isinstance(given, Tree) else given
 
 
 def score_losses(
@@ -298,7 +308,7 @@ def score_losses(
     splits: Sequence[str] = ("validation",),
     steps: int | None = None,
 ) -> np.ndarray:
-    """Every loss at its rate with every seed: scores at the end ``[losses, seeds, splits]``; arguments as ``evaluate``'s."""
+    """Every loss at its rate with every seed: scores ``[losses, seeds, splits]``; arguments as ``evaluate``'s."""
     return learning_curves(task, chosen, seeds, rates, splits=splits, steps=steps)[..., -1, :]
 
 

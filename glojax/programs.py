@@ -27,17 +27,20 @@ _X, _Y, _ONE, _REGISTERS = range(4)
 _OPCODES = {node.symbol: code for code, node in enumerate(grammar.OPERATORS)}
 
 
+Array = jax.Array | np.ndarray
+
+
 class Program(NamedTuple):
     """One tree, or with leading axis ``[candidates]`` a population of them."""
 
-    opcode: jax.Array  # int32[instructions], index into grammar.operators
-    operand: jax.Array  # int32[instructions, 2], slot of each operand
-    scale: jax.Array  # float[instructions, 2], factor of each operand
-    depends: jax.Array  # bool[instructions, 2], whether the operand depends on y
-    result: jax.Array  # int32[instructions], slot of the result
-    length: jax.Array  # int32[], number of instructions in use
-    output: jax.Array  # int32[], slot of the result
-    output_scale: jax.Array  # float[], factor of the result
+    opcode: Array  # int32[instructions], index into grammar.operators
+    operand: Array  # int32[instructions, 2], slot of each operand
+    scale: Array  # float[instructions, 2], factor of each operand
+    depends: Array  # bool[instructions, 2], whether the operand depends on y
+    result: Array  # int32[instructions], slot of the result
+    length: Array  # int32[], number of instructions in use
+    output: Array  # int32[], slot of the result
+    output_scale: Array  # float[], factor of the result
 
 
 def instructions_of(tree: Tree) -> int:
@@ -63,6 +66,7 @@ def encode(
       ValueError: a tree that takes more than ``instructions``, or coefficients of the wrong number.
     """
     room = max(map(instructions_of, trees), default=0) if instructions is None else instructions
+    room = max(room, 1)  # the loop is traced where it never runs, as for a leaf, and then reads an instruction
     coefficients = [None] * len(trees) if coefficients is None else coefficients
     encoded = [_encode(tree, factors, room) for tree, factors in zip(trees, coefficients, strict=True)]
     program = Program(*(np.stack(column) for column in zip(*encoded, strict=True)))
@@ -80,7 +84,7 @@ def _encode(tree: Tree, coefficients: Sequence[float] | None, room: int) -> Prog
     scale, depends = np.zeros((room, 2)), np.zeros((room, 2), bool)
 
     def visit(node: Tree, index: int, register: int) -> tuple[int, float, bool]:
-        """Slot, scale and dependence on y of the node at pre-order ``index``; registers below ``register`` are taken."""
+        """Slot, scale and dependence on y of the node at pre-order ``index``; the first ``register`` are taken."""
         nonlocal length
         factor = factors[index]
         if isinstance(node.symbol, int):
@@ -103,7 +107,16 @@ def _encode(tree: Tree, coefficients: Sequence[float] | None, room: int) -> Prog
         return _REGISTERS + register, factor, any(depends_on_y for _, _, depends_on_y in visited.values())
 
     output, output_scale, _ = visit(tree, 0, 0)
-    return Program(opcode, operand, scale, depends, result, np.int32(length), np.int32(output), np.float64(output_scale))
+    return Program(
+        opcode,
+        operand,
+        scale,
+        depends,
+        result,
+        np.array(length, np.int32),
+        np.array(output, np.int32),
+        np.array(output_scale),
+    )
 
 
 def _registers(tree: Tree) -> int:
@@ -142,7 +155,9 @@ def _sweep(protected: bool, branches: bool) -> Any:
     return sequential_vmap(run) if branches else run
 
 
-def _run(operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _run(
+    operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     # Flat points: the loop then moves rows, whatever the shape of the batch.
     shape, x, y = y.shape, x.ravel(), y.ravel()
     slots = _REGISTERS + (program.opcode.shape[-1] + 1).bit_length() - 1
@@ -159,7 +174,7 @@ def _run(operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y:
         )
 
     values, slopes = jax.lax.fori_loop(0, program.length, instruction, (values, slopes))
-    scale = program.output_scale.astype(y.dtype)
+    scale = jnp.asarray(program.output_scale, y.dtype)
     return (scale * _at(values, program.output)).reshape(shape), (scale * _at(slopes, program.output)).reshape(shape)
 
 
@@ -167,7 +182,8 @@ def _operate(
     node: grammar.Node, program: Program, i: jax.Array, values: jax.Array, slopes: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Value and slope of instruction ``i``; everything is read inside the branch, so that nothing is copied into it."""
-    assert node.value is not None and node.partials is not None
+    assert node.value is not None
+    assert node.partials is not None
     slot, scale, depends = (_at(array, i) for array in (program.operand, program.scale, program.depends))
     scale = scale.astype(values.dtype)
     operands, operand_slopes = (
@@ -181,6 +197,6 @@ def _operate(
     return value, sum(terms[1:], terms[0])
 
 
-def _at(array: jax.Array, place: jax.Array) -> jax.Array:
+def _at(array: Array, place: Array) -> jax.Array:
     # Places are in bounds by construction; indexing with brackets would check them, at a third of the loop's time.
     return jax.lax.dynamic_index_in_dim(array, place, keepdims=False)

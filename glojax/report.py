@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from glojax import losses, trees
 from glojax.losses import Loss
@@ -70,7 +71,7 @@ def _fitness(axes: Axes, generations: Sequence[np.ndarray], title: str) -> None:
     axes.plot(numbers, best, label="best so far", marker="o" if len(numbers) == 1 else None)
     axes.plot(numbers, [part.mean() if len(part) else np.nan for part in alive], label="mean of the trainable")
     axes.plot(numbers, [fitness.mean() for fitness in generations], label="mean of all", linestyle=":")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 

@@ -78,7 +78,9 @@ class Run:
                     f"{task.name!r} ({task.fingerprint}). Choose another run directory."
                 )
             if self.phase in before and not resume:
-                raise ValueError(f"{self.directory} already holds a {self.phase}; resume it or choose another run directory.")
+                raise ValueError(
+                    f"{self.directory} already holds a {self.phase}; resume it or choose another run directory."
+                )
             for field, value in before.get(self.phase, {}).items():
                 if field != "generations" and new.get(field) != value:
                     raise ValueError(
@@ -91,14 +93,23 @@ class Run:
 
     def save_generation(self, generation: int, records: Sequence[Record]) -> None:
         """Append a generation, all of it or nothing."""
+        self._save(self.phase, generation, records)
+
+    def save_finals(self, records: Sequence[Record]) -> None:
+        """Keep the finalists of this phase, in place of those of a shorter run that it went on from."""
+        self._save(f"{self.phase} finals", 0, records)
+
+    def _save(self, phase: str, generation: int, records: Sequence[Record]) -> None:
         rows = [
             (
-                self.phase, generation, place, record.expression, record.canonical, json.dumps(record.coefficients),
+                phase, generation, place, record.expression, record.canonical, json.dumps(record.coefficients),
                 record.fitness, record.fate, json.dumps(record.parents), record.seed, record.seconds,
             )
             for place, record in enumerate(records)
         ]  # fmt: skip
         with self._database:
+            if phase != self.phase:
+                self._database.execute("delete from candidates where phase = ?", (phase,))
             self._database.executemany("insert into candidates values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def generations(self) -> list[list[Record]]:

@@ -41,6 +41,9 @@ class SearchConfig:
       both_variables: draw only trees that hold x and y; otherwise such a tree is kept with fitness 0.
       protected: use the protected operators.
       seeds: trainings a candidate, whose mean is its fitness.
+      finalists: so many of the fittest distinct trees are trained again, over fresh seeds, and the best of them by
+        those trainings is the result: the fittest of thousands is often only the luckiest.
+      final_seeds: trainings of a finalist.
       seed: from which all randomness derives.
 
     Raises:
@@ -56,13 +59,16 @@ class SearchConfig:
     max_nodes: int = 32
     both_variables: bool = True
     protected: bool = False
-    seeds: int = 1
+    seeds: int = 2
+    finalists: int = 24
+    final_seeds: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
         bounds = {
-            "population": (2, MAX_POPULATION), "generations": (1, 1_000_000), "elites": (0, self.population - 1),
-            "max_depth": (1, 10), "max_nodes": (3, trees.MAX_NODES), "seeds": (1, 1000), "seed": (0, 2**63 - 1),
+            "population": (2, MAX_POPULATION), "generations": (1, 1_000_000), "elites": (0, MAX_POPULATION),
+            "max_depth": (1, 10), "max_nodes": (3, trees.MAX_NODES), "seeds": (1, 1000), "finalists": (1, 10_000),
+            "final_seeds": (1, 1000), "seed": (0, 2**63 - 1),
         }  # fmt: skip
         if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
             raise ValueError(
@@ -77,8 +83,9 @@ class SearchConfig:
 
     @classmethod
     def paper(cls, **changes: object) -> "SearchConfig":
-        """The paper's settings, everything beyond them off: 100 generations, trees without x or y not excluded."""
-        return dataclasses.replace(cls(generations=100, both_variables=False), **changes)  # type: ignore[arg-type]
+        """The paper's settings, everything beyond them off: any tree is drawn, and one training decides."""
+        paper = cls(generations=100, both_variables=False, seeds=1, finalists=1)
+        return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
 
 
 def check_bounds(config: object, bounds: dict[str, tuple[int, int]]) -> None:
@@ -110,7 +117,7 @@ class Found(NamedTuple):
     """What a search found."""
 
     best: Tree
-    fitness: float
+    fitness: float  # its mean validation score: over fresh seeds if there were finals, else as in the search
     generations: list[Generation]
 
 
@@ -141,8 +148,8 @@ def search(
             history.append(generation)
             if on_generation is not None:
                 on_generation(generation)
-    last = history[-1]
-    return Found(last.best, float(last.fitness.max()), history)
+        best, fitness = _finals(task, config, run, history)
+    return Found(best, fitness, history)
 
 
 def _generations(task: Task, config: SearchConfig, run: Run) -> Iterator[Generation]:
@@ -203,9 +210,7 @@ def _evaluate(
         fitness_of |= {key: float(mean) for key, mean in zip(new, means, strict=True)}
     seconds = time.perf_counter() - started
 
-    fitness = np.array(
-        [0.0 if fate == "invalid" else fitness_of[key] for fate, key in zip(fates, keys, strict=True)]
-    )
+    fitness = np.array([0.0 if fate == "invalid" else fitness_of[key] for fate, key in zip(fates, keys, strict=True)])
     generation = Generation(number, tuple(child.tree for child in offspring), fitness, tuple(fates), seconds)
     records = [
         Record(
@@ -215,6 +220,47 @@ def _evaluate(
         for child, key, score, fate in zip(offspring, keys, fitness, fates, strict=True)
     ]  # fmt: skip
     return generation, records
+
+
+def _finals(task: Task, config: SearchConfig, run: Run, history: Sequence[Generation]) -> tuple[Tree, float]:
+    """The winner and its score: the best finalist over fresh seeds, or simply the fittest if there is one finalist."""
+    fitness_of: dict[Tree, tuple[float, Tree]] = {}
+    for generation in history:
+        for tree, fitness in zip(generation.trees, generation.fitness, strict=True):
+            fitness_of.setdefault(canonical(tree), (float(fitness), tree))
+    ranked = sorted(fitness_of.items(), key=lambda item: -item[1][0])[: config.finalists]
+    if config.finalists == 1 or ranked[0][1][0] == 0:
+        fitness, tree = ranked[0][1]
+        return tree, fitness
+    finalists = [tree for _, (fitness, tree) in ranked if fitness > 0]
+    trainer = populations.trainer(task, populations.room(config.max_nodes - 1), protected=config.protected)
+    started = time.perf_counter()
+    scores = final_scores(trainer, finalists, None, config.seed, config.final_seeds)
+    seconds = (time.perf_counter() - started) / len(finalists)
+    seed = named_seed(config.seed, "finals", 0)
+    run.save_finals(
+        [
+            Record(str(tree), str(key), (), float(score), "trained", (), seed, seconds)
+            for (key, (_, tree)), score in zip(ranked, scores, strict=False)
+        ]
+    )
+    best = int(np.argmax(scores))
+    return finalists[best], float(scores[best])
+
+
+def final_scores(
+    trainer: Trainer,
+    finalists: Sequence[Tree],
+    coefficients: Sequence[Sequence[float]] | None,
+    seed: int,
+    repeats: int,
+) -> np.ndarray:
+    """Mean validation scores ``[finalists]`` over ``repeats`` seeds that neither phase uses elsewhere."""
+    seeds = [named_seed(seed, "finals", i) for i in range(repeats)]
+    factors = None if coefficients is None else [values for values in coefficients for _ in seeds]
+    repeated = [tree for tree in finalists for _ in seeds]
+    scores = trainer.scores(trainer.candidates(repeated, seeds * len(finalists), factors))[:, 0]
+    return scores.reshape(len(finalists), repeats).mean(axis=1)
 
 
 def _read_back(number: int, records: Sequence[Record]) -> Generation:

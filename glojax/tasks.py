@@ -83,7 +83,7 @@ class Task:
 
     def _example_logits(self, key: jax.Array) -> jax.Array:
         params, state = self.pure_model.init(key)
-        return self.pure_model.apply(params, state, self._example, key, True)[0]
+        return self.pure_model.apply(params, state, jnp.asarray(self._example), key, True)[0]
 
     @property
     def _example(self) -> np.ndarray:
@@ -112,7 +112,9 @@ class Task:
         for name, split in self.splits.items():
             digest.update(name.encode() + split.x.tobytes() + split.labels.tobytes())
         params = jax.eval_shape(self.pure_model.init, jax.random.key(0))
-        shapes = [(jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+        shapes = [
+            (jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+        ]
         digest.update(repr((shapes, self.batch_size, self.steps)).encode())
         return digest.hexdigest()[:16]
 
@@ -124,7 +126,9 @@ def _checked_split(field: str, split: Any) -> data.Split:
         raise ValueError(f"Task.{field} must be a pair of arrays (inputs, integer labels).") from None
     x = x.astype(np.float32)
     if x.ndim < 2 or len(x) == 0:
-        raise ValueError(f"Task.{field}: inputs have shape {list(x.shape)}; [examples, ...] with an example is expected.")
+        raise ValueError(
+            f"Task.{field}: inputs have shape {list(x.shape)}; [examples, ...] with an example is expected."
+        )
     if not np.isfinite(x).all():
         rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
         raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")

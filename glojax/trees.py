@@ -123,9 +123,7 @@ def write(
         factor = next(factors)
         row = rows.get(node.symbol) or grammar._leaf(node.symbol, 0)
         style = notation(row)
-        operands = [
-            bracketed(*visit(child), place) for child, place in zip(node.children, style.operands, strict=True)
-        ]
+        operands = [bracketed(*visit(child), place) for child, place in zip(node.children, style.operands, strict=True)]
         text, binds = style.template.format(*operands), style.binds
         if factor:
             text = product.template.format(factor, bracketed(text, binds, product.operands[1]))
@@ -166,7 +164,9 @@ class _Parser:
 
     def __init__(self, text: str):
         self.text = text
-        self.tokens = [(match[match.lastgroup or 0], match.start(match.lastgroup or 0)) for match in _TOKEN.finditer(text)]
+        self.tokens = [
+            (match[match.lastgroup or 0], match.start(match.lastgroup or 0)) for match in _TOKEN.finditer(text)
+        ]
         self.place = 0
         self.nesting = 0
         self.size = 0
@@ -293,7 +293,9 @@ def enumerate_trees(depth: int) -> Iterator[Tree]:
 # EVALUATING
 
 
-def evaluate(tree: Tree, x: Any, y: Any, xp: Any, protected: bool = False, coefficients: Sequence[Any] | None = None) -> Any:
+def evaluate(
+    tree: Tree, x: Any, y: Any, xp: Any, protected: bool = False, coefficients: Sequence[Any] | None = None
+) -> Any:
     """f(x, y), written out node by node in the array library ``xp`` (``numpy``, ``jax.numpy`` or a symbolic one).
 
     Args:
@@ -304,13 +306,15 @@ def evaluate(tree: Tree, x: Any, y: Any, xp: Any, protected: bool = False, coeff
       coefficients: factor of each node's value, in pre-order; all 1 if left out.
     """
     rows = {node.symbol: node for node in grammar.operators(protected)}
-    variables = {"x": x, "y": y}
+    variables: dict[str | int, Any] = {"x": x, "y": y}
     factors = iter(coefficients) if coefficients is not None else None
 
     def visit(node: Tree) -> Any:
         factor = next(factors) if factors is not None else None
         if node.symbol in rows:
-            value = rows[node.symbol].value(xp, *(visit(child) for child in node.children))
+            function = rows[node.symbol].value
+            assert function is not None
+            value = function(xp, *(visit(child) for child in node.children))
         else:
             value = variables.get(node.symbol)
             if value is None:

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from evosax.algorithms import CMA_ES
 
 from glojax import populations
 from glojax.canonical import canonical, identifiable_coefficients
 from glojax.losses import Loss
 from glojax.programs import instructions_of
 from glojax.runs import Record, Run
-from glojax.search import check_bounds
+from glojax.search import check_bounds, final_scores
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -40,6 +39,9 @@ class TuneConfig:
       sigma: initial step size, in units of the coefficients.
       protected: use the protected operators.
       seeds: trainings a vector, whose mean is its fitness.
+      finalists: so many of the fittest distinct vectors, and the start, are trained again over fresh seeds; the best of
+        them by those trainings is the result. With 1, the fittest is.
+      final_seeds: trainings of a finalist.
       seed: from which all randomness derives.
 
     Raises:
@@ -50,11 +52,19 @@ class TuneConfig:
     population: int | None = None
     sigma: float = 1.5
     protected: bool = False
-    seeds: int = 1
+    seeds: int = 2
+    finalists: int = 24
+    final_seeds: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_bounds(self, {"generations": (1, 1_000_000), "seeds": (1, 1000), "seed": (0, 2**63 - 1)})
+        check_bounds(
+            self,
+            {
+                "generations": (1, 1_000_000), "seeds": (1, 1000), "finalists": (1, 10_000), "final_seeds": (1, 1000),
+                "seed": (0, 2**63 - 1),
+            },
+        )  # fmt: skip
         if self.population is not None:
             check_bounds(self, {"population": (4, 100_000)})
         if not (isinstance(self.sigma, int | float) and 0 < self.sigma < math.inf):
@@ -65,8 +75,8 @@ class Tuned(NamedTuple):
     """What a tuning reached."""
 
     loss: Loss
-    fitness: float
-    start_fitness: float  # with all coefficients 1
+    fitness: float  # mean validation score: over fresh seeds if there were finals, else as in the tuning
+    start_fitness: float  # of all coefficients 1, on the same trainings
     coefficients: tuple[int, ...]  # pre-order indices of the nodes that were tuned
     history: list[np.ndarray]  # fitness [population] of each generation
 
@@ -80,7 +90,7 @@ def tune(
     resume: bool = False,
     on_generation: Callable[[int, np.ndarray], None] | None = None,
 ) -> Tuned:
-    """Tune the coefficients of a tree; the result is never worse, on the trainings it saw, than all of them 1.
+    """Tune the coefficients of a tree; the result is never worse, on the trainings that decide, than all of them 1.
 
     Args:
       task: what candidates are trained on.
@@ -100,7 +110,7 @@ def tune(
         recorded = run.generations()
         if recorded and recorded[0][0].expression != str(tree):
             raise ValueError(
-                f"{run_dir} holds the tuning of {recorded[0][0].expression}, not of {tree}; choose another run directory."
+                f"{run_dir} holds the tuning of {recorded[0][0].expression}, not of {tree}; choose another directory."
             )
         trainer = populations.trainer(task, populations.room(instructions_of(tree)), protected=config.protected)
         seeds = [named_seed(config.seed, "search", i) for i in range(config.seeds)]
@@ -118,14 +128,7 @@ def tune(
                 started = time.perf_counter()
                 found = trainer.scores(candidates)[:, 0].reshape(len(vectors), -1).mean(axis=1).astype(float)
                 seconds = (time.perf_counter() - started) / len(vectors)
-                key = str(canonical(tree))
-                run.save_generation(
-                    number,
-                    [
-                        Record(str(tree), key, tuple(map(float, vector)), float(score), "trained", (), seeds[0], seconds)
-                        for vector, score in zip(vectors, found, strict=True)
-                    ],
-                )
+                run.save_generation(number, _records(tree, vectors, found, seeds[0], seconds))
             history.append(found)
             vectors_seen.append(vectors)
             if on_generation is not None:
@@ -134,16 +137,34 @@ def tune(
 
         # The start is a generation of its own, so that it is among the vectors the best is taken from.
         start = np.ones(len(nodes))
-        start_fitness = float(fitness(start[None])[0])
+        fitness(start[None])
         if nodes:
             maximize(
                 fitness, start, sigma=config.sigma, population=config.population, generations=config.generations,
                 seed=named_seed(config.seed, "tune"),
             )  # fmt: skip
-    scores, vectors = np.concatenate(history), np.concatenate(vectors_seen)
+        scores, vectors = np.concatenate(history), np.concatenate(vectors_seen)
+        if config.finalists > 1:
+            # The start stays in; of equal scores the earlier vector comes first.
+            ranked = np.argsort(-scores, kind="stable")[: config.finalists]
+            places = np.concatenate([[0], ranked[ranked > 0]])
+            vectors = vectors[places]
+            factors = [_factors(tree, nodes, vector) for vector in vectors]
+            started = time.perf_counter()
+            scores = final_scores(trainer, [tree] * len(places), factors, config.seed, config.final_seeds)
+            seconds = (time.perf_counter() - started) / len(places)
+            run.save_finals(_records(tree, vectors, scores, named_seed(config.seed, "finals", 0), seconds))
     best = int(np.argmax(scores))
     loss = Loss(tree, _factors(tree, nodes, vectors[best]), config.protected)
-    return Tuned(loss, float(scores[best]), start_fitness, nodes, history)
+    return Tuned(loss, float(scores[best]), float(scores[0]), nodes, history)
+
+
+def _records(tree: Tree, vectors: np.ndarray, scores: np.ndarray, seed: int, seconds: float) -> list[Record]:
+    key = str(canonical(tree))
+    return [
+        Record(str(tree), key, tuple(map(float, vector)), float(score), "trained", (), seed, seconds)
+        for vector, score in zip(vectors, scores, strict=True)
+    ]
 
 
 def _factors(tree: Tree, nodes: tuple[int, ...], vector: np.ndarray) -> tuple[float, ...]:
@@ -205,5 +226,8 @@ def maximize(
 
 @lru_cache
 def _strategy(population: int, dimensions: int) -> Any:
+    # Importing evosax starts JAX's backend, after which devices can no longer be configured: not before it is needed.
+    from evosax.algorithms import CMA_ES
+
     # Every instance compiles anew: one for each shape.
     return CMA_ES(population_size=population, solution=np.zeros(dimensions, np.float32))

@@ -94,7 +94,9 @@ def test_value_is_the_same_through_numpy_jax_and_sympy(node):
         np.testing.assert_allclose(node.value(jnp, *map(jnp.asarray, operands)), expected, rtol=1e-14)
     names = sympy.symbols("a b", real=True)[: node.arity]
     symbolic = node.value(SYMBOLIC, *names)
-    exact = [float(symbolic.subs(dict(zip(names, map(sympy.Float, at), strict=True)))) for at in zip(*operands)]
+    exact = [
+        float(symbolic.subs(dict(zip(names, map(sympy.Float, at), strict=True)))) for at in zip(*operands, strict=True)
+    ]
     np.testing.assert_allclose(exact, expected, rtol=1e-12)
 
 
@@ -136,7 +138,7 @@ def test_protected_operators_have_the_values_of_their_definition(symbol, operand
     assert node.value(np, *map(np.float64, operands)) == pytest.approx(expected, rel=1e-14)
 
 
-@pytest.mark.parametrize(("raw", "protected"), zip(operators(), operators(protected=True), strict=True))
+@pytest.mark.parametrize(("raw", "protected"), list(zip(operators(), operators(protected=True), strict=True)))
 def test_protected_equals_raw_digit_for_digit_away_from_singularities(raw, protected):
     operands = operands_of(raw, REGULAR)
     np.testing.assert_array_equal(value_of(protected, operands), value_of(raw, operands))
