@@ -15,8 +15,10 @@ mostly for its calls (about 100 us each), and one program should win by 8 to 15 
 """
 
 import argparse
-import statistics
+import dataclasses
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ import optax
 from glojax import canonical, populations, tasks, trees
 from glojax.losses import Loss
 from glojax.seeds import named_random
+from glojax.tasks import Task
 from glojax.trees import Tree
 
 
@@ -39,6 +42,38 @@ def random_trees(count: int, size: int) -> list[Tree]:
     return list(found.values())
 
 
+def python_loop(task: Task, population: list[Tree], steps: int) -> Callable[[], None]:
+    """A run of one jitted step after another, for every minibatch and every candidate."""
+    model, (x, labels) = task.pure_model, map(jnp.asarray, task.splits["train"])
+    places = populations._minibatches(jax.random.key(0), len(x), task.batch_size, steps)
+    minibatches = [(x[chosen], labels[chosen]) for chosen in places]
+    params, state = jax.jit(model.init)(jax.random.key(0))
+    key = jax.random.key(0)
+
+    def jitted_step(loss: Loss) -> Callable[..., tuple[Any, Any]]:
+        def mean_loss(params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
+            logits, _ = model.apply(params, state, x, key, True)
+            return jnp.mean(loss.with_integer_labels(logits, labels))
+
+        @jax.jit
+        def step(params: Any, optimizer_state: Any, x: jax.Array, labels: jax.Array) -> tuple[Any, Any]:
+            gradient = jax.grad(mean_loss)(params, x, labels)
+            updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
+            return optax.apply_updates(params, updates), optimizer_state
+
+        return step
+
+    jitted = [jitted_step(Loss(tree)) for tree in population]
+
+    def run() -> None:
+        networks = [(params, task.optimizer.init(params))] * len(jitted)
+        for minibatch in minibatches:
+            networks = [step(*network, *minibatch) for step, network in zip(jitted, networks, strict=True)]
+        jax.block_until_ready(networks)
+
+    return run
+
+
 def main() -> None:
     """Run both sides in turns and print candidate-steps a second and their ratio."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,68 +85,26 @@ def main() -> None:
     options = arguments.parse_args()
     populations.use_all_cores()
 
-    digits = tasks.digits()
-    task = tasks.Task(
-        digits.model, digits.train, digits.validation, optimizer=optax.sgd(0.01), batch_size=options.batch_size,
-        steps=options.steps,
-    )  # fmt: skip
+    task = dataclasses.replace(tasks.digits(options.steps), batch_size=options.batch_size)
     population = random_trees(options.population, options.nodes)
-
-    # ONE PROGRAM
     trainer = populations.trainer(task, populations.room(options.nodes - 1))
     candidates = trainer.candidates(population, [0] * len(population))
-
-    # A LOOP OF JITTED STEPS
-    model, (x, labels) = task.pure_model, map(jnp.asarray, task.splits["train"])
-    order = populations._minibatches(jax.random.key(0), len(x), task.batch_size, options.steps)
-    params, state = jax.jit(model.init)(jax.random.key(0))
-
-    def jitted_step(loss: Loss):
-        def mean_loss(params, state, x, labels, key):
-            logits, _ = model.apply(params, state, x, key, True)
-            return jnp.mean(loss.with_integer_labels(logits, labels))
-
-        @jax.jit
-        def step(params, optimizer_state, x, labels, key):
-            gradient = jax.grad(mean_loss)(params, state, x, labels, key)
-            updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
-            return optax.apply_updates(params, updates), optimizer_state
-
-        return step
-
-    steps = [jitted_step(Loss(tree)) for tree in population]
-    minibatches = [(x[places], labels[places]) for places in order[: options.steps // 10]]
-    key = jax.random.key(0)
-
-    def loop() -> None:
-        networks = [(params, task.optimizer.init(params))] * len(steps)
-        for minibatch in minibatches:
-            networks = [step(*network, *minibatch, key) for step, network in zip(steps, networks, strict=True)]
-        jax.block_until_ready(networks)
-
-    def rate(run, count: int) -> float:
-        started = time.perf_counter()
-        run()
-        return count * len(population) / (time.perf_counter() - started)
-
-    print(f"{len(population)} losses of {options.nodes} nodes, batch {task.batch_size}, {jax.devices()}", flush=True)
     sides = {
         "one program": (lambda: trainer.scores(candidates), options.steps),
-        "Python loop": (loop, len(minibatches)),
+        "Python loop": (python_loop(task, population, options.steps // 10), options.steps // 10),
     }
+    print(f"{len(population)} losses of {options.nodes} nodes, batch {task.batch_size}, {jax.devices()}", flush=True)
     for run, _ in sides.values():
         run()
-    speeds = {name: [] for name in sides}
-    for number in range(options.rounds):
-        for name, side in sides.items():
-            speeds[name].append(rate(*side))
-        print(
-            f"round {number + 1}: " + ", ".join(f"{name} {found[-1]:,.0f}" for name, found in speeds.items()),
-            flush=True,
-        )
-    ratios = np.divide(speeds["one program"], speeds["Python loop"])
+    speeds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(options.rounds):
+        for name, (run, steps) in sides.items():
+            started = time.perf_counter()
+            run()
+            speeds[name].append(steps * len(population) / (time.perf_counter() - started))
     for name, found in speeds.items():
-        print(f"{name:12} {statistics.median(found):10,.0f} candidate-steps a second (median of {options.rounds})")
+        print(f"{name:12} {np.median(found):10,.0f} candidate-steps a second (median of {options.rounds})")
+    ratios = np.array(speeds["one program"]) / np.array(speeds["Python loop"])
     print(f"ratio        {np.median(ratios):10.1f} (median of rounds; {ratios.min():.1f} to {ratios.max():.1f})")
 
 

@@ -53,7 +53,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, ImportError, OSError) as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]glojax:[/] {_plain(str(error))}")
+        Console(stderr=True, highlight=False).print(f"[bold red]glojax:[/] {_plain(str(error))}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         print("glojax: stopped; a run with --run-dir goes on with --resume.", file=sys.stderr)
@@ -85,6 +85,8 @@ def search(
     make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
     config = make(**given)  # type: ignore[arg-type]
     tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
+    if resume and run_dir is None:
+        raise ValueError("--resume needs the --run-dir that it goes on with.")
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     job = _task(task, steps)
     _say_device(console, job)
@@ -134,6 +136,8 @@ def tune(
     import glojax
 
     console = _console()
+    if resume and run_dir is None:
+        raise ValueError("--resume needs the --run-dir that it goes on with.")
     tree = _tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
     job = _task(task, steps)

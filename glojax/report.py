@@ -79,15 +79,17 @@ def _curves(axes: Axes, curves: dict[str, Loss], slope: bool = False) -> None:
     y = np.linspace(0.005, 0.995, 397)
     for name, loss in curves.items():
         values = binary_curve(loss, y)
-        # Constants and scale do not show in a minimum: every curve is shifted to 0 at its own.
-        drawn = np.gradient(values, y) if slope else values - np.nanmin(np.where(np.isfinite(values), values, np.nan))
-        axes.plot(y, drawn, label=name)
+        # An additive constant changes no training, and a scale is a learning rate: shapes are what is compared.
+        middle = values[(y > 0.1) & (y < 0.9) & np.isfinite(values)]
+        if len(middle):
+            values = (values - middle.min()) / (np.ptp(middle) or 1)
+        axes.plot(y, np.gradient(values, y) if slope else values, label=name)
     visible = np.concatenate([line.get_ydata()[(y > 0.08) & (y < 0.92)] for line in axes.lines])  # type: ignore[index]
     visible = visible[np.isfinite(visible)]
     if len(visible):
         margin = 0.1 * (np.ptp(visible) or 1)
         axes.set_ylim(visible.min() - margin, visible.max() + margin)
-    axes.set_title("Slope of the loss" if slope else "Loss above its minimum")
+    axes.set_title("Slope of that curve" if slope else "Loss, its range over 0.1 to 0.9 scaled to 1")
     axes.set_xlabel("prediction for the true class (two classes)")
     axes.legend()
 

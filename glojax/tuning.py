@@ -105,72 +105,104 @@ def tune(
     """
     config = TuneConfig() if config is None else config
     Loss(tree)  # raises for a tree that is no loss
-    nodes = identifiable_coefficients(tree)
     with Run(run_dir, "tune", task, config, resume) as run:
-        recorded = run.generations()
-        if recorded and recorded[0][0].expression != str(tree):
-            raise ValueError(
-                f"{run_dir} holds the tuning of {recorded[0][0].expression}, not of {tree}; choose another directory."
-            )
-        trainer = populations.trainer(task, populations.room(instructions_of(tree)), protected=config.protected)
-        seeds = [named_seed(config.seed, "search", i) for i in range(config.seeds)]
-        history: list[np.ndarray] = []
-        vectors_seen: list[np.ndarray] = []
-
-        def fitness(vectors: np.ndarray) -> np.ndarray:
-            """Of vectors ``[population, n]``: read back while the record lasts, trained and recorded after it."""
-            number = len(history)
-            if number < len(recorded):
-                found = np.array([record.fitness for record in recorded[number]])
-            else:
-                factors = [_factors(tree, nodes, vector) for vector in vectors for _ in seeds]
-                candidates = trainer.candidates([tree] * len(factors), seeds * len(vectors), factors)
-                started = time.perf_counter()
-                found = trainer.scores(candidates)[:, 0].reshape(len(vectors), -1).mean(axis=1).astype(float)
-                seconds = (time.perf_counter() - started) / len(vectors)
-                run.save_generation(number, _records(tree, vectors, found, seeds[0], seconds))
-            history.append(found)
-            vectors_seen.append(vectors)
-            if on_generation is not None:
-                on_generation(number, found)
-            return found
-
+        objective = _Objective(task, tree, config, run, on_generation)
         # The start is a generation of its own, so that it is among the vectors the best is taken from.
-        start = np.ones(len(nodes))
-        fitness(start[None])
-        if nodes:
+        start = np.ones(len(objective.nodes))
+        objective(start[None])
+        if objective.nodes:
             maximize(
-                fitness, start, sigma=config.sigma, population=config.population, generations=config.generations,
+                objective, start, sigma=config.sigma, population=config.population, generations=config.generations,
                 seed=named_seed(config.seed, "tune"),
             )  # fmt: skip
-        scores, vectors = np.concatenate(history), np.concatenate(vectors_seen)
-        if config.finalists > 1:
-            # The start stays in; of equal scores the earlier vector comes first.
-            ranked = np.argsort(-scores, kind="stable")[: config.finalists]
-            places = np.concatenate([[0], ranked[ranked > 0]])
-            vectors = vectors[places]
-            factors = [_factors(tree, nodes, vector) for vector in vectors]
-            started = time.perf_counter()
-            scores = final_scores(trainer, [tree] * len(places), factors, config.seed, config.final_seeds)
-            seconds = (time.perf_counter() - started) / len(places)
-            run.save_finals(_records(tree, vectors, scores, named_seed(config.seed, "finals", 0), seconds))
+        vectors, scores = objective.finals() if config.finalists > 1 else objective.seen()
     best = int(np.argmax(scores))
-    loss = Loss(tree, _factors(tree, nodes, vectors[best]), config.protected)
-    return Tuned(loss, float(scores[best]), float(scores[0]), nodes, history)
+    loss = Loss(tree, objective.factors(vectors[best]), config.protected)
+    return Tuned(loss, float(scores[best]), float(scores[0]), objective.nodes, objective.history)
 
 
-def _records(tree: Tree, vectors: np.ndarray, scores: np.ndarray, seed: int, seconds: float) -> list[Record]:
-    key = str(canonical(tree))
-    return [
-        Record(str(tree), key, tuple(map(float, vector)), float(score), "trained", (), seed, seconds)
-        for vector, score in zip(vectors, scores, strict=True)
-    ]
+class _Objective:
+    """Fitness of coefficient vectors: read back while the record lasts, trained and recorded after it."""
 
+    def __init__(
+        self, task: Task, tree: Tree, config: TuneConfig, run: Run, report: Callable[[int, np.ndarray], None] | None
+    ):
+        self.tree, self.config, self.run, self.report = tree, config, run, report
+        self.nodes = identifiable_coefficients(tree)
+        self.recorded = run.generations()
+        if self.recorded and self.recorded[0][0].expression != str(tree):
+            raise ValueError(
+                f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {tree}; "
+                "choose another directory."
+            )
+        self.trainer = populations.trainer(task, populations.room(instructions_of(tree)), protected=config.protected)
+        self.history: list[np.ndarray] = []
+        self.vectors: list[np.ndarray] = []
 
-def _factors(tree: Tree, nodes: tuple[int, ...], vector: np.ndarray) -> tuple[float, ...]:
-    factors = np.ones(tree.size)
-    factors[list(nodes)] = vector
-    return tuple(map(float, factors))
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Of vectors ``[population, n]``, the start first: the mean validation score of each."""
+        number = len(self.history)
+        if number < len(self.recorded):
+            if not np.array_equal(vectors, [record.coefficients for record in self.recorded[number]]):
+                raise ValueError(
+                    f"{self.run.directory} does not replay: generation {number} of its tuning was drawn otherwise, "
+                    "perhaps by another version of evosax or JAX. Choose another run directory."
+                )
+            fitness = np.array([record.fitness for record in self.recorded[number]])
+        else:
+            seeds = [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
+            repeated = [self.factors(vector) for vector in vectors for _ in seeds]
+            candidates = self.trainer.candidates([self.tree] * len(repeated), seeds * len(vectors), repeated)
+            started = time.perf_counter()
+            scores = self.trainer.scores(candidates)[:, 0]
+            seconds = time.perf_counter() - started
+            fitness = scores.reshape(len(vectors), len(seeds)).mean(axis=1).astype(float)
+            self.run.save_generation(number, self._records(vectors, fitness, seeds[0], seconds))
+        self.history.append(fitness)
+        self.vectors.append(vectors)
+        if self.report is not None:
+            self.report(number, fitness)
+        return fitness
+
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every vector so far, the start first, and its fitness."""
+        return np.concatenate(self.vectors), np.concatenate(self.history)
+
+    def finals(self) -> tuple[np.ndarray, np.ndarray]:
+        """The start, the fittest vectors, and their scores over fresh seeds."""
+        vectors, fitness = self.seen()
+        ranked = np.argsort(-fitness, kind="stable")[: self.config.finalists]
+        vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
+        started = time.perf_counter()
+        scores = final_scores(
+            self.trainer, [self.tree] * len(vectors), [self.factors(vector) for vector in vectors],
+            self.config.seed, self.config.final_seeds,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        self.run.save_finals(self._records(vectors, scores, named_seed(self.config.seed, "finals", 0), seconds))
+        return vectors, scores
+
+    def factors(self, vector: np.ndarray) -> tuple[float, ...]:
+        """The factor of every node: those of the vector, 1 elsewhere."""
+        factors = np.ones(self.tree.size)
+        factors[list(self.nodes)] = vector
+        return tuple(map(float, factors))
+
+    def _records(self, vectors: np.ndarray, scores: np.ndarray, seed: int, seconds: float) -> list[Record]:
+        key = str(canonical(self.tree))
+        return [
+            Record(
+                str(self.tree),
+                key,
+                tuple(map(float, vector)),
+                float(score),
+                "trained",
+                (),
+                seed,
+                seconds / len(vectors),
+            )
+            for vector, score in zip(vectors, scores, strict=True)
+        ]
 
 
 def default_population(dimensions: int) -> int:
