@@ -3,7 +3,6 @@
 import keyword
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,15 @@ def factors(coefficients: Sequence[float], digits: int) -> list[str]:
 
 def to_latex(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> str:
     """f(x, y) in LaTeX, coefficients to four digits."""
-    return trees.write(tree, lambda node: node.latex, protected, factors(coefficients, 4))
+    written = [_latex_number(text) for text in factors(coefficients, 4)]
+    return trees.write(tree, lambda node: node.latex, protected, written)
+
+
+def _latex_number(text: str) -> str:
+    mantissa, exponential, exponent = text.partition("e")
+    if exponential:
+        text = rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
+    return f"({text})" if text.startswith("-") else text
 
 
 def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> Any:
@@ -54,7 +61,10 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
     return trees.evaluate(tree, x, y, Namespace(), protected, exact)
 
 
-_SOURCE = '''"""A loss function found by glojax: f(x, y) = {formula}."""
+_SOURCE = '''"""A loss function found by glojax.
+
+f(x, y) = {formula}
+"""
 
 import jax
 import jax.numpy as jnp
@@ -67,11 +77,14 @@ def {name}(logits, labels, axis=-1, where=None):
       logits: floating, [..., classes] along axis.
       labels: one-hot or soft labels of the same shape.
       axis: the axis of the classes.
-      where: entries to take part; the others are left out of softmax and sum.
+      where: entries to take part, or samples if without axis; the others are left out of softmax and sum.
 
     Returns:
       The loss of every sample: the shape of logits without axis.
     """
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    if where is not None and jnp.ndim(where) != logits.ndim:
+        where = jnp.expand_dims(where, axis)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
     x = labels.astype(dtype)
     log_y = jax.nn.log_softmax(logits.astype(dtype), axis=axis, where=where)
@@ -80,7 +93,7 @@ def {name}(logits, labels, axis=-1, where=None):
     # y is kept where 1 / y**2 is finite; its gradient passes as if it were not.
     kept = jnp.maximum(log_y, 0.45 * jnp.log(jnp.finfo(dtype).tiny))
     y = jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y))
-    f = {expression}
+    {statements}
     return -jnp.sum(jnp.broadcast_to(f, y.shape), axis=axis, where=where)
 '''
 
@@ -96,63 +109,94 @@ def to_python(tree: Tree, coefficients: Sequence[float], protected: bool = False
     """Source of a module with one function, ``name(logits, labels, axis=-1, where=None)``, that imports only jax.
 
     Raises:
-      ValueError: ``name`` is no Python identifier.
+      ValueError: ``name`` is no Python identifier, or one that the source needs itself.
     """
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"to_python: name is {name!r}; a Python identifier is allowed.")
-    expression, _, _ = _source(tree, list(coefficients), {row.symbol: row for row in grammar.operators(protected)})
+    if not name.isidentifier() or keyword.iskeyword(name) or name in _TAKEN:
+        raise ValueError(f"to_python: name is {name!r}; a Python identifier other than {', '.join(_TAKEN)} is allowed.")
+    statements = "\n    ".join(_statements(tree, coefficients, protected))
     formula = trees.write(tree, lambda node: node.text, protected, factors(coefficients, 6))
-    helper = _PROTECTED_DIVIDE if "protected_divide" in expression else ""
-    return _SOURCE.format(formula=formula, helper=helper, name=name, expression=expression)
+    helper = _PROTECTED_DIVIDE if "protected_divide" in statements else ""
+    return _SOURCE.format(formula=formula, helper=helper, name=name, statements=statements)
 
 
-def _source(tree: Tree, coefficients: list[float], rows: dict[str | int, grammar.Node]) -> "_Source":
-    """Source of the value, how tightly it binds, and (c, k) where it is c * y**k by construction.
+_TAKEN = ("jax", "jnp", "protected_divide")
+_LONGEST = 72  # characters of an operator's operands in one line; also keeps nesting far from Python's limit
 
-    The logarithm of such a power is written with ``log_y``, which is exact where y underflows.
+_Power = tuple[Any, float]
+"""(c, k) of a value that is c * y**k by construction."""
+
+_Source = tuple[str, int, _Power | None]
+"""The text of a value, how tightly it binds, and its power."""
+
+
+def power(xp: Any, row: grammar.Node, powers: Sequence[_Power | None]) -> _Power | None:
+    """(c, k) of a raw operator's value if it is c * y**k by construction, from those of its operands.
+
+    The logarithm of such a value is log(c) + k log(y), and log(y) is exact where y itself underflows.
     """
-    if not (tree.depends_on("x") or tree.depends_on("y")):
-        return _constant_source(tree, coefficients, rows)
-    factor, rest = coefficients[0], coefficients[1:]
-    operands = []
-    for child in tree.children:
-        operands.append(_source(child, rest[: child.size], rows))
-        rest = rest[child.size :]
-    if operands:
-        text, binds, power = _operation_source(rows[tree.symbol], operands)
-    else:
-        text, binds, power = str(tree.symbol), grammar.ATOM, (1.0, 1.0) if tree.symbol == "y" else None
-    if factor != 1:
-        text, binds = f"{factor!r} * {text if binds > grammar.PRODUCT else f'({text})'}", grammar.PRODUCT
-        power = power and (factor * power[0], power[1])
-    return text, binds, power
+    known = [each for each in powers if each is not None]
+    if row.monomial_log is None or row.value is None or len(known) < len(powers):
+        return None
+    constants, exponents = zip(*known, strict=True)
+    return row.value(xp, *constants), row.monomial_log(*exponents)
 
 
-_Source = tuple[str, int, tuple[float, float] | None]
+def _statements(tree: Tree, coefficients: Sequence[float], protected: bool) -> list[str]:
+    """Assignments of f, and before it of parts that would make its line too long; constant subtrees are folded."""
+    rows = {row.symbol: row for row in grammar.operators(protected)}
+    factors = iter(coefficients)
+    lines: list[str] = []
+
+    def visit(node: Tree) -> _Source:
+        if not (node.depends_on("x") or node.depends_on("y")):
+            values = [next(factors) for _ in range(node.size)]
+            value = _quietly(lambda zero: trees.evaluate(node, zero, zero, np, protected, values), 0.0)
+            return _number(value), grammar.SUM if value < 0 else grammar.ATOM, (value, 0.0)
+        factor = next(factors)
+        if node.children:
+            text, binds, power = operate(rows[node.symbol], [visit(child) for child in node.children])
+        else:
+            text, binds, power = str(node.symbol), grammar.ATOM, (1.0, 1.0) if node.symbol == "y" else None
+        if factor != 1:
+            text, binds = f"{factor!r} * {text if binds > grammar.PRODUCT else f'({text})'}", grammar.PRODUCT
+            power = power and (factor * power[0], power[1])
+        return text, binds, power
+
+    def operate(row: grammar.Node, operands: list[_Source]) -> _Source:
+        powers = [power for _, _, power in operands]
+        if row.symbol == "log" and powers[0] is not None and not protected:
+            return *_log_source(*powers[0]), None
+        if sum(len(text) for text, _, _ in operands) > _LONGEST:
+            operands = [named(operand) for operand in operands]
+        places = zip(operands, row.python.operands, strict=True)
+        inner = [text if binds >= place else f"({text})" for (text, binds, _), place in places]
+        result = None if protected else _quiet_power(row, powers)
+        return row.python.template.format(*inner), row.python.binds, result
+
+    def named(operand: _Source) -> _Source:
+        text, _, power = operand
+        if len(text) <= _LONGEST // 3:
+            return operand
+        lines.append(f"f{len(lines) + 1} = {text}")
+        return f"f{len(lines)}", grammar.ATOM, power
+
+    text, _, _ = visit(tree)
+    return [*lines, f"f = {text}"]
 
 
-def _operation_source(row: grammar.Node, operands: list[_Source]) -> _Source:
-    places = zip(operands, row.python.operands, strict=True)
-    inner = [text if binds >= place else f"({text})" for (text, binds, _), place in places]
-    text, binds = row.python.template.format(*inner), row.python.binds
-    powers = [power for _, _, power in operands if power is not None]
-    if len(powers) < len(operands) or row not in grammar.OPERATORS:
-        return text, binds, None
-    constants, exponents = zip(*powers, strict=True)
-    if row.symbol == "log":
-        log_y = "log_y" if exponents[0] == 1 else f"{exponents[0]!r} * log_y"
-        if constants[0] == 1:
-            return log_y, grammar.PRODUCT, None
-        return f"{_number(_quietly(np.log, constants[0]))} + {log_y}", grammar.SUM, None
-    if row.monomial_log is None or row.value is None:
-        return text, binds, None
-    return text, binds, (_quietly(partial(row.value, np), *constants), row.monomial_log(*exponents))
+def _log_source(constant: float, exponent: float) -> tuple[str, int]:
+    """log(constant * y**exponent), for an exponent other than 0 or one that cancelled out."""
+    terms = []
+    if constant != 1 or exponent == 0:
+        terms.append(_number(_quietly(np.log, constant)))
+    if exponent != 0:
+        terms.append("log_y" if exponent == 1 else f"{exponent!r} * log_y")
+    return " + ".join(terms), grammar.SUM
 
 
-def _constant_source(tree: Tree, coefficients: list[float], rows: dict[str | int, grammar.Node]) -> _Source:
-    protected = rows["log"] not in grammar.OPERATORS
-    value = _quietly(lambda zero: trees.evaluate(tree, zero, zero, np, protected, coefficients), 0.0)
-    return _number(value), grammar.ATOM if value >= 0 else grammar.SUM, (value, 0.0)
+def _quiet_power(row: grammar.Node, powers: list[_Power | None]) -> _Power | None:
+    with np.errstate(all="ignore"):
+        return power(np, row, [each and (np.float64(each[0]), each[1]) for each in powers])
 
 
 def _quietly(function: Callable[..., Any], *values: float) -> float:

@@ -69,13 +69,15 @@ class Loss:
           logits: floating, ``[..., classes]`` along ``axis``.
           labels: one-hot or soft labels, of the shape of ``logits``.
           axis: the axis of the classes.
-          where: entries to take part, broadcastable to ``logits``; the others are left out of softmax and sum.
+          where: entries to take part, broadcastable to ``logits``, or one for each sample, without ``axis``, as
+            in optax; the others are left out of softmax and sum.
 
         Returns:
           The shape of ``logits`` without ``axis``.
 
         Raises:
-          ValueError: labels of another shape; integer labels go to ``with_integer_labels``.
+          ValueError: logits that are not floating, no such axis, or labels of another shape; integer labels go to
+            ``with_integer_labels``.
         """
         return apply(self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected)
 
@@ -83,7 +85,10 @@ class Loss:
         self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
     ) -> jax.Array:
         """The same for labels that are class indices: integers of the shape of ``logits`` without ``axis``."""
-        expected = logits.shape[:axis] + logits.shape[axis % logits.ndim + 1 :]
+        logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+        _check_logits(logits, axis)
+        axis %= logits.ndim
+        expected = logits.shape[:axis] + logits.shape[axis + 1 :]
         if labels.shape != expected or not jnp.issubdtype(labels.dtype, jnp.integer):
             raise ValueError(
                 f"labels is {labels.dtype}{list(labels.shape)}; integers of shape {list(expected)} are expected "
@@ -165,7 +170,7 @@ def apply(
     """``Loss.__call__`` as a function of the coefficients too, which may be traced: for tuning them by gradient."""
     x, y, log_y = probabilities(logits, labels, axis, where)
     values = jnp.broadcast_to(_evaluate(tree, coefficients, x, y, log_y, protected), y.shape)
-    return -jnp.sum(values, axis=axis, where=where)
+    return -_sum(values, axis, where)
 
 
 def probabilities(
@@ -174,11 +179,14 @@ def probabilities(
     """Labels, predictions and the logarithm of the predictions, at least float32 and of the shape of ``logits``.
 
     Predictions are kept above the smallest normal number to the power 0.45, so that 1/y and 1/y² are finite at
-    saturated logits, with room for coefficients; their gradient passes as if they were not, and their logarithm is not touched.
+    saturated logits, with room for coefficients; their gradient passes as if they were not, and their logarithm
+    is not touched.
     """
-    _check(logits, labels, axis)
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)  # NumPy's float64 is float32 unless x64 is enabled
+    _check_logits(logits, axis)
+    _check_labels(logits, labels)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
-    logits, x = logits.astype(dtype), labels.astype(dtype)
+    logits, x, where = logits.astype(dtype), labels.astype(dtype), _entries(logits, axis, where)
     log_y = jax.nn.log_softmax(logits, axis=axis, where=where)
     if where is not None:  # left-out entries are finite, so that they cannot put a NaN into a gradient
         log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
@@ -186,74 +194,92 @@ def probabilities(
     return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
 
 
+def _entries(logits: jax.Array, axis: int, where: jax.Array | None) -> jax.Array | None:
+    """``where`` with as many axes as the logits, and one over whole samples spread over the classes as in optax."""
+    if where is None or jnp.ndim(where) == logits.ndim:
+        return where
+    return jnp.expand_dims(where, axis)
+
+
+def _sum(values: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
+    return jnp.sum(values, axis=axis, where=_entries(values, axis, where))
+
+
 def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: Any, protected: bool) -> jax.Array:
-    """f(x, y), the logarithm of a positive power of y taken from ``log_y``: exact where y underflows."""
+    """f(x, y), the logarithm of a power of y taken from ``log_y``: exact where y underflows."""
     rows = {node.symbol: node for node in grammar.operators(protected)}
     factors = iter(coefficients)
 
-    def visit(node: Tree) -> tuple[Any, tuple[Any, Any] | None]:
-        """The value, and (scale, log) if it is scale * exp(log) by construction."""
+    def visit(node: Tree) -> tuple[Any, tuple[Any, float] | None]:
+        """The value, and (c, k) where it is c * y**k by construction."""
         factor = next(factors)
         if isinstance(node.symbol, int):
             value = jnp.asarray(node.symbol, y.dtype)
-            monomial = (value, jnp.zeros((), y.dtype))
+            power = (value, 0.0)
         elif node.symbol == "y":
-            value, monomial = y, (jnp.ones((), y.dtype), log_y)
+            value, power = y, (jnp.ones((), y.dtype), 1.0)
         elif node.symbol == "x":
-            value, monomial = x, None
+            value, power = x, None
         else:
-            value, monomial = operate(rows[node.symbol], [visit(child) for child in node.children])
+            value, power = operate(rows[node.symbol], [visit(child) for child in node.children])
         if type(factor) is float and factor == 1:
-            return value, monomial
-        return factor * value, monomial and (factor * monomial[0], monomial[1])
+            return value, power
+        return factor * value, power and (factor * power[0], power[1])
 
-    def operate(row: grammar.Node, operands: list[tuple[Any, tuple[Any, Any] | None]]) -> tuple[Any, Any]:
-        values = [value for value, _ in operands]
-        monomials = [monomial for _, monomial in operands if monomial is not None]
+    def operate(row: grammar.Node, operands: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+        values, powers = zip(*operands, strict=True)
         assert row.value is not None
-        if protected or len(monomials) < len(values):
-            return row.value(jnp, *values), None
-        scales, logs = zip(*monomials, strict=True)
-        if row.symbol == "log":
-            return jnp.log(scales[0]) + logs[0], None
-        if row.monomial_log is None:
-            return row.value(jnp, *values), None
-        return row.value(jnp, *values), (row.value(jnp, *scales), row.monomial_log(*logs))
+        if row.symbol == "log" and powers[0] is not None and not protected:
+            constant, exponent = powers[0]
+            return jnp.log(constant) + (exponent * log_y if exponent else 0.0), None
+        return row.value(jnp, *values), None if protected else export.power(jnp, row, powers)
 
     return visit(tree)[0]
 
 
-def _check(logits: jax.Array, labels: jax.Array, axis: int) -> None:
+def _check_logits(logits: jax.Array, axis: int) -> None:
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise ValueError(f"logits is {logits.dtype}; a floating dtype is expected.")
-    if logits.shape != labels.shape:
-        hint = " Class indices go to loss.with_integer_labels." if labels.ndim == logits.ndim - 1 else ""
-        raise ValueError(
-            f"labels has shape {list(labels.shape)}; one-hot or soft labels of the shape of the logits, "
-            f"{list(logits.shape)}, are expected.{hint}"
-        )
     if not -logits.ndim <= axis < logits.ndim:
         raise ValueError(
             f"axis is {axis}; logits of shape {list(logits.shape)} has axes {-logits.ndim} to {logits.ndim - 1}."
         )
 
 
+def _check_labels(logits: jax.Array, labels: jax.Array) -> None:
+    if logits.shape != labels.shape:
+        hint = " Class indices go to loss.with_integer_labels." if labels.ndim == logits.ndim - 1 else ""
+        raise ValueError(
+            f"labels has shape {list(labels.shape)}; one-hot or soft labels of the shape of the logits, "
+            f"{list(logits.shape)}, are expected.{hint}"
+        )
+
+
 # THE ZOO
+
+
+_Term = tuple[Tree, tuple[float, ...]]
+"""A part of a loss: a tree and its coefficients."""
 
 
 def _loss(expression: str, coefficients: Sequence[float] = ()) -> Loss:
     return Loss(trees.parse(expression), tuple(coefficients))
 
 
-def _weighted(terms: Sequence[tuple[float, str]]) -> Loss:
-    """The weighted sum of several expressions, each weight the coefficient of its root."""
-    tree, factors = None, []
-    for weight, text in terms:
-        term = trees.parse(text)
-        tree = term if tree is None else Tree("+", (tree, term))
-        factors += [weight, *[1.0] * (term.size - 1)]
-    assert tree is not None
-    return Loss(tree, (*[1.0] * (len(terms) - 1), *factors))
+def _term(symbol: str | int, *operands: _Term, factor: float = 1.0) -> _Term:
+    children = tuple(tree for tree, _ in operands)
+    return Tree(symbol, children), (factor, *(value for _, coefficients in operands for value in coefficients))
+
+
+def _weighted(*terms: tuple[float, str | _Term]) -> Loss:
+    """The weighted sum of terms, each weight the coefficient of the term's root."""
+    total: _Term | None = None
+    for weight, given in terms:
+        tree, (_, *rest) = (trees.parse(given), [1.0] * trees.parse(given).size) if isinstance(given, str) else given
+        term = tree, (weight, *rest)
+        total = _term("+", total, term) if total else term
+    assert total is not None
+    return Loss(*total)
 
 
 cross_entropy = _loss("x * log(y)")
@@ -271,27 +297,29 @@ focal = _loss("x * (square(1 - y) * log(y))")
 brier = _loss("-1 * square(x - y)")
 """Brier score: the squared error of the probabilities, summed over classes."""
 
-mean_absolute_error = _loss("-1 * sqrt(square(x - y))")
-"""Absolute error of the probabilities, summed over classes; 2 (1 - y) of the true class for one-hot labels."""
+mean_absolute_error = _loss("-1 * (x * (1 - y) + (1 - x) * y)")
+"""Absolute error of the probabilities, summed over classes: 2 (1 - y) of the true class (arXiv 1712.09482).
 
-poly = _weighted([(1.0, "x * log(y)"), (-2.0, "x * (1 - y)")])
+Written without an absolute value, whose gradient is NaN where a prediction reaches its label. For soft labels it is the
+expectation over one-hot labels drawn from them.
+"""
+
+poly = _weighted((1.0, "x * log(y)"), (-2.0, "x * (1 - y)"))
 """PolyLoss with epsilon = 2: cross-entropy plus epsilon times 1 - y of the true class (arXiv 2204.12511)."""
 
-symmetric_cross_entropy = _weighted([(0.1, "x * log(y)"), (-4.0, "(1 - x) * y")])
+symmetric_cross_entropy = _weighted((0.1, "x * log(y)"), (-4.0, "(1 - x) * y"))
 """0.1 times cross-entropy plus reverse cross-entropy with log 0 taken as -4 (arXiv 1908.06112), for one-hot labels."""
 
 
 def _taylor(centre: tuple[float, float], weights: Sequence[float]) -> Loss:
-    """A third-order Taylor polynomial about (θ0, θ1), its parameters as coefficients (arXiv 2002.00059, section 3)."""
-    x, y = "(x - 1)", "(y - 1)"
-    terms = [y, f"square({y})", f"{y} * square({y})", f"{x} * {y}", f"{x} * square({y})", f"square({x}) * {y}"]
-    loss = _weighted(list(zip(weights, terms, strict=True)))
-    factors = list(loss.coefficients)
-    nodes = list(loss.tree.nodes())
-    for index, node in enumerate(nodes):
-        if node in (trees.parse("x - 1"), trees.parse("y - 1")):
-            factors[index + 2] = centre[node.children[0].symbol == "y"]
-    return Loss(loss.tree, tuple(factors))
+    """A third-order Taylor polynomial about ``centre``, its integer leaves' factors (arXiv 2002.00059, section 3).
+
+    The weights are those of y, y², y³, x y, x y² and x² y, where x and y are taken from the centre.
+    """
+    x, y = (_term("-", _term(leaf), _term(1, factor=value)) for leaf, value in zip("xy", centre, strict=True))
+    xx, yy = _term("square", x), _term("square", y)
+    terms = [y, yy, _term("*", yy, y), _term("*", x, y), _term("*", x, yy), _term("*", xx, y)]
+    return _weighted(*zip(weights, terms, strict=True))
 
 
 taylor_mnist = _taylor((-10.9408, 7.5216), (8.2896, 0.2415, 7.8726, 8.9666, 2.0184, 7.0513))
@@ -303,7 +331,7 @@ def generalized_cross_entropy(
 ) -> jax.Array:
     """(1 - y^q) / q of the true class (arXiv 1805.07836, equation 6); 0 < q <= 1."""
     x, _, log_y = probabilities(logits, labels, axis, where)
-    return jnp.sum(-x * jnp.expm1(q * log_y) / q, axis=axis, where=where)
+    return _sum(-x * jnp.expm1(q * log_y) / q, axis, where)
 
 
 def label_smoothed_cross_entropy(
@@ -311,14 +339,20 @@ def label_smoothed_cross_entropy(
 ) -> jax.Array:
     """Cross-entropy of labels mixed with the uniform distribution, whose share is ``smoothing``."""
     x, _, log_y = probabilities(logits, labels, axis, where)
-    classes = logits.shape[axis] if where is None else jnp.sum(where, axis=axis, keepdims=True)
-    return -jnp.sum(((1 - smoothing) * x + smoothing / classes) * log_y, axis=axis, where=where)
+    classes = jnp.expand_dims(_count(x, axis, where), axis)
+    return -_sum(((1 - smoothing) * x + smoothing / classes) * log_y, axis, where)
 
 
 def next_generation(logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None) -> jax.Array:
     """exp(2.4092 - y - y x) - cos(cos(sin y)), the mean over classes (arXiv 2404.12948)."""
     x, y, _ = probabilities(logits, labels, axis, where)
-    return jnp.mean(jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y))), axis=axis, where=where)
+    values = jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y)))
+    return _sum(values, axis, where) / _count(x, axis, where)
+
+
+def _count(x: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
+    """Number of classes that take part in each sample; 1 where none does, so that its loss is 0 and not NaN."""
+    return jnp.maximum(_sum(jnp.ones_like(x), axis, where), 1)
 
 
 ZOO: dict[str, LossFunction] = {

@@ -112,8 +112,9 @@ def as_model(model: Any, example: np.ndarray) -> Model:
         return _from_linen(model, example)
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
         return Model(*model)
-    if callable(model) and (not inspect.isclass(model) or issubclass(model, nnx.Module)):
-        return _from_nnx(model)
+    if callable(model) and not (inspect.isclass(model) and issubclass(model, nn.Module)):
+        constructor: Any = model
+        return _from_nnx(constructor)
     raise ValueError(
         f"Task.model is {model!r}; a Linen module, an NNX constructor (rngs) -> nnx.Module, or a pair "
         "(init(key), apply(params, state, x, key, train)) is expected."
@@ -123,17 +124,18 @@ def as_model(model: Any, example: np.ndarray) -> Model:
 def _from_linen(module: nn.Module, example: np.ndarray) -> Model:
     takes_train = "train" in inspect.signature(module.__call__).parameters
 
+    def mode(train: bool) -> dict[str, Any]:
+        return {"train": train} if takes_train else {}
+
     def init(key: jax.Array) -> tuple[Any, Any]:
-        mode = {"train": False} if takes_train else {}
-        variables = dict(module.init({"params": key, "dropout": key}, example, **mode))
+        variables = dict(module.init({"params": key, "dropout": key}, example, **mode(False)))
         return variables.pop("params", {}), variables
 
-    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
-        mode = {"train": train} if takes_train else {}
+    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[Any, Any]:
         variables, rngs = {"params": params, **state}, {"dropout": key}
         if not train:
-            return module.apply(variables, x, rngs=rngs, **mode), state
-        return module.apply(variables, x, rngs=rngs, mutable=list(state), **mode)
+            return module.apply(variables, x, rngs=rngs, **mode(False)), state
+        return module.apply(variables, x, rngs=rngs, mutable=list(state), **mode(True))
 
     return Model(init, apply)
 
@@ -142,31 +144,23 @@ def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     def build(key: jax.Array) -> nnx.Module:
         return constructor(nnx.Rngs(params=key, dropout=key))
 
-    # Whether it trains is part of a module's structure: one structure for each.
-    structures: dict[bool, Any] = {}
-    for train in (True, False):
+    def structure(train: bool) -> Any:
+        """The module without its arrays; whether it trains is part of it."""
         module = nnx.eval_shape(lambda: build(jax.random.key(0)))
         module.train() if train else module.eval()
-        structures[train] = nnx.split(module, nnx.Param, ...)[0]
+        return nnx.split(module, nnx.Param, ...)[0]
+
+    structures = {train: structure(train) for train in (True, False)}
 
     def init(key: jax.Array) -> tuple[Any, Any]:
-        _, params, rest = nnx.split(build(key), nnx.Param, ...)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+        _, params, state = nnx.split(build(key), nnx.Param, ...)
+        return params, state
 
-    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
-        module = nnx.merge(structures[train], *_states(params, state), copy=True)
+    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[Any, Any]:
+        # A copy: the variables of a merged module may not be changed under a transformation otherwise.
+        module: Any = nnx.merge(structures[train], params, state, copy=True)
         nnx.reseed(module, dropout=key)
         logits = module(x)
-        return logits, nnx.to_pure_dict(nnx.split(module, nnx.Param, ...)[2]) if train else state
-
-    shapes = nnx.split(nnx.eval_shape(lambda: build(jax.random.key(0))), nnx.Param, ...)[1:]
-
-    def _states(params: Any, state: Any) -> tuple[Any, Any]:
-        filled = []
-        for shape, values in zip(shapes, (params, state), strict=True):
-            abstract = jax.tree.map(lambda leaf: leaf, shape)
-            nnx.replace_by_pure_dict(abstract, values)
-            filled.append(abstract)
-        return filled[0], filled[1]
+        return logits, nnx.split(module, nnx.Param, ...)[2] if train else state
 
     return Model(init, apply)

@@ -239,11 +239,12 @@ def _program_gradient(
 
     With g = -df/dy the gradient by a logit is y (g - sum over classes of g y).
     """
-    x, y, _ = losses.probabilities(logits, labels, -1, None)
+    # Classes first: sums over them then run along the batch, which vectorizes.
+    x, y, _ = losses.probabilities(logits.T, labels.T, 0, None)
     value, slope = programs.value_and_slope(program, x, y, protected=protected)
     weighted = -slope * y / len(logits)
-    gradient = weighted - y * jnp.sum(weighted, axis=-1, keepdims=True)
-    return gradient.astype(logits.dtype), jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(slope))
+    gradient = weighted - y * jnp.sum(weighted, axis=0)
+    return gradient.T.astype(logits.dtype), jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(slope))
 
 
 def _fixed_gradient(

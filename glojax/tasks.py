@@ -27,7 +27,7 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
     """A classification problem and the shortened training that a loss is scored by.
 
@@ -72,6 +72,10 @@ class Task:
         if self.steps < 1:
             raise ValueError(f"Task.steps is {self.steps}; it must be at least 1.")
         self._check_model()
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(split.labels)} {name}" for name, split in self.splits.items())
+        return f"Task({self.name!r}: {sizes}; {self.steps} steps in batches of {self.batch_size})"
 
     def _check_model(self) -> None:
         logits = jax.eval_shape(self._example_logits, jax.random.key(0)).shape

@@ -1,0 +1,175 @@
+"""The reference networks, and a user's model in three forms."""
+
+import dataclasses
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from glojax import models
+from glojax.models import Model, as_model
+from glojax.populations import evaluate
+from glojax.tasks import Task, digits
+
+WIDTH = 12
+
+
+class LinenNetwork(nn.Module):
+    """A dense layer, batch statistics and dropout, then the logits."""
+
+    rate: float = 0.25
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.Dense(WIDTH)(x.reshape((x.shape[0], -1)))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        return nn.Dense(10)(nn.Dropout(self.rate, deterministic=not train)(nn.relu(x)))
+
+
+class NnxNetwork(nnx.Module):
+    """The same."""
+
+    def __init__(self, rngs: nnx.Rngs, rate: float = 0.25):
+        self.first = nnx.Linear(64, WIDTH, rngs=rngs)
+        self.norm = nnx.BatchNorm(WIDTH, momentum=0.9, rngs=rngs)
+        self.dropout = nnx.Dropout(rate, rngs=rngs)
+        self.last = nnx.Linear(WIDTH, 10, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = self.norm(self.first(x.reshape((x.shape[0], -1))))
+        return self.last(self.dropout(nnx.relu(x)))
+
+
+def nnx_with_arrays_of(params: Any) -> Any:
+    """An NNX constructor whose parameters are those of the Linen network, and that drops nothing."""
+
+    def constructor(rngs: nnx.Rngs) -> NnxNetwork:
+        network = NnxNetwork(rngs, rate=0.0)
+        for ours, theirs in ((network.first, "Dense_0"), (network.last, "Dense_1")):
+            ours.kernel[...] = params[theirs]["kernel"]
+            ours.bias[...] = params[theirs]["bias"]
+        return network
+
+    return constructor
+
+
+def trained(model: Model, x: jax.Array, steps: int = 5) -> tuple[np.ndarray, Any]:
+    """Logits outside training after some steps of SGD, and the state."""
+    params, state = model.init(jax.random.key(0))
+
+    def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
+        params, state = carry
+
+        def objective(params: Any) -> tuple[jax.Array, Any]:
+            logits, new_state = model.apply(params, state, x, key, True)
+            return jnp.mean(logits**2), new_state
+
+        gradient, state = jax.grad(objective, has_aux=True)(params)
+        return (jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), state), None
+
+    (params, state), _ = jax.jit(
+        lambda: jax.lax.scan(step, (params, state), jax.random.split(jax.random.key(1), steps))
+    )()
+    return np.asarray(model.apply(params, state, x, jax.random.key(2), False)[0]), state
+
+
+def test_linen_nnx_and_pure_functions_train_alike_from_equal_parameters() -> None:
+    x = jax.random.normal(jax.random.key(3), (20, 64))
+    linen = as_model(LinenNetwork(rate=0.0), np.asarray(x))
+    params, _ = linen.init(jax.random.key(0))
+    logits, state = trained(linen, x)
+    np.testing.assert_allclose(trained(as_model(nnx_with_arrays_of(params), np.asarray(x)), x)[0], logits, atol=1e-5)
+    np.testing.assert_allclose(trained(as_model((linen.init, linen.apply), np.asarray(x)), x)[0], logits, atol=1e-6)
+    assert np.abs(jax.tree.leaves(state)[0]).max() > 0.01  # batch statistics have moved
+
+
+@pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork], ids=["linen", "nnx"])
+def test_dropout_acts_in_training_only_and_follows_its_key(model: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)
+    pure = as_model(model, x)
+    params, state = pure.init(jax.random.key(0))
+
+    def logits(key: int, train: bool) -> np.ndarray:
+        return np.asarray(pure.apply(params, state, jnp.asarray(x), jax.random.key(key), train)[0])
+
+    np.testing.assert_array_equal(logits(1, False), logits(2, False))
+    np.testing.assert_array_equal(logits(1, True), logits(1, True))
+    many = np.stack([logits(key, True) for key in range(6)])
+    assert len(np.unique(many.round(6), axis=0)) > 1
+
+
+@pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork], ids=["linen", "nnx"])
+def test_a_population_of_networks_with_batch_norm_and_dropout_learns(tiny_task: Task, model: Any) -> None:
+    task = dataclasses.replace(tiny_task, model=model, optimizer=optax.sgd(0.05), steps=100)
+    scores = evaluate(task, ["x * log(y)", "x * log(y) / log(x)"], 2)
+    assert (scores[0] > 0.6).all()
+    assert (scores[1] == 0).all()
+
+
+@pytest.mark.parametrize("model", [3, (1, 2), (len,), "mlp", models.MLP], ids=str)
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(ValueError, match="Linen module, an NNX constructor"):
+        as_model(model, np.ones((2, 64)))
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [("mlp", 64 * 64 + 64 + 64 * 10 + 10), ("cnn", 160 + 16 * 9 * 32 + 32 + 128 * 64 + 64 + 650)],
+)
+def test_the_reference_networks_have_the_parameters_of_their_description(network: str, expected: int) -> None:
+    params, _ = jax.eval_shape(digits(network=network).pure_model.init, jax.random.key(0))
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == expected
+
+
+def test_mlp_equals_dense_layers_with_transposed_kernels() -> None:
+    x = jax.random.normal(jax.random.key(0), (5, 4, 3))
+    params = models.MLP((7, 2)).init(jax.random.key(1), x)["params"]
+    hidden = np.maximum(x.reshape(5, 12) @ params["kernel_0"].T + params["bias_0"], 0)
+    expected = hidden @ params["kernel_1"].T + params["bias_1"]
+    np.testing.assert_allclose(models.MLP((7, 2)).apply({"params": params}, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_mlp_kernels_have_the_variance_of_their_inputs() -> None:
+    params = models.MLP((400, 10)).init(jax.random.key(0), jnp.zeros((1, 100)))["params"]
+    assert np.var(params["kernel_0"]) == pytest.approx(1 / 100, rel=0.05)
+
+
+def test_max_pool_equals_flax() -> None:
+    x = jax.random.normal(jax.random.key(0), (3, 6, 8, 2))
+    np.testing.assert_array_equal(models.max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", [(2, 0), (1, 3)]], ids=str)
+@pytest.mark.parametrize("size", [(3, 3), (5, 2), (1, 1)], ids=str)
+def test_patch_convolution_equals_lax_in_value_and_gradient(size: tuple[int, int], padding: Any) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 7, 6, 3))
+    kernel = jax.random.normal(jax.random.key(1), (*size, 3, 4))
+
+    def reference(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return models.patch_convolution(x, kernel, (1, 1), padding)
+
+    np.testing.assert_allclose(ours(x, kernel), reference(x, kernel), atol=1e-4)
+    gradients = [
+        jax.grad(lambda *a, f=f: jnp.sum(jnp.sin(f(*a))), argnums=(0, 1))(x, kernel) for f in (ours, reference)
+    ]
+    for found, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strides": (2, 1)}, {"rhs_dilation": (1, 2)}, {"feature_group_count": 3}], ids=str
+)
+def test_patch_convolution_refuses_what_it_does_not_cover(options: dict) -> None:
+    with pytest.raises(ValueError, match="only stride 1, dilation 1 and ungrouped"):
+        models.patch_convolution(
+            jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 3)), **({"strides": (1, 1), "padding": "SAME"} | options)
+        )
