@@ -15,7 +15,7 @@ from glojax.losses import Loss
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 
-RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Scales of the task's learning rate among which the tuned control is chosen."""
 
 

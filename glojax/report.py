@@ -83,7 +83,9 @@ def _curves(axes: Axes, curves: dict[str, Loss], slope: bool = False) -> None:
         middle = values[(y > 0.1) & (y < 0.9) & np.isfinite(values)]
         if len(middle):
             values = (values - middle.min()) / (np.ptp(middle) or 1)
-        axes.plot(y, np.gradient(values, y) if slope else values, label=name)
+        with np.errstate(all="ignore"):
+            drawn = np.gradient(values, y) if slope else values
+        axes.plot(y, drawn, label=name)
     visible = np.concatenate([line.get_ydata()[(y > 0.08) & (y < 0.92)] for line in axes.lines])  # type: ignore[index]
     visible = visible[np.isfinite(visible)]
     if len(visible):

@@ -1,0 +1,122 @@
+"""The command, as a user types it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from glojax import cli, losses, populations
+
+COMMANDS = ("search", "tune", "evaluate", "train", "show", "export")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What ``main`` says of a user's mistake, in one line, with exit status 2."""
+    monkeypatch.setattr(sys, "argv", ["glojax", *map(str, arguments)])
+    monkeypatch.setattr(populations, "use_all_cores", lambda: None)  # JAX has started
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("glojax: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: glojax {command}" in result.output
+
+
+def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> None:
+    arguments = ("search", "--population", 24, "--generations", 2, "--tune-generations", 1, "--seeds", 2)
+    result = run(*arguments, "--steps", 40, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    output = result.output
+    for text in ("search on digits-mlp 2/2", "tuning 2/2", "cross-entropy ", "cross-entropy, best rate", "found"):
+        assert text in output
+    loss = losses.load(tmp_path / "loss.json")
+    assert f"f(x, y) = {loss}" in output
+    assert (tmp_path / "search.png").stat().st_size > 10_000
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["search"]["population"] == 24
+    again = run(*arguments, "--steps", 40, "--run-dir", tmp_path, "--resume")
+    assert again.output.splitlines()[-3] == output.splitlines()[-3]
+
+
+def test_evaluate_prints_a_row_of_statistics_for_each_loss() -> None:
+    result = run("evaluate", "digits", "cross_entropy", "log(y) - x / y", "--seeds", 2, "--steps", 20)
+    assert result.exit_code == 0
+    assert "95% interval" in result.output
+    assert "cross_entropy" in result.output
+    assert "log(y) - x / y" in result.output
+
+
+def test_train_prints_accuracy_by_steps_and_on_the_test_set() -> None:
+    result = run("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3)
+    assert [line.split()[1] for line in result.output.splitlines() if line.startswith("│")] == ["20", "40", "60"]
+    assert "test accuracy, baikal: " in result.output
+
+
+def test_tune_saves_what_it_found(tmp_path: Path) -> None:
+    result = run("tune", "digits", "baikal", "--generations", 1, "--steps", 20, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert str(losses.load(tmp_path / "loss.json").tree) == "log(y) - x / y"
+
+
+def test_show_prints_the_formula_and_draws_the_curve(tmp_path: Path) -> None:
+    result = run("show", "baikal_cma", "--figure", tmp_path / "curve.png")
+    assert "canonical    log(y) - x / y" in result.output
+    assert "2 of 6 change training" in result.output
+    assert (tmp_path / "curve.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("latex", "x \\, \\log\\left(y\\right)\n"),
+        ("sympy", "x*log(y)\n"),
+        ("json", losses.cross_entropy.to_json()),
+        ("python", losses.cross_entropy.to_python()),
+    ],
+)
+def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> None:
+    assert run("export", "cross_entropy", "--to", form).output == expected
+    run("export", "cross_entropy", "--to", form, "--output", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate", "digits", "log(y"), "column 6"),
+        (("evaluate", "digits", "nothing.json"), "nothing.json"),
+        (("evaluate", "digit", "baikal"), "'digit' is not known; allowed are digits"),
+        (("show", "x + 1"), "needs both x (the label) and y"),
+        (("show", "next_generation"), "not an expression tree"),
+        (("search", "--population", 5), "elites is 6, population is 5; elites must be smaller than the population"),
+        (("search", "--resume"), "--resume needs the --run-dir"),
+        (("search", "--steps", 0), "steps is 0"),
+        (("tune", "digits", "baikal", "--population", 2), "population is 2"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple, message: str
+) -> None:
+    assert message in failed(monkeypatch, capsys, *arguments)
+
+
+def test_the_run_directory_of_another_task_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run("tune", "digits", "baikal", "--generations", 1, "--steps", 5, "--run-dir", tmp_path).exit_code == 0
+    message = failed(monkeypatch, capsys, "tune", "digits", "baikal", "--steps", 6, "--run-dir", tmp_path, "--resume")
+    assert "is the run of task 'digits-mlp'" in message

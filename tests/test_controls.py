@@ -1,0 +1,87 @@
+"""Statistics against scipy, and what a comparison trains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from glojax import controls, losses, populations
+from glojax.seeds import named_seed
+from glojax.tasks import Task
+
+SCORES = np.random.default_rng(0).normal(0.9, 0.02, 12)
+
+
+def test_summary_equals_scipys() -> None:
+    summary = controls.summarize(SCORES)
+    low, high = stats.t.interval(0.95, 11, loc=SCORES.mean(), scale=stats.sem(SCORES))
+    np.testing.assert_allclose(summary, (SCORES.mean(), SCORES.std(ddof=1), low, high))
+
+
+def test_one_score_has_no_interval() -> None:
+    mean, std, low, high = controls.summarize(np.array([0.5]))
+    assert (mean, std) == (0.5, 0.0)
+    assert np.isnan([low, high]).all()
+
+
+def test_welch_equals_the_formula() -> None:
+    other = np.random.default_rng(1).normal(0.88, 0.05, 7)
+    a, b = SCORES.var(ddof=1) / 12, other.var(ddof=1) / 7
+    degrees = (a + b) ** 2 / (a**2 / 11 + b**2 / 6)
+    expected = 2 * stats.t.sf(abs(SCORES.mean() - other.mean()) / np.sqrt(a + b), degrees)
+    assert controls.welch(SCORES, other) == pytest.approx(expected)
+
+
+def test_welch_of_scores_that_do_not_vary() -> None:
+    assert controls.welch(np.ones(3), np.ones(3)) == 1
+    assert controls.welch(np.ones(3), np.zeros(3)) == 0
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Calls of the trainer, which scores a loss best at 30 times the rate, Baikal at 3 times."""
+    made: list[dict[str, Any]] = []
+
+    def score(
+        task: Task, chosen: Sequence[Any], seeds: Sequence[int], rates: Sequence[float], splits: tuple = ("validation",)
+    ) -> np.ndarray:
+        made.append({"losses": list(chosen), "seeds": list(seeds), "rates": list(rates), "splits": splits})
+        best = [3.0 if loss == losses.baikal else 30.0 for loss in chosen]
+        flat = [1 / (1 + abs(np.log(rate / peak))) for rate, peak in zip(rates, best, strict=True)]
+        return np.tile(np.array(flat)[:, None, None], (1, len(seeds), len(splits)))
+
+    monkeypatch.setattr(populations, "score_losses", score)
+    return made
+
+
+def test_a_comparison_holds_every_loss_at_its_own_and_its_best_rate(tiny_task: Task, calls: list[dict]) -> None:
+    rows = controls.compare(tiny_task, {"found": losses.baikal}, seeds=4, seed=9)
+    assert [(row.name, row.rate) for row in rows] == [
+        ("cross-entropy", 1.0), ("found", 1.0), ("cross-entropy, best rate", 30.0), ("found, best rate", 3.0),
+    ]  # fmt: skip
+    assert [row.test.shape for row in rows] == [(4,)] * 4
+    choosing, comparing = calls
+    assert sorted(set(choosing["rates"])) == sorted(controls.RATES)
+    assert choosing["splits"] == ("validation",)
+    assert comparing["splits"] == ("validation", "test")
+
+
+def test_a_comparison_uses_seeds_that_nothing_before_it_used(tiny_task: Task, calls: list[dict]) -> None:
+    controls.compare(tiny_task, {}, seeds=6, seed=9)
+    used = {named_seed(9, phase, i) for phase in ("search", "finals") for i in range(1000)}
+    choosing, comparing = (set(call["seeds"]) for call in calls)
+    assert len(choosing) == len(comparing) == 6
+    assert not choosing & comparing
+    assert not (choosing | comparing) & used
+
+
+def test_the_best_rate_is_that_of_real_trainings(tiny_task: Task) -> None:
+    seeds = [1, 2]
+    (best,) = controls.best_rates(tiny_task, [losses.cross_entropy], seeds)
+    means = [
+        populations.evaluate(tiny_task, [losses.cross_entropy], seeds, rates=[rate]).mean() for rate in controls.RATES
+    ]
+    assert best == controls.RATES[int(np.argmax(means))]
+    assert best > 1

@@ -1,0 +1,115 @@
+"""The run directory: what it holds, and what it refuses."""
+
+import dataclasses
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from glojax import search
+from glojax.runs import Record, Run, read_settings
+from glojax.search import SearchConfig
+from glojax.tasks import Task
+
+CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=2, final_seeds=1)
+RECORDS = [
+    Record("x * log(y)", "x * log(y)", (), 0.5, "trained", (), 3, 0.25),
+    Record("y - x", "y - x", (1.5, -2.0), 0.25, "cached", (0, 1), 3, 0.0),
+]
+
+
+def test_generations_are_read_back_as_they_were_saved(tiny_task: Task, tmp_path: Path) -> None:
+    with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
+        run.save_generation(0, RECORDS)
+        run.save_generation(1, RECORDS[::-1])
+        run.save_finals(RECORDS[:1])
+    with Run(tmp_path, "search", tiny_task, CONFIG, resume=True) as run:
+        assert run.generations() == [RECORDS, RECORDS[::-1]]
+
+
+def test_without_a_directory_the_record_is_in_memory(tiny_task: Task) -> None:
+    with Run(None, "search", tiny_task, CONFIG, resume=False) as run:
+        run.save_generation(0, RECORDS)
+        assert run.generations() == [RECORDS]
+
+
+def test_a_generation_is_saved_whole_or_not_at_all(tiny_task: Task, tmp_path: Path) -> None:
+    with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
+        run.save_generation(0, RECORDS)
+        broken = RECORDS[1]._replace(fitness=None)  # type: ignore[arg-type]
+        with pytest.raises(sqlite3.IntegrityError):
+            run.save_generation(1, [RECORDS[0], broken])
+        assert run.generations() == [RECORDS]
+
+
+def test_finals_replace_those_of_a_shorter_run(tiny_task: Task, tmp_path: Path) -> None:
+    with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
+        run.save_finals(RECORDS)
+        run.save_finals(RECORDS[:1])
+    with sqlite3.connect(tmp_path / "record.sqlite") as database:
+        assert database.execute("select phase, expression from candidates").fetchall() == [
+            ("search finals", "x * log(y)")
+        ]
+
+
+def test_settings_name_the_task_and_hold_both_phases(tiny_task: Task, tmp_path: Path) -> None:
+    for phase in ("search", "tune"):
+        Run(tmp_path, phase, tiny_task, CONFIG, resume=False).close()
+    settings = read_settings(tmp_path)
+    assert (settings["task"], settings["fingerprint"]) == ("tiny", tiny_task.fingerprint)
+    assert settings["search"] == settings["tune"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+
+
+# WHAT IS REFUSED
+
+
+def test_the_directory_of_another_task_is_refused_before_anything_trains(tiny_task: Task, tmp_path: Path) -> None:
+    Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
+    other = dataclasses.replace(tiny_task, steps=31, name="other")
+    with pytest.raises(ValueError, match=r"is the run of task 'tiny' .* this is 'other'"):
+        search(other, CONFIG, tmp_path, resume=True)
+
+
+def test_a_run_is_not_begun_twice(tiny_task: Task, tmp_path: Path) -> None:
+    Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
+    with pytest.raises(ValueError, match="already holds a search; resume it or choose another"):
+        Run(tmp_path, "search", tiny_task, CONFIG, resume=False)
+
+
+def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task, tmp_path: Path) -> None:
+    Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
+    Run(tmp_path, "search", tiny_task, dataclasses.replace(CONFIG, generations=9), resume=True).close()
+    assert read_settings(tmp_path)["search"]["generations"] == 9
+    with pytest.raises(ValueError, match="setting seed = 0, now it is 1"):
+        Run(tmp_path, "search", tiny_task, dataclasses.replace(CONFIG, seed=1), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "settings.json is damaged"), ("[]", "no.? .*run's settings"), ('{"glojax_run": 99}', "schema 1")],
+)
+def test_damaged_or_foreign_settings_are_refused_by_name(
+    tiny_task: Task, tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Run(tmp_path, "search", tiny_task, CONFIG, resume=True)
+
+
+def test_a_damaged_record_is_refused_by_name(tiny_task: Task, tmp_path: Path) -> None:
+    Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
+    (tmp_path / "record.sqlite").write_bytes(b"not a database " * 100)
+    with pytest.raises(ValueError, match=r"record\.sqlite is not a run's record"):
+        Run(tmp_path, "search", tiny_task, CONFIG, resume=True)
+
+
+def test_a_path_that_is_a_file_is_refused(tiny_task: Task, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        Run(tmp_path / "file", "search", tiny_task, CONFIG, resume=False)
+
+
+def test_a_directory_without_settings_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a run directory"):
+        read_settings(tmp_path)
