@@ -153,7 +153,7 @@ def test_the_function_has_the_given_name_and_a_docstring():
 
 @pytest.mark.parametrize("name", ["", "two words", "1st", "class", "None", "f(x)", "a;b", "jax", "jnp"])
 def test_a_name_that_python_or_the_source_cannot_use_is_refused(name: str):
-    with pytest.raises(ValueError, match="to_python: name is .*; a Python identifier"):
+    with pytest.raises(ValueError, match=r"to_python: name is .*; a Python identifier"):
         losses.baikal.to_python(name)
 
 
@@ -187,6 +187,8 @@ def test_the_sympy_expression_is_the_tree_wherever_that_is_finite(loss: Loss):
     with np.errstate(all="ignore"):
         expected = np.broadcast_to(trees.evaluate(loss.tree, x, y, np, loss.protected, loss.coefficients), y.shape)
     finite = np.isfinite(expected)
+    if not finite.any():
+        return  # sympy's complex infinity has no name in NumPy
     value = lambdified(loss.sympy(), x, y)
     np.testing.assert_allclose(value[finite], expected[finite], rtol=1e-9, atol=1e-9)
 
