@@ -84,13 +84,11 @@ def {name}(logits, labels, axis=-1, where=None):
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
-    logits, x = logits.astype(dtype), labels.astype(dtype)
-    if where is not None:  # what is left out may be NaN: it is finite from here on
-        where = where if jnp.ndim(where) == logits.ndim else jnp.expand_dims(where, axis)
-        logits, x = jnp.where(where, logits, 0.0), jnp.where(where, x, 0.0)
-    log_y = jax.nn.log_softmax(logits, axis=axis, where=where)
+    if where is not None and jnp.ndim(where) != logits.ndim:
+        where = jnp.expand_dims(where, axis)
+    x, log_y = labels.astype(dtype), jax.nn.log_softmax(logits.astype(dtype), axis=axis, where=where)
     if where is not None:
-        log_y = jnp.where(where, log_y, -1.0)
+        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
     # y is kept where 1 / y**2 is finite; its gradient passes as if it were not.
     kept = jnp.maximum(log_y, 0.45 * jnp.log(jnp.finfo(dtype).tiny))
     y = jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y))

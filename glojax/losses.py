@@ -187,12 +187,9 @@ def probabilities(
     _check_labels(logits, labels)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
     logits, x, where = logits.astype(dtype), labels.astype(dtype), _entries(logits, axis, where)
-    # What is left out may be NaN or infinite: it is finite from here on, so that no NaN comes into a gradient.
-    if where is not None:
-        logits, x = jnp.where(where, logits, 0.0), jnp.where(where, x, 0.0)
     log_y = jax.nn.log_softmax(logits, axis=axis, where=where)
-    if where is not None:
-        log_y = jnp.where(where, log_y, -1.0)
+    if where is not None:  # left-out entries are finite, so that they put no NaN into the coefficients' gradient
+        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
     kept = jnp.maximum(log_y, _LOWEST * jnp.log(jnp.finfo(dtype).tiny))
     return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
 

@@ -340,6 +340,19 @@ def test_apply_is_differentiable_in_the_coefficients(name: str):
         check_grads(value, (coefficients,), order=1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("junk", ["logits", "labels"])
+def test_left_out_entries_put_no_nan_into_the_gradient_of_the_coefficients(junk: str):
+    given = {"logits": LOGITS, "labels": LABELS}
+
+    def gradient(given: dict[str, np.ndarray]) -> jax.Array:
+        coefficients = jnp.asarray(losses.baikal_cma.coefficients)
+        return jax.grad(lambda c: apply(losses.baikal.tree, c, **given, where=MASK).sum())(coefficients)
+
+    with_junk = given | {junk: np.where(MASK, given[junk], np.nan)}
+    assert np.isfinite(gradient(given)).all()
+    np.testing.assert_allclose(gradient(with_junk), gradient(given), rtol=1e-6)
+
+
 def test_apply_takes_axis_mask_and_protection():
     tree, given = parse("x / (y - y)"), (LOGITS.T, LABELS.T, 0, MASK.T)
     expected = Loss(tree, protected=True)(*given)
