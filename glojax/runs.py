@@ -62,6 +62,7 @@ class Run:
         try:
             self._database.execute(_TABLE)
         except sqlite3.DatabaseError as error:
+            self._database.close()
             raise ValueError(f"{self.directory}/record.sqlite is not a run's record: {error}.") from None
 
     def _write_settings(self, task: Task, config: Any, resume: bool) -> None:

@@ -1,5 +1,6 @@
 """The run directory: what it holds, and what it refuses."""
 
+import contextlib
 import dataclasses
 import json
 import sqlite3
@@ -47,7 +48,7 @@ def test_finals_replace_those_of_a_shorter_run(tiny_task: Task, tmp_path: Path) 
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
         run.save_finals(RECORDS)
         run.save_finals(RECORDS[:1])
-    with sqlite3.connect(tmp_path / "record.sqlite") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "record.sqlite")) as database:
         assert database.execute("select phase, expression from candidates").fetchall() == [
             ("search finals", "x * log(y)")
         ]

@@ -1,5 +1,6 @@
 """The search: the same seed, the same record; interrupted or not; and nothing trained twice."""
 
+import contextlib
 import dataclasses
 import itertools
 import sqlite3
@@ -21,7 +22,7 @@ SMALL = SearchConfig(population=12, generations=4, elites=2, seeds=1, finalists=
 
 def record(directory: Path) -> list[tuple[Any, ...]]:
     """Every row and column of a run's record but the times."""
-    with sqlite3.connect(directory / "record.sqlite") as database:
+    with contextlib.closing(sqlite3.connect(directory / "record.sqlite")) as database:
         columns = [row[1] for row in database.execute("pragma table_info(candidates)") if row[1] != "seconds"]
         rows = database.execute(f"select {', '.join(columns)} from candidates order by phase, generation, place")
         return rows.fetchall()
