@@ -102,7 +102,7 @@ def as_model(model: Any, example: np.ndarray) -> Model:
 
     Args:
       model: one of the three. A module whose call takes ``train`` is told whether it trains; an NNX module is
-        put in training or evaluation mode.
+        put in training or evaluation mode, and its random streams, whatever their names, follow the key.
       example: a batch of inputs, for its shape.
 
     Raises:
@@ -112,7 +112,8 @@ def as_model(model: Any, example: np.ndarray) -> Model:
         return _from_linen(model, example)
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
         return Model(*model)
-    if callable(model) and not (inspect.isclass(model) and issubclass(model, nn.Module)):
+    built_or_linen = isinstance(model, nnx.Module) or (inspect.isclass(model) and issubclass(model, nn.Module))
+    if callable(model) and not built_or_linen:
         constructor: Any = model
         return _from_nnx(constructor)
     raise ValueError(
@@ -142,11 +143,13 @@ def _from_linen(module: nn.Module, example: np.ndarray) -> Model:
 
 def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     def build(key: jax.Array) -> nnx.Module:
-        return constructor(nnx.Rngs(params=key, dropout=key))
+        return constructor(nnx.Rngs(key))
 
     def structure(train: bool) -> Any:
         """The module without its arrays; whether it trains is part of it."""
         module = nnx.eval_shape(lambda: build(jax.random.key(0)))
+        if not isinstance(module, nnx.Module):
+            raise ValueError(f"Task.model is {constructor!r}, which returns no nnx.Module.")
         module.train() if train else module.eval()
         return nnx.split(module, nnx.Param, ...)[0]
 
@@ -159,7 +162,7 @@ def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[Any, Any]:
         # A copy: the variables of a merged module may not be changed under a transformation otherwise.
         module: Any = nnx.merge(structures[train], params, state, copy=True)
-        nnx.reseed(module, dropout=key)
+        nnx.reseed(module, default=key)
         logits = module(x)
         return logits, nnx.split(module, nnx.Param, ...)[2] if train else state
 

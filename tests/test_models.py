@@ -104,7 +104,63 @@ def test_dropout_acts_in_training_only_and_follows_its_key(model: Any) -> None:
     assert len(np.unique(many.round(6), axis=0)) > 1
 
 
-@pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork], ids=["linen", "nnx"])
+class NnxNoise(nnx.Module):
+    """Draws an initial value from the default stream and, in every call, noise from a stream of another name."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(jax.random.normal(rngs(), (64, 10)))
+        self.rngs = rngs
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x @ self.kernel[...] + jax.random.normal(self.rngs.noise(), (len(x), 10))
+
+
+def test_nnx_streams_of_any_name_follow_the_key() -> None:
+    x = np.ones((4, 64), np.float32)
+    pure = as_model(NnxNoise, x)
+    params, state = pure.init(jax.random.key(0))
+    first, again, other = (pure.apply(params, state, x, jax.random.key(key), True)[0] for key in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(np.asarray(first - other)).min() > 0
+    others, _ = pure.init(jax.random.key(1))
+    assert np.abs(np.asarray(jax.tree.leaves(others)[0] - jax.tree.leaves(params)[0])).min() > 0
+
+
+class NnxTwoDropouts(nnx.Module):
+    """Nothing but dropout twice."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.first, self.second = nnx.Dropout(0.5, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.second(self.first(x))
+
+
+def test_two_nnx_dropout_layers_drop_independently() -> None:
+    x = np.ones((100, 100), np.float32)
+    pure = as_model(NnxTwoDropouts, x)
+    logits, _ = pure.apply(*pure.init(jax.random.key(0)), jnp.asarray(x), jax.random.key(1), True)
+    assert np.mean(np.asarray(logits) != 0) == pytest.approx(0.25, abs=0.02)  # 0.5 if both drew one mask
+
+
+def linen_as_functions() -> tuple[Any, Any]:
+    """The Linen network as a user's own (init, apply) pair."""
+    network = LinenNetwork()
+
+    def init(key: jax.Array) -> tuple[Any, Any]:
+        variables = network.init(key, jnp.zeros((1, 64)), train=False)
+        return variables["params"], variables["batch_stats"]
+
+    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
+        logits, changed = network.apply(
+            {"params": params, "batch_stats": state}, x, train=train, rngs={"dropout": key}, mutable=["batch_stats"]
+        )
+        return logits, changed["batch_stats"]
+
+    return init, apply
+
+
+@pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork, linen_as_functions()], ids=["linen", "nnx", "pair"])
 def test_a_population_of_networks_with_batch_norm_and_dropout_learns(tiny_task: Task, model: Any) -> None:
     task = dataclasses.replace(tiny_task, model=model, optimizer=optax.sgd(0.05), steps=100)
     scores = evaluate(task, ["x * log(y)", "x * log(y) / log(x)"], 2)
@@ -116,6 +172,16 @@ def test_a_population_of_networks_with_batch_norm_and_dropout_learns(tiny_task: 
 def test_what_is_no_model_is_refused(model: Any) -> None:
     with pytest.raises(ValueError, match="Linen module, an NNX constructor"):
         as_model(model, np.ones((2, 64)))
+
+
+def test_an_nnx_network_in_place_of_its_constructor_is_refused() -> None:
+    with pytest.raises(ValueError, match="Linen module, an NNX constructor"):
+        as_model(NnxNetwork(nnx.Rngs(0)), np.ones((2, 64)))
+
+
+def test_a_function_that_constructs_no_network_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"<built-in function len>, which returns no nnx\.Module"):
+        as_model(len, np.ones((2, 64)))
 
 
 @pytest.mark.parametrize(

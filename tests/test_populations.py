@@ -1,8 +1,12 @@
 """Population training against a plain loop over one network, and against itself in other arrangements."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,25 +37,29 @@ def trainer(fine_task: Task) -> Trainer:
     return Trainer(fine_task, instructions=31)
 
 
-def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int, rate: float = 1.0) -> float:
+def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> float:
     """The reference: one network, one loss, jax.grad and optax, in a Python loop."""
     model, (x, labels) = task.pure_model, task.splits["train"]
     key = jax.random.fold_in(jax.random.key(0), seed)
-    init_key, order_key, _, _ = jax.random.split(key, 4)
+    init_key, order_key, noise_key, _ = jax.random.split(key, 4)
     params, state = model.init(init_key)
     optimizer_state = task.optimizer.init(params)
 
     @jax.jit
-    def step(params, optimizer_state, x, labels):
+    def step(params, state, optimizer_state, x, labels, key):
         def mean_loss(params):
-            logits, _ = model.apply(params, state, x, key, True)
-            return jnp.mean(loss(logits, jax.nn.one_hot(labels, logits.shape[-1])))
+            logits, new_state = model.apply(params, state, x, key, True)
+            return jnp.mean(loss(logits, jax.nn.one_hot(labels, logits.shape[-1]))), new_state
 
-        updates, optimizer_state = task.optimizer.update(jax.grad(mean_loss)(params), optimizer_state, params)
-        return optax.apply_updates(params, jax.tree.map(lambda leaf: rate * leaf, updates)), optimizer_state
+        gradient, state = jax.grad(mean_loss, has_aux=True)(params)
+        updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
+        return optax.apply_updates(params, updates), state, optimizer_state
 
-    for places in populations._minibatches(order_key, len(x), task.batch_size, task.steps):
-        params, optimizer_state = step(params, optimizer_state, x[np.asarray(places)], labels[np.asarray(places)])
+    for number, places in enumerate(
+        np.asarray(populations._minibatches(order_key, len(x), task.batch_size, task.steps))
+    ):
+        dropout_key = jax.random.fold_in(noise_key, number)
+        params, state, optimizer_state = step(params, state, optimizer_state, x[places], labels[places], dropout_key)
     logits, _ = model.apply(params, state, task.splits["validation"].x, key, False)
     return float(task.metric(logits, task.splits["validation"].labels))
 
@@ -66,18 +74,46 @@ def test_a_candidate_is_trained_as_by_a_plain_loop(trainer: Trainer, fine_task: 
 
 
 def test_coefficients_and_rate_are_the_candidates_own(trainer: Trainer, fine_task: Task) -> None:
+    def at_rate(scale: float) -> Task:
+        """The task with another learning rate of plain SGD; ``tiny_task`` has 0.05."""
+        return dataclasses.replace(fine_task, optimizer=optax.sgd(0.05 * scale))
+
     candidates = trainer.candidates(
         [losses.baikal_cma.tree] * 2, [3, 3], [losses.baikal_cma.coefficients, None], rates=[0.5, 2.0]
     )
     scores = trainer.scores(candidates)[:, 0]
-    np.testing.assert_allclose(scores[0], trained_by_hand(fine_task, losses.baikal_cma, 3, 0.5), rtol=2e-4)
-    np.testing.assert_allclose(scores[1], trained_by_hand(fine_task, losses.baikal, 3, 2.0), rtol=2e-4)
+    np.testing.assert_allclose(scores[0], trained_by_hand(at_rate(0.5), losses.baikal_cma, 3), rtol=2e-4)
+    np.testing.assert_allclose(scores[1], trained_by_hand(at_rate(2.0), losses.baikal, 3), rtol=2e-4)
 
 
 def test_an_optimizer_with_state_is_trained_as_by_a_plain_loop(fine_task: Task) -> None:
     task = dataclasses.replace(fine_task, optimizer=optax.adam(optax.linear_schedule(0.01, 0.001, 30)))
     score = evaluate(task, ["x * log(y)"], [5])[0, 0]
     np.testing.assert_allclose(score, trained_by_hand(task, losses.cross_entropy, 5), rtol=2e-4)
+
+
+class NetworkWithState(nn.Module):
+    """Batch statistics and dropout."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(nn.Dense(8)(x.reshape((x.shape[0], -1))))
+        return nn.Dense(10)(nn.Dropout(0.3, deterministic=not train)(nn.relu(x)))
+
+
+def test_batch_statistics_and_dropout_are_those_of_a_plain_loop(fine_task: Task) -> None:
+    task = dataclasses.replace(fine_task, model=NetworkWithState())
+    score = evaluate(task, ["x * log(y)"], [6])[0, 0]
+    np.testing.assert_allclose(score, trained_by_hand(task, losses.cross_entropy, 6), rtol=5e-4)
+
+
+def test_a_loss_as_a_program_trains_as_the_same_loss_as_a_function(trainer: Trainer, fine_task: Task) -> None:
+    loss = losses.Loss("x * log(y) - y * sqrt(y)")
+    fixed = Trainer(fine_task, loss=lambda logits, labels: loss(logits, labels))
+    given = [loss.tree] * 2, [3, 4]
+    np.testing.assert_allclose(
+        fixed.scores(fixed.candidates([Tree("y")] * 2, [3, 4])), trainer.scores(trainer.candidates(*given)), rtol=2e-4
+    )
 
 
 def test_a_loss_outside_the_grammar_is_trained_as_by_a_plain_loop(fine_task: Task) -> None:
@@ -176,13 +212,18 @@ def test_curves_end_in_the_scores_of_the_whole_training(tiny_task: Task) -> None
         tiny_task, candidates, [1, 2], [1.0, 1.0], splits=("validation", "test"), points=3
     )
     assert curves.shape == (2, 2, 3, 2)
-    for split, name in enumerate(("validation", "test")):
-        np.testing.assert_allclose(
-            curves[:, :, -1, split], evaluate(tiny_task, candidates, [1, 2], split=name), atol=0.011
-        )
-    shorter = evaluate(tiny_task, candidates, [1, 2], steps=20)
-    np.testing.assert_allclose(curves[:, :, 1, 0], shorter, atol=0.011)
+    whole = populations.score_losses(tiny_task, candidates, [1, 2], [1.0, 1.0], splits=("validation", "test"))
+    np.testing.assert_allclose(curves[:, :, -1], whole, atol=0.011)
+    shorter = evaluate(tiny_task, candidates, [1, 2], split="test", steps=20)
+    np.testing.assert_allclose(curves[:, :, 1, 1], shorter, atol=0.011)
+    assert (curves[..., 0] != curves[..., 1]).any()  # the splits are two
     assert (curves[:, :, 2] >= curves[:, :, 0]).all()
+
+
+@pytest.mark.parametrize(("steps", "points"), [(30, 31), (30, 0), (0, 1)])
+def test_a_trainer_needs_a_step_for_every_point(tiny_task: Task, steps: int, points: int) -> None:
+    with pytest.raises(ValueError, match=f"steps is {steps} and points is {points}; 1 <= points <= steps"):
+        Trainer(tiny_task, steps=steps, points=points)
 
 
 def test_every_epoch_sees_an_example_at_most_once_and_in_a_new_order() -> None:
@@ -233,3 +274,27 @@ def test_evaluate_takes_trees_expressions_losses_and_functions(tiny_task: Task) 
 def test_evaluate_refuses(tiny_task: Task, arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(tiny_task, **({"candidates": [Tree("*", (Tree("x"), Tree("y")))], "seeds": 1} | arguments))
+
+
+# DEVICES
+
+
+def test_all_cores_become_devices_where_the_user_has_chosen_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[tuple] = []
+    monkeypatch.setattr(jax.config, "update", lambda *given: updates.append(given))
+    for name in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+    populations.use_all_cores()
+    assert updates == [("jax_num_cpu_devices", 3)]
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    populations.use_all_cores()
+    assert len(updates) == 1
+
+
+def test_devices_chosen_by_xla_flags_stay() -> None:
+    code = "import jax; from glojax import populations as p; p.use_all_cores(); print(jax.device_count())"
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=5", "JAX_PLATFORMS": "cpu"}
+    environment.pop("JAX_NUM_CPU_DEVICES", None)
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["5"]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glojax import data, models, tasks
+from glojax import models, tasks
 from glojax.tasks import Task
 
 
@@ -78,26 +78,6 @@ def test_the_fingerprint_follows_what_a_score_depends_on() -> None:
         made(validation=(X, np.roll(LABELS, 1))), made(test=(X, LABELS)),
     ]  # fmt: skip
     assert len({task.fingerprint, *(other.fingerprint for other in others)}) == 7
-
-
-# DATA
-
-
-def test_digits_are_split_into_disjoint_stratified_parts() -> None:
-    splits = data.digits()
-    assert [len(split.labels) for split in splits] == [1077, 360, 360]
-    images = [{row.tobytes() for row in split.x} for split in splits]
-    assert len(images[0] | images[1] | images[2]) == sum(map(len, images))
-    for split in splits:
-        assert split.x.shape[1:] == (8, 8, 1)
-        assert split.x.min() == 0
-        assert split.x.max() == 1
-        assert np.bincount(split.labels).min() > 0.9 * len(split.labels) / 10
-
-
-def test_digits_are_the_same_every_time() -> None:
-    for first, second in zip(data.digits(), data.digits(), strict=True):
-        np.testing.assert_array_equal(first.x, second.x)
 
 
 # BY NAME
