@@ -61,7 +61,7 @@ class Trainer:
         self,
         task: Task,
         *,
-        instructions: int = 0,
+        instructions: int = 1,
         loss: LossFunction | None = None,
         protected: bool = False,
         splits: Sequence[str] = ("validation",),

@@ -2,9 +2,9 @@
 
 A population of different trees is data for one compiled program: a new tree never recompiles anything.
 Only inner nodes are instructions; every coefficient and integer is the scale of an operand. Operands lie in
-slots: 0 holds x, 1 holds y, 2 the constant 1, and from 3 on are registers for results. A result is read once, so
+slots: 0 stands for x, 1 for y, 2 is the constant 1, and from 3 on are registers for results. A result is read once, so
 the operand that needs more registers is computed first and ``floor(log2(instructions + 1))`` of them suffice:
-all slots of a batch stay in the cache.
+all slots of a batch stay in the cache. The last instruction's result is the tree's.
 
 The loss is element-wise, so training needs only df/dy per element: forward-mode dual numbers give it in the
 same sweep as the value, with nothing stored. An operand that does not depend on y adds no slope, whatever its
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import sequential_vmap
+from jax.custom_batching import custom_vmap
 
 from glojax import grammar
 from glojax.trees import Tree
@@ -39,13 +39,12 @@ class Program(NamedTuple):
     depends: Array  # bool[instructions, 2], whether the operand depends on y
     result: Array  # int32[instructions], slot of the result
     length: Array  # int32[], number of instructions in use
-    output: Array  # int32[], slot of the result
-    output_scale: Array  # float[], factor of the result
+    output_scale: Array  # float[], factor of the last instruction's result, which is the tree's
 
 
 def instructions_of(tree: Tree) -> int:
-    """How many instructions the tree takes: its inner nodes."""
-    return sum(bool(node.children) for node in tree.nodes())
+    """How many instructions the tree takes: its inner nodes, and one for a leaf alone."""
+    return max(1, sum(bool(node.children) for node in tree.nodes()))
 
 
 def encode(
@@ -65,8 +64,7 @@ def encode(
     Raises:
       ValueError: a tree that takes more than ``instructions``, or coefficients of the wrong number.
     """
-    room = max(map(instructions_of, trees), default=0) if instructions is None else instructions
-    room = max(room, 1)  # the loop is traced where it never runs, as for a leaf, and then reads an instruction
+    room = max(map(instructions_of, trees), default=1) if instructions is None else instructions
     coefficients = [None] * len(trees) if coefficients is None else coefficients
     encoded = [_encode(tree, factors, room) for tree, factors in zip(trees, coefficients, strict=True)]
     program = Program(*(np.stack(column) for column in zip(*encoded, strict=True)))
@@ -106,17 +104,10 @@ def _encode(tree: Tree, coefficients: Sequence[float] | None, room: int) -> Prog
         length += 1
         return _REGISTERS + register, factor, any(depends_on_y for _, _, depends_on_y in visited.values())
 
-    output, output_scale, _ = visit(tree, 0, 0)
-    return Program(
-        opcode,
-        operand,
-        scale,
-        depends,
-        result,
-        np.array(length, np.int32),
-        np.array(output, np.int32),
-        np.array(output_scale),
-    )
+    slot, output_scale, depends_on_y = visit(tree, 0, 0)
+    if not tree.children:  # a leaf: itself plus nothing
+        opcode[0], operand[0, 0], scale[0, 0], depends[0, 0], length = _OPCODES["+"], slot, 1, depends_on_y, 1
+    return Program(opcode, operand, scale, depends, result, np.array(length, np.int32), np.array(output_scale))
 
 
 def _registers(tree: Tree) -> int:
@@ -152,36 +143,79 @@ def value_and_slope(
 @lru_cache
 def _sweep(protected: bool, branches: bool) -> Any:
     run = partial(_run, grammar.operators(protected))
-    return sequential_vmap(run) if branches else run
+
+    def one(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value, slope = run(jax.tree.map(lambda leaf: leaf[None], program), x.reshape(1, -1), y.reshape(1, -1))
+        return value.reshape(y.shape), slope.reshape(y.shape)
+
+    def group(
+        size: int, batched: list[Any], program: Program, x: jax.Array, y: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
+        programs_batched, x_batched, y_batched = batched
+        program = Program(
+            *(
+                leaf if has_axis else jnp.broadcast_to(leaf, (size, *leaf.shape))
+                for leaf, has_axis in zip(program, programs_batched, strict=True)
+            )
+        )
+        shape = y.shape[1:] if y_batched else y.shape
+        value, slope = run(program, x.reshape(size if x_batched else 1, -1), y.reshape(size if y_batched else 1, -1))
+        return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
+
+    if not branches:
+        return one
+    swept = custom_vmap(one)
+    swept.def_vmap(group)
+    return swept
 
 
 def _run(
     operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    # Flat points: the loop then moves rows, whatever the shape of the batch.
-    shape, x, y = y.shape, x.ravel(), y.ravel()
-    slots = _REGISTERS + (program.opcode.shape[-1] + 1).bit_length() - 1
-    values = jnp.zeros((slots, y.size), y.dtype).at[_X].set(x).at[_Y].set(y).at[_ONE].set(1)
-    slopes = jnp.zeros((slots, y.size), y.dtype).at[_Y].set(1)
-    branches = [partial(_operate, node) for node in operators]
+    """Value and slope ``[candidates, points]`` of programs ``[candidates]``, one instruction after another.
 
-    def instruction(i: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        value, slope = jax.lax.switch(_at(program.opcode, i), branches, program, i, *state)
-        place = _at(program.result, i)
+    x and y are ``[candidates, points]``, or ``[1, points]`` where all candidates share them. All lie in one buffer
+    with the registers, and the programs' results too, so that nothing is prepared for each program.
+    """
+    size, room = program.opcode.shape
+    registers = (room + 1).bit_length() - 1
+    first_x = _REGISTERS + registers
+    first_y, first_result = first_x + len(x), first_x + len(x) + len(y)
+    values = jnp.zeros((first_result + size, y.shape[1]), y.dtype).at[_ONE].set(1)
+    values = values.at[first_x:first_y].set(x).at[first_y:first_result].set(y)
+    slopes = jnp.zeros_like(values).at[first_y:first_result].set(1)
+
+    # A slot of one program as a row of the buffer.
+    candidate = jnp.arange(size)[:, None]
+    x_row, y_row = (first + jnp.minimum(candidate, count - 1) for first, count in ((first_x, len(x)), (first_y, len(y))))
+    operand = jnp.where(program.operand == _X, x_row[..., None], program.operand)
+    operand = jnp.where(program.operand == _Y, y_row[..., None], operand)
+    is_last = jnp.arange(room) == program.length[:, None] - 1
+    result = jnp.where(is_last, first_result + candidate, program.result)
+    linked = program._replace(operand=operand, result=result)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), linked)
+    branches = [partial(_operate, node, flat) for node in operators]
+
+    def instruction(place: jax.Array, buffers: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+        rows = jax.lax.switch(_at(flat.opcode, place), branches, place, *buffers)
         return tuple(
-            jax.lax.dynamic_update_index_in_dim(slots, row, place, axis=0)
-            for slots, row in zip(state, (value, slope), strict=True)
+            jax.lax.dynamic_update_index_in_dim(buffer, row, _at(flat.result, place), axis=0)
+            for buffer, row in zip(buffers, rows, strict=True)
         )
 
-    values, slopes = jax.lax.fori_loop(0, program.length, instruction, (values, slopes))
-    scale = jnp.asarray(program.output_scale, y.dtype)
-    return (scale * _at(values, program.output)).reshape(shape), (scale * _at(slopes, program.output)).reshape(shape)
+    def one(i: jax.Array, buffers: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return jax.lax.fori_loop(i * room, i * room + _at(program.length, i), instruction, buffers)
+
+    buffers = jax.lax.fori_loop(0, size, one, (values, slopes))
+    scale = program.output_scale.astype(y.dtype)[:, None]
+    value, slope = (scale * buffer[first_result:] for buffer in buffers)
+    return value, slope
 
 
 def _operate(
     node: grammar.Node, program: Program, i: jax.Array, values: jax.Array, slopes: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Value and slope of instruction ``i``; everything is read inside the branch, so that nothing is copied into it."""
+    """Value and slope of instruction ``i``; all is read inside the branch, so that nothing is copied into it."""
     assert node.value is not None
     assert node.partials is not None
     slot, scale, depends = (_at(array, i) for array in (program.operand, program.scale, program.depends))

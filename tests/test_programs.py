@@ -304,15 +304,14 @@ def test_encode_gives_arrays_of_the_documented_shapes():
         depends=(np.bool_, (2, 5, 2)),
         result=(np.int32, (2, 5)),
         length=(np.int32, (2,)),
-        output=(np.int32, (2,)),
         output_scale=(np.float32, (2,)),
     )
     assert Program(*((array.dtype, array.shape) for array in program)) == expected
-    np.testing.assert_array_equal(program.length, [3, 0])
+    np.testing.assert_array_equal(program.length, [3, 1])
 
 
-@pytest.mark.parametrize(("text", "count"), [("x", 0), ("-3", 0), ("log(y)", 1), ("log(y) - x / y", 3)])
-def test_instructions_are_the_inner_nodes(text, count):
+@pytest.mark.parametrize(("text", "count"), [("x", 1), ("-3", 1), ("log(y)", 1), ("log(y) - x / y", 3)])
+def test_instructions_are_the_inner_nodes_and_one_for_a_leaf(text, count):
     assert instructions_of(parse(text)) == count
 
 
@@ -346,7 +345,7 @@ def registers_used(program: Program, place: int) -> int:
         assert result not in written
         written[result] = 1
         most = max(most, result - FIRST_REGISTER + 1)
-    assert set(written) == ({int(program.output[place])} if length else set())
+    assert list(written) == [int(program.result[place, length - 1])] == [FIRST_REGISTER]
     return most
 
 
@@ -364,7 +363,7 @@ def test_a_complete_tree_takes_exactly_the_bound(depth):
     for _ in range(depth):
         tree = Tree("+", (tree, tree))
     program = encode([tree])
-    assert registers_used(program, 0) == depth == int(np.log2(instructions_of(tree) + 1))
+    assert registers_used(program, 0) == max(depth, 1) == int(np.log2(instructions_of(tree) + 1))
     value, slope = interpreter()(program, np.zeros(1, np.float32), np.full(1, 0.25, np.float32))
     assert (value[0, 0], slope[0, 0]) == (0.25 * 2**depth, 2**depth)
 

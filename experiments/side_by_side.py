@@ -1,0 +1,405 @@
+"""A population of losses trained by glojax, by a loop of jitted JAX steps, by PyTorch and by torch.func, in turns.
+
+Makes: candidate-steps a second of every side, and glojax's ratio over each of the others.
+Command: python experiments/side_by_side.py [--network mlp|cnn|paper] [--loss trees|cross_entropy] [--json FILE]
+Time: about 1 minute on 2 CPU cores with mlp and 3 with cnn. A candidate-step of paper takes a hundred times as long
+as one of cnn: add --batch-size 100 --population 8 --steps 50 --rounds 3, about 10 minutes.
+CPU only, as the sides must share a device: set JAX_PLATFORMS=cpu on a machine that has another.
+
+Every candidate has a loss and a network of its own and takes plain SGD steps in float32, in minibatches of one size
+from one data set; compile time counts for no side. The sides:
+
+  glojax      one program for the whole population. Only here are initialization, drawing the minibatches and scoring
+              on the validation set part of the time.
+  fixed       the same with one loss built in (--loss cross_entropy only): what different losses cost.
+  loop        for every candidate and minibatch one jitted JAX step of a network of Flax's own layers (pooling is
+              glojax's, which is faster).
+  torch       for every candidate and minibatch an eager step of PyTorch; convolutions channels last, which is faster.
+  torch.func  torch.func.vmap of the network over a chunk of candidates; softmax once, then each candidate's own loss
+              on its slice; one backward pass of their sum and one update of the stacked parameters. With --loss
+              cross_entropy the loss is inside vmap too.
+
+Random losses often end in NaN; no side skips a step for it. Before anything is timed, loop, torch and
+torch.func must change the parameters alike in five steps without dropout, in float64 so that rounding does not grow;
+the tests hold glojax against a loop.
+"""
+
+import argparse
+import collections
+import functools
+import importlib
+import importlib.util
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from glojax import canonical, files, models, populations, tasks, trees
+from glojax.grammar import Notation
+from glojax.losses import Loss
+from glojax.seeds import named_random
+from glojax.tasks import Task
+from glojax.trees import Tree
+
+torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+
+SIDES = ("glojax", "fixed", "loop", "torch", "torch.func")
+CHUNKS = {"mlp": 80, "cnn": 40, "paper": 1}  # the fastest for torch.func on 2 CPU cores
+CHECKED_LOSSES, CHECKED_STEPS, TOLERANCE = ("x * log(y)", "log(y) - x / y", "x * sqrt(y)"), 5, 1e-6
+LEARNING_RATE = 0.01
+LOWEST = float(np.finfo(np.float32).tiny ** 0.45)  # of a prediction, as in losses.probabilities
+
+
+# WORK
+
+
+class Network(nn.Module):
+    """SAME convolutions, each with ReLU and 2x2 max pooling, then a hidden layer, dropout and 10 classes."""
+
+    channels: tuple[int, ...]
+    window: int
+    hidden: int
+    dropout: float = 0.0
+    convolution: Callable[..., jax.Array] | None = None  # Flax's own if None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for width in self.channels:
+            convolution = nn.Conv(width, (self.window, self.window), conv_general_dilated=self.convolution)
+            x = models.max_pool(nn.relu(convolution(x)))
+        x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
+        return nn.Dense(10)(nn.Dropout(self.dropout, deterministic=not train)(x))
+
+
+NETWORKS = {"mlp": Network((), 0, 64), "cnn": Network((16, 32), 3, 64), "paper": Network((32, 64), 5, 1024, 0.4)}
+
+
+class Work(NamedTuple):
+    """What loop, torch and torch.func do."""
+
+    task: Task  # its model is a Network
+    params: Any  # where every candidate starts
+    minibatches: list[tuple[np.ndarray, np.ndarray]]  # float32[batch, height, width, channels], int32[batch]
+    population: list[Tree | None]  # None is the library's own cross-entropy
+    chunk: int  # candidates that torch.func stacks
+    train: bool = True  # with dropout
+
+
+def random_trees(count: int, size: int) -> list[Tree]:
+    """Different trees of one size that hold x and y, drawn by the paper's rule."""
+    random, found = named_random(0, "benchmark"), {}
+    while len(found) < count:
+        tree = trees.grow(random, int(random.integers(2, 7)))
+        if tree.size == size and tree.has_x_and_y:
+            found.setdefault(canonical.canonical(tree), tree)
+    return list(found.values())
+
+
+def glojax_task(network: str, steps: int, batch_size: int) -> Task:
+    """Digits, or the network of arXiv 1905.11528 on random images of MNIST's size."""
+    if network != "paper":
+        return replace(tasks.digits(steps, network), batch_size=batch_size, optimizer=optax.sgd(LEARNING_RATE))
+    names = ("convolution", "patch_convolution")
+    model = NETWORKS[network].copy(convolution=next(getattr(models, name) for name in names if hasattr(models, name)))
+    random = named_random(0, "images")
+    images, labels = random.random((1200, 28, 28, 1), np.float32), random.integers(0, 10, 1200)
+    images *= random.random(images.shape) < 0.2  # as little ink as MNIST has
+    train, validation = (images[:1000], labels[:1000]), (images[1000:], labels[1000:])
+    return Task(model, train, validation, optimizer=optax.sgd(LEARNING_RATE), batch_size=batch_size, steps=steps)
+
+
+def work_of(task: Task, population: list[Tree | None], steps: int, chunk: int) -> Work:
+    """Weights and minibatches drawn once for the three sides."""
+    (x, labels), random = task.splits["train"], named_random(0, "minibatches")
+    places = [random.choice(len(x), task.batch_size, replace=False) for _ in range(steps)]
+    params, _ = jax.jit(task.pure_model.init)(jax.random.key(0))
+    return Work(task, params, [(x[chosen], labels[chosen]) for chosen in places], population, chunk)
+
+
+# JAX
+
+
+def jax_loop(work: Work) -> Callable[[int], Iterator[Any]]:
+    """A run of so many steps that yields each candidate's parameters; its data lie on the device before."""
+    jitted = {tree: jitted_step(work, tree) for tree in set(work.population)}
+    minibatches = [(jnp.asarray(x), jnp.asarray(labels)) for x, labels in work.minibatches]
+    keys = list(jax.random.split(jax.random.key(0), len(minibatches)))
+
+    def run(steps: int) -> Iterator[Any]:
+        for tree in work.population:
+            params, optimizer_state = work.params, work.task.optimizer.init(work.params)
+            for minibatch, key in zip(minibatches[:steps], keys, strict=False):
+                params, optimizer_state = jitted[tree](params, optimizer_state, *minibatch, key)
+            yield jax.block_until_ready(params)
+
+    return run
+
+
+def jitted_step(work: Work, tree: Tree | None) -> Callable[..., tuple[Any, Any]]:
+    loss = Loss(tree).with_integer_labels if tree else optax.softmax_cross_entropy_with_integer_labels
+
+    def mean_loss(params: Any, x: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+        logits, _ = work.task.pure_model.apply(params, {}, x, key, work.train)
+        return jnp.mean(loss(logits, labels))
+
+    @jax.jit
+    def step(params: Any, optimizer_state: Any, *minibatch: jax.Array) -> tuple[Any, Any]:
+        gradient = jax.grad(mean_loss)(params, *minibatch)
+        updates, optimizer_state = work.task.optimizer.update(gradient, optimizer_state, params)
+        return optax.apply_updates(params, updates), optimizer_state
+
+    return step
+
+
+# PYTORCH
+
+
+def torch_network(work: Work) -> Any:
+    """The twin of the Flax network, with its weights."""
+    network, inputs, side, layers = work.task.model, 1, work.minibatches[0][0].shape[1], []
+    for outputs in network.channels:
+        layers += [torch.nn.Conv2d(inputs, outputs, network.window, padding="same")]
+        layers += [torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+        inputs, side = outputs, side // 2
+    layers += [torch.nn.Flatten(), torch.nn.Linear(inputs * side * side, network.hidden), torch.nn.ReLU()]
+    layers += [torch.nn.Dropout(network.dropout)] * (network.dropout > 0)
+    module = torch.nn.Sequential(*layers, torch.nn.Linear(network.hidden, 10)).train(work.train)
+    state = {name: torch.tensor(value).contiguous() for name, value in torch_state(work.params, module).items()}
+    module.load_state_dict(state, assign=True)
+    return module.requires_grad_()
+
+
+def torch_state(params: Any, module: Any) -> dict[str, np.ndarray]:
+    """Flax's parameters as the twin's state dict, layer by layer."""
+    names = [name for name, layer in module.named_children() if hasattr(layer, "weight")]
+    state, channels = {}, 1
+    for name, (_, layer) in zip(names, sorted(params.items()), strict=True):  # Conv_0, Conv_1, Dense_0, Dense_1
+        kernel = np.asarray(layer["kernel"])
+        if kernel.ndim == 4:  # [height, width, inputs, outputs]
+            channels, kernel = kernel.shape[-1], kernel.transpose(3, 2, 0, 1)
+        else:
+            # Behind a convolution Flax flattens (height, width, channels), PyTorch (channels, height, width).
+            side, kernel = math.isqrt(len(kernel) // channels), kernel.T
+            if channels > 1:
+                kernel = kernel.reshape(-1, side, side, channels).transpose(0, 3, 1, 2).reshape(kernel.shape)
+            channels = 1
+        state |= {f"{name}.weight": kernel, f"{name}.bias": np.asarray(layer["bias"])}
+    return state
+
+
+def torch_minibatches(work: Work) -> list[list[Any]]:
+    """Inputs ``[batch, channels, height, width]``, labels, and the labels as one-hot."""
+    one_hot = np.eye(10, dtype=work.minibatches[0][0].dtype)
+    arrays = [(x.transpose(0, 3, 1, 2).copy(), labels, one_hot[labels]) for x, labels in work.minibatches]
+    return [[torch.tensor(x), torch.tensor(labels).long(), torch.tensor(hot)] for x, labels, hot in arrays]
+
+
+def torch_function(tree: Tree | None) -> Callable[[Any, Any], Any] | None:
+    """f(x, y) as one would write it by hand in PyTorch, such as ``torch.log(y) - x / y``."""
+    constant = functools.cache(lambda value: torch.tensor(float(value)))
+    number = lambda row: Notation(f"constant({row.symbol})", operands=())
+    notation = lambda row: number(row) if isinstance(row.symbol, int) else row.python
+    return tree and eval(f"lambda x, y: {trees.write(tree, notation)}", {"jnp": torch, "constant": constant})
+
+
+def torch_train(parameters: Iterable[Any], loss: Callable[..., Any], minibatches: list[Any]) -> None:
+    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE)
+    for minibatch in minibatches:
+        value = loss(*minibatch)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+
+
+def torch_loop(work: Work) -> Callable[[int], Iterator[Any]]:
+    """As ``jax_loop``, with a module and ``torch.optim.SGD``."""
+    module, layout = torch_network(work).to(memory_format=torch.channels_last), torch.channels_last
+    minibatches = [(x.contiguous(memory_format=layout), *labels) for x, *labels in torch_minibatches(work)]
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    functions = [torch_function(tree) for tree in work.population]
+
+    def mean_loss(function: Any, x: Any, labels: Any, one_hot: Any) -> Any:
+        if function is None:
+            return torch.nn.functional.cross_entropy(module(x), labels)
+        return -function(one_hot, module(x).softmax(-1).clamp(min=LOWEST)).sum(-1).mean()
+
+    def run(steps: int) -> Iterator[Any]:
+        for function in functions:
+            module.load_state_dict(start)
+            torch_train(module.parameters(), functools.partial(mean_loss, function), minibatches[:steps])
+            yield {name: value.clone() for name, value in module.state_dict().items()}
+
+    return run
+
+
+def torch_vmap(work: Work) -> Callable[[int], Iterator[Any]]:
+    """As ``torch_loop``, a chunk of the population at once by ``torch.func.vmap``."""
+    module, minibatches = torch_network(work), torch_minibatches(work)
+    functions = [torch_function(tree) for tree in work.population]
+    chunks = [functions[first : first + work.chunk] for first in range(0, len(functions), work.chunk)]
+
+    def cross_entropy(params: Any, x: Any, labels: Any) -> Any:
+        return torch.nn.functional.cross_entropy(torch.func.functional_call(module, params, (x,)), labels)
+
+    # One dropout mask for all of a chunk, as glojax has one for all of a group.
+    batched = functools.partial(torch.func.vmap, randomness="same")
+    forward = batched(functools.partial(torch.func.functional_call, module), in_dims=(0, None))
+    cross_entropies = batched(cross_entropy, in_dims=(0, None, None))
+
+    def sum_of_losses(chunk: list[Any], params: Any, x: Any, labels: Any, one_hot: Any) -> Any:
+        if chunk[0] is None:
+            return cross_entropies(params, x, labels).sum()
+        # unbind, not indexing, whose gradient would fill the whole stack with zeros for every candidate.
+        predictions = forward(params, x).softmax(-1).clamp(min=LOWEST).unbind()
+        values = [function(one_hot, y) for function, y in zip(chunk, predictions, strict=True)]
+        return -torch.stack(values).sum() / len(x)
+
+    def run(steps: int) -> Iterator[Any]:
+        for chunk in chunks:
+            params, _ = torch.func.stack_module_state([module] * len(chunk))
+            torch_train(params.values(), functools.partial(sum_of_losses, chunk, params), minibatches[:steps])
+            yield from ({name: value.detach()[place] for name, value in params.items()} for place in range(len(chunk)))
+
+    return run
+
+
+OTHERS = {"loop": jax_loop, "torch": torch_loop, "torch.func": torch_vmap}
+
+
+def check_equal_work(work: Work, chosen: Iterable[str]) -> None:
+    """Raise RuntimeError unless the sides change each array of parameters alike, from one start, without dropout."""
+    cross_entropy = work.population[0] is None
+    work = work._replace(
+        params=jax.tree.map(np.float64, work.params),
+        minibatches=[(x.astype(np.float64), labels) for x, labels in work.minibatches[:CHECKED_STEPS]],
+        population=[None if cross_entropy else trees.parse(text) for text in CHECKED_LOSSES],
+        train=False,
+    )
+    module = torch_network(work)
+    start = torch_state(work.params, module)
+    with jax.enable_x64(True):
+        expected = [torch_state(params, module) for params in jax_loop(work)(CHECKED_STEPS)]
+    for side in chosen:
+        for params, state in zip(expected, OTHERS[side](work)(CHECKED_STEPS), strict=True):
+            for name, value in params.items():
+                difference = np.linalg.norm(state[name].numpy() - value) / np.linalg.norm(value - start[name])
+                if not difference <= TOLERANCE:
+                    raise RuntimeError(f"{side}: {name} differs from the loop's by {difference:.1e} of its change.")
+
+
+# TIMING
+
+
+Side = tuple[Callable[[int], Iterable[Any]], int]
+"""What is timed: a run of so many steps, and how many; glojax always takes all of its own."""
+
+
+def sides_of(options: argparse.Namespace) -> dict[str, Side]:
+    """The chosen sides, checked for equal work."""
+    task = glojax_task(options.network, options.steps, options.batch_size)
+    plain = replace(task, model=NETWORKS[options.network])
+    shapes = [jax.eval_shape(side.pure_model.init, jax.random.key(0)) for side in (task, plain)]
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(shape)) for shape in shapes]
+    if sizes[0] != sizes[1]:
+        raise RuntimeError(f"glojax's network has {sizes[0]} weights, the others' {sizes[1]}.")
+    different = options.loss == "trees"
+    count = options.population
+    population = random_trees(count, options.nodes) if different else [trees.parse("x * log(y)")] * count
+    sides: dict[str, Side] = {}
+    if "glojax" in options.sides:
+        trainer = populations.trainer(task, populations.room(options.nodes - 1))
+        candidates = trainer.candidates(population, [0] * count)
+        sides["glojax"] = (lambda _: trainer.scores(candidates), options.steps)
+    if "fixed" in options.sides:
+        fixed = populations.Trainer(task, loss=optax.softmax_cross_entropy)
+        unused = fixed.candidates([Tree("y")] * count, [0] * count)
+        sides["fixed"] = (lambda _: fixed.scores(unused), options.steps)
+    steps = max(CHECKED_STEPS, options.steps // 10)
+    work = work_of(plain, list(population) if different else [None] * count, steps, options.chunk)
+    if options.with_torch:
+        check_equal_work(work, [side for side in options.sides if "torch" in side])
+    return sides | {name: (OTHERS[name](work), steps) for name in OTHERS if name in options.sides}
+
+
+def measure(sides: dict[str, Side], rounds: int, candidates: int) -> dict[str, list[float]]:
+    """Candidate-steps a second of every side in every round; the sides alternate."""
+
+    def seconds(run: Callable[[int], Iterable[Any]], steps: int) -> float:
+        started = time.perf_counter()
+        collections.deque(run(steps), maxlen=0)  # loop and torch yield what they have finished
+        return time.perf_counter() - started
+
+    for run, _ in sides.values():
+        seconds(run, 1)
+    found = [{name: seconds(*side) for name, side in sides.items()} for _ in range(rounds)]
+    return {name: [steps * candidates / taken[name] for taken in found] for name, (_, steps) in sides.items()}
+
+
+def spread(values: Any) -> dict[str, float]:
+    return {"median": float(np.median(values)), "min": float(np.min(values)), "max": float(np.max(values))}
+
+
+def parsed_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, help="all by default")
+    parser.add_argument("--network", choices=tuple(NETWORKS), default="mlp")
+    parser.add_argument("--loss", choices=("trees", "cross_entropy"), default="trees")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--population", type=int, default=80)
+    parser.add_argument("--nodes", type=int, default=16, help="of each tree")
+    parser.add_argument("--steps", type=int, default=500, help="of glojax and fixed; the other sides take a tenth")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--chunk", type=int, help=f"candidates that torch.func stacks, by default {CHUNKS}")
+    parser.add_argument("--torch-threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
+    parser.add_argument("--json", metavar="FILE", help="write the result there too")
+    options = parser.parse_args()
+    options.sides = options.sides or [side for side in SIDES if side != "fixed" or options.loss == "cross_entropy"]
+    options.chunk = options.chunk or CHUNKS[options.network]
+    if "fixed" in options.sides and options.loss == "trees":
+        parser.error("--sides fixed needs --loss cross_entropy")
+    options.with_torch = any("torch" in side for side in options.sides)
+    if options.with_torch and torch is None:
+        parser.exit(2, "side_by_side needs PyTorch: pip install -e '.[torch]'\n")
+    return options
+
+
+def main() -> None:
+    """Run the sides in turns and print their speeds and glojax's ratios."""
+    options = parsed_options()
+    populations.use_all_cores()
+    machine = {"devices": str(jax.devices()), "cores": len(os.sched_getaffinity(0)), "jax": jax.__version__}
+    if options.with_torch:
+        if jax.default_backend() != "cpu":
+            raise SystemExit("side_by_side compares on the CPU: set JAX_PLATFORMS=cpu, or leave the torch sides out.")
+        torch.set_num_threads(options.torch_threads)
+        machine |= {"torch": torch.__version__, "torch threads": torch.get_num_threads()}
+    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    loss = f"losses of {options.nodes} nodes" if options.loss == "trees" else "times cross-entropy"
+    print(f"{options.population} {loss}, {options.network}, batch {options.batch_size}", flush=True)
+    speeds = measure(sides_of(options), options.rounds, options.population)
+    others = [name for name in speeds if name != "glojax" and "glojax" in speeds]
+    result = {
+        "candidate_steps_a_second": {name: spread(found) for name, found in speeds.items()},
+        "ratio_of_glojax": {name: spread(np.divide(speeds["glojax"], speeds[name])) for name in others},
+    }
+    for name, found in result["candidate_steps_a_second"].items():
+        print(f"{name:10} {found['median']:10,.0f} candidate-steps a second (median of {options.rounds})")
+    for name, found in result["ratio_of_glojax"].items():
+        rounds = f"(median of rounds; {found['min']:.2f} to {found['max']:.2f})"
+        print(f"ratio over {name:10} {found['median']:.2f} {rounds}")
+    if options.json:
+        written = {"machine": machine, "options": vars(options), "rounds": speeds, **result}
+        files.write_atomically(options.json, json.dumps(written, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
