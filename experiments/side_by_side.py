@@ -316,7 +316,7 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
     population = random_trees(count, options.nodes) if different else [trees.parse("x * log(y)")] * count
     sides: dict[str, Side] = {}
     if "glojax" in options.sides:
-        trainer = populations.trainer(task, populations.room(options.nodes - 1))
+        trainer = populations.trainer(task, populations.room(options.nodes - 1), False)
         candidates = trainer.candidates(population, [0] * count)
         sides["glojax"] = (lambda _: trainer.scores(candidates), options.steps)
     if "fixed" in options.sides:

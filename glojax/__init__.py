@@ -12,8 +12,8 @@ Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``program
 """
 
 from glojax import data, losses, models, tasks
+from glojax.evaluation import evaluate
 from glojax.losses import Loss, load
-from glojax.populations import evaluate
 from glojax.search import SearchConfig, search
 from glojax.tasks import Task
 from glojax.trees import Tree, parse

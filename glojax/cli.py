@@ -186,7 +186,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
 ) -> None:
     """Train in full, ten times the shortened training: validation accuracy by steps, and the test accuracy."""
-    from glojax import controls, losses, populations
+    from glojax import controls, evaluation, losses
 
     console = _console()
     made = [losses.named(name) for name in loss]
@@ -194,7 +194,7 @@ def train(
     _say_device(console, job)
     length = 10 * job.steps if steps is None else steps
     splits = tuple(split for split in ("validation", "test") if split in job.splits)
-    curves = populations.learning_curves(
+    curves = evaluation.learning_curves(
         job, made, range(seeds), [rate] * len(made), splits=splits, steps=length, points=points
     )
     table = Table("steps", *map(_plain, loss), title="validation accuracy, mean over seeds")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from glojax import losses, populations
+from glojax import evaluation, losses
 from glojax.losses import Loss
 from glojax.seeds import named_seed
 from glojax.tasks import Task
@@ -80,7 +80,7 @@ def compare(task: Task, named: dict[str, Loss], seeds: int, seed: int = 0) -> li
     splits = ("validation", "test") if task.test is not None else ("validation",)
     compared = [loss for _, loss, _ in settings]
     rates = [rate for _, _, rate in settings]
-    scores = populations.score_losses(task, compared, audit_seeds, rates, splits=splits)
+    scores = evaluation.score_losses(task, compared, audit_seeds, rates, splits=splits)
     return [
         Comparison(name, rate, score[:, 0], score[:, 1] if len(splits) > 1 else np.zeros(0))
         for (name, _, rate), score in zip(settings, scores, strict=True)
@@ -90,6 +90,6 @@ def compare(task: Task, named: dict[str, Loss], seeds: int, seed: int = 0) -> li
 def best_rates(task: Task, chosen: Sequence[Loss], seeds: Sequence[int]) -> list[float]:
     """For each loss the scale among ``RATES`` with the best mean validation score; the smaller one where two tie."""
     at_every_rate = [loss for loss in chosen for _ in RATES]
-    scores = populations.score_losses(task, at_every_rate, seeds, RATES * len(chosen))
+    scores = evaluation.score_losses(task, at_every_rate, seeds, RATES * len(chosen))
     means = scores[..., 0].mean(axis=1).reshape(len(chosen), len(RATES))
     return [RATES[place] for place in means.argmax(axis=1)]

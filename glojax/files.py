@@ -1,8 +1,10 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and where what can be made again is kept."""
 
 import os
 import secrets
 from pathlib import Path
+
+import platformdirs
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -28,3 +30,8 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def cache_directory() -> Path:
+    """Where compiled programs and timings are kept between runs: ``$GLOJAX_CACHE_DIR``, or the user's own cache."""
+    return Path(os.environ.get("GLOJAX_CACHE_DIR") or platformdirs.user_cache_dir("glojax", appauthor=False))

@@ -2,13 +2,15 @@
 
 A candidate is data - its loss as a ``Program``, a scale of its learning rate, a seed - so one program serves a
 whole search, however many trees it meets. Candidates run in groups: a group shares its seed, hence its
-initialization, minibatches and dropout masks, and is trained from first step to last while its parameters lie
-in the cache. Groups are spread over a mesh of devices; how many run is data too, so a small generation costs
-little and compiles nothing.
+initialization, minibatches and dropout masks, and takes a chunk of steps while its parameters lie in the cache.
+Groups are spread over a mesh of devices; how many run is data too, so a small generation costs little and compiles
+nothing. Between chunks the groups are formed anew from the candidates that are worth going on with.
 
-Inside ``_train`` everything reads as the training of one network; ``vmap`` makes it a group.
+What a step does to one network is in ``training``, which candidate runs where in ``groups``; here ``vmap`` makes one
+training that of a group.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -17,17 +19,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from glojax import losses, programs, trees
-from glojax.losses import Loss, LossFunction
+from glojax import groups, programs, training
+from glojax.groups import Layout
+from glojax.losses import LossFunction
 from glojax.programs import Program
 from glojax.tasks import Task
+from glojax.training import Gradient, Learner
 from glojax.trees import Tree
 
-_EVALUATION_BATCH = 500
-_GROUPS_A_CALL = 64
+CHUNK = 100
+"""Steps between two looks at which candidates still live."""
 
 
 class Candidates(NamedTuple):
@@ -41,20 +44,35 @@ class Candidates(NamedTuple):
     seed: np.ndarray  # uint32[candidates], of initialization, minibatches and dropout
 
 
+class Trained(NamedTuple):
+    """What the training of candidates gave."""
+
+    scores: np.ndarray  # float32[candidates, stops, splits]
+    steps: np.ndarray  # int64[candidates], optimizer steps that each was trained for
+
+
+class _Block(NamedTuple):
+    """Candidates that the devices hold at once, in the course of their training."""
+
+    layout: Layout
+    candidates: Candidates  # [devices * rows, group], as laid out
+    learners: Learner  # [devices * rows, group], on the devices
+
+
 class Trainer:
-    """Trains candidates on a task and scores them; compiled once.
+    """Trains candidates on a task and scores them; compiled once, whatever their number and that of the steps.
 
     Args:
       task: what they are trained on.
       instructions: room for each tree's inner nodes.
       loss: instead of candidates' programs, one fixed loss for all of them.
       protected: use the protected operators.
-      splits: parts of the data that are scored.
-      steps: optimizer steps; the task's own if left out.
-      points: the training is scored so many times, evenly, the last at its end.
-      group: candidates trained together on a device; left out, 8 on CPU, where a group then fits the cache, and
-        64 elsewhere.
+      group: candidates trained together on a device, at most, and so the memory that a step takes; left out, as many
+        as fit (``groups.group_that_fits``). Scores do not depend on it.
       devices: all of the machine if left out.
+
+    Raises:
+      ValueError: ``group`` is below 1.
     """
 
     def __init__(
@@ -64,63 +82,37 @@ class Trainer:
         instructions: int = 1,
         loss: LossFunction | None = None,
         protected: bool = False,
-        splits: Sequence[str] = ("validation",),
-        steps: int | None = None,
-        points: int = 1,
         group: int | None = None,
         devices: Sequence[Any] | None = None,
     ):
-        steps = task.steps if steps is None else steps
-        if steps < 1 or not 1 <= points <= steps:
-            raise ValueError(f"Trainer: steps is {steps} and points is {points}; 1 <= points <= steps is needed.")
-        missing = [split for split in splits if split not in task.splits]
-        if missing:
-            raise ValueError(f"Trainer.splits holds {missing[0]!r}; the task has {', '.join(task.splits)}.")
-        self.task, self.splits, self.points = task, tuple(splits), points
-        self.steps = steps - steps % points
+        if group is not None and group < 1:
+            raise ValueError(f"Trainer.group is {group}; it must be at least 1.")
+        self.task = task
         self._instructions = instructions
         mesh = Mesh(np.array(jax.devices() if devices is None else devices), ("candidates",))
-        self._devices = mesh.size
-        self._group = group or (8 if jax.default_backend() == "cpu" else 64)
-        gradient = partial(_program_gradient, protected) if loss is None else partial(_fixed_gradient, loss)
-        train = partial(_train, task, gradient, self.splits, self.steps, points)
+        self.plan = groups.plan(task, list(mesh.devices.flat), group)
+        gradient = training.program_gradient(protected) if loss is None else training.fixed_gradient(loss)
         shard, whole = PartitionSpec("candidates"), PartitionSpec()
-        # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
-        self._run = jax.jit(
-            jax.shard_map(
-                partial(_run_groups, train), mesh=mesh, in_specs=(shard, shard, whole), out_specs=shard, check_vma=False
-            )
+
+        def on_devices(function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
+            # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
+            mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=shard, check_vma=False)
+            return jax.jit(mapped, **options)
+
+        self._start = on_devices(partial(_start, task), shard, shard)
+        self._advance = on_devices(
+            partial(_advance, task, gradient), shard, shard, shard, shard, whole, whole, whole, donate_argnums=0
         )
-        self._data = jax.device_put({name: tuple(map(jnp.asarray, part)) for name, part in task.splits.items()})
+        self._score = on_devices(partial(_score, task), shard, shard, shard, whole, whole)
+        self._regroup = jax.jit(_regrouped, out_shardings=NamedSharding(mesh, shard))
+        data = {name: tuple(part) for name, part in task.splits.items()}
+        self._data = jax.device_put(data, NamedSharding(mesh, whole))
 
     @property
     def compilations(self) -> int:
         """How many programs were compiled so far."""
-        return self._run._cache_size()  # type: ignore[attr-defined]
-
-    def curves(self, candidates: Candidates) -> np.ndarray:
-        """Scores ``[candidates, points, splits]`` in the course of training; 0 once a NaN or infinity was met."""
-        groups = _grouped(candidates.seed, self._group)
-        scores = np.zeros((len(candidates.seed), self.points, len(self.splits)), np.float32)
-        at_once = _GROUPS_A_CALL * self._devices
-        for first in range(0, len(groups), at_once):
-            batch = groups[first : first + at_once]
-            # Group i of the batch goes to device i modulo their number, into its next row.
-            slots = np.zeros((self._devices, _GROUPS_A_CALL, self._group), np.int64)
-            for place, members in enumerate(batch):
-                # A group that is not full repeats its first member.
-                slots[place % self._devices, place // self._devices] = np.resize(members, self._group)
-            counts = np.array([len(batch[device :: self._devices]) for device in range(self._devices)], np.int32)
-            chosen = jax.tree.map(lambda leaf, slots=slots: leaf[slots.reshape(-1, self._group)], candidates)
-            result = np.asarray(self._run(chosen, counts, self._data))
-            result = result.reshape(self._devices, _GROUPS_A_CALL, *result.shape[1:])
-            for place, members in enumerate(batch):
-                scores[members] = result[place % self._devices, place // self._devices, : len(members)]
-        return scores
-
-    def scores(self, candidates: Candidates) -> np.ndarray:
-        """Scores ``[candidates, splits]`` at the end of training; 0 where a NaN or infinity was met."""
-        return self.curves(candidates)[:, -1]
+        programs: Any = (self._start, self._advance, self._score, self._regroup)
+        return sum(program._cache_size() for program in programs)
 
     def candidates(
         self,
@@ -134,218 +126,187 @@ class Trainer:
         rate = np.ones(len(population)) if rates is None else np.asarray(rates)
         return Candidates(program, rate.astype(np.float32), np.asarray(seeds, np.uint32))
 
+    def scores(
+        self, candidates: Candidates, *, splits: Sequence[str] = ("validation",), steps: int | None = None
+    ) -> np.ndarray:
+        """Scores ``[candidates, splits]`` after so many steps, the task's own number if left out; as ``train``'s."""
+        return self.train(candidates, [self.task.steps if steps is None else steps], splits=splits).scores[:, -1]
 
-def _grouped(seeds: np.ndarray, size: int) -> list[np.ndarray]:
-    """Places of the candidates in groups of at most ``size`` that share a seed."""
-    groups = []
-    for seed in np.unique(seeds):
-        places = np.flatnonzero(seeds == seed)
-        groups += [places[first : first + size] for first in range(0, len(places), size)]
-    return groups
+    def train(
+        self,
+        candidates: Candidates,
+        stops: Sequence[int],
+        *,
+        splits: Sequence[str] = ("validation",),
+        keep: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Trained:
+        """Train candidates, and score them at every stop.
+
+        One that meets NaN or infinity scores 0 from then on. It is trained no further, nor is one that is not kept;
+        the others' scores are what they would be if all were.
+
+        Args:
+          candidates: what is trained.
+          stops: numbers of optimizer steps, rising; training ends at the last.
+          splits: parts of the data that are scored.
+          keep: called at every stop but the last with scores ``[candidates, splits]``; which candidates go on, as
+            bool ``[candidates]``. One that does not keeps that score at the stops that follow.
+
+        Raises:
+          ValueError: stops that do not rise from at least 1, or a split that the task lacks.
+        """
+        if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
+            raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")
+        missing = [split for split in splits if split not in self.task.splits]
+        if missing:
+            raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(self.task.splits)}.")
+        count = len(candidates.seed)
+        scores = np.zeros((count, len(stops), len(splits)), np.float32)
+        alive, steps = np.ones(count, bool), np.zeros(count, np.int64)
+        members_of_blocks = groups.blocks(self.plan, candidates.seed)
+        begun: dict[int, _Block] = {}
+        for stop, (first, last) in enumerate(itertools.pairwise((0, *stops))):
+            for number, members in enumerate(members_of_blocks):
+                block = begun.pop(number, None) or self._begin(candidates, members)
+                for chunk in range(first, last, CHUNK):
+                    living = members[alive[members]]
+                    if not len(living):
+                        break
+                    block = self._compact(block, candidates, living)
+                    length = min(CHUNK, last - chunk)
+                    block = self._advance_block(block, chunk, chunk + length)
+                    steps[living] += length
+                    alive[living] = self._by_candidate(block, block.learners.finite, count)[living]
+                living = members[alive[members]]
+                scores[living, stop] = self._score_block(block, splits, count)[living]
+                if last < stops[-1]:
+                    begun[number] = block
+            if keep is not None and last < stops[-1]:
+                dropped = ~keep(scores[:, stop])
+                scores[dropped, stop + 1 :] = scores[dropped, stop, None]
+                alive &= ~dropped
+        return Trained(scores, steps)
+
+    def _begin(self, candidates: Candidates, members: np.ndarray) -> _Block:
+        layout = groups.lay_out(self.plan, members, candidates.seed[members])
+        chosen = _laid_out(candidates, layout)
+        return _Block(layout, chosen, self._start(chosen.seed, layout.counts))
+
+    def _compact(self, block: _Block, candidates: Candidates, living: np.ndarray) -> _Block:
+        """The block without the others, if that saves time."""
+        layout = groups.lay_out(self.plan, living, candidates.seed[living])
+        if layout.cost >= block.layout.cost:
+            return block
+        slot_of = np.zeros(len(candidates.seed), np.int32)
+        slots = block.layout.slots
+        slot_of[slots[block.layout.used]] = np.arange(slots.size).reshape(slots.shape)[block.layout.used]
+        return _Block(layout, _laid_out(candidates, layout), self._regroup(block.learners, slot_of[layout.slots]))
+
+    def _advance_block(self, block: _Block, first: int, last: int) -> _Block:
+        layout, seeds = block.layout, block.candidates.seed[:, 0]
+        examples, batch_size = len(self.task.splits["train"].labels), self.task.batch_size
+        places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
+        for seed in np.unique(seeds[layout.used]):
+            drawn = training.minibatches(int(seed), examples, batch_size, first, last)
+            places[seeds == seed, : last - first] = drawn
+        learners = self._advance(
+            block.learners, block.candidates, layout.counts, places, np.int32(first), np.int32(last), self._data
+        )
+        return block._replace(learners=learners)
+
+    def _score_block(self, block: _Block, splits: Sequence[str], count: int) -> np.ndarray:
+        """Scores ``[candidates, splits]``, of use where the block has the candidate."""
+        wanted = np.array([split in splits for split in self.task.splits])
+        scores = self._score(block.learners, block.candidates.seed, block.layout.counts, wanted, self._data)
+        columns = [list(self.task.splits).index(split) for split in splits]
+        return self._by_candidate(block, scores, count)[:, columns]
+
+    def _by_candidate(self, block: _Block, values: jax.Array, count: int) -> np.ndarray:
+        """Values ``[devices * rows, group, ...]`` as ``[candidates, ...]``."""
+        found = np.zeros((count, *values.shape[2:]), values.dtype)
+        found[block.layout.slots[block.layout.used]] = np.asarray(values)[block.layout.used]
+        return found
 
 
-def _run_groups(train: Callable[..., jax.Array], groups: Candidates, count: jax.Array, data: Any) -> jax.Array:
-    """Scores ``[rows, group, points, splits]`` of the first ``count[0]`` rows of this device's groups."""
-    group = jax.vmap(train, in_axes=(0, 0, None, None))
-
-    def row(i: jax.Array) -> jax.Array:
-        member = jax.tree.map(lambda leaf: leaf[i], groups)
-        return group(member.program, member.rate, jax.random.fold_in(jax.random.key(0), member.seed[0]), data)
-
-    shape = jax.eval_shape(row, jax.ShapeDtypeStruct((), jnp.int32))
-    scores = jnp.zeros((groups.seed.shape[0], *shape.shape), shape.dtype)
-    return jax.lax.fori_loop(0, count[0], lambda i, scores: scores.at[i].set(row(i)), scores)
+def _laid_out(candidates: Candidates, layout: Layout) -> Candidates:
+    return jax.tree.map(lambda leaf: leaf[layout.slots], candidates)
 
 
-def _train(
+# ON ONE DEVICE: arrays have leading axes [rows, group], of which the first ``count[0]`` rows are in use.
+
+
+def _start(task: Task, seeds: jax.Array, count: jax.Array) -> Learner:
+    def row(i: jax.Array | int) -> Learner:
+        learner = training.start(task, training.keys_of(seeds[i, 0]))
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
+
+    learners = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(seeds), *leaf.shape)), row(0))
+    return jax.lax.fori_loop(1, count[0], lambda i, learners: _with_row(learners, i, row(i)), learners)
+
+
+def _advance(
     task: Task,
-    gradient: Callable[..., tuple[jax.Array, jax.Array]],
-    splits: Sequence[str],
-    steps: int,
-    points: int,
-    program: Program,
-    rate: jax.Array,
-    key: jax.Array,
+    gradient: Gradient,
+    learners: Learner,
+    candidates: Candidates,
+    count: jax.Array,
+    places: jax.Array,
+    first: jax.Array,
+    last: jax.Array,
+    data: dict[str, tuple[jax.Array, jax.Array]],
+) -> Learner:
+    """The learners after the steps from ``first`` to ``last``, whose minibatches are ``places[rows, steps, batch]``."""
+    x, labels = data["train"]
+    step = jax.vmap(partial(training.step, task, gradient), in_axes=(0, 0, 0, None, None, None, None))
+
+    def row(i: jax.Array, learners: Learner) -> Learner:
+        members = _row(candidates, i)
+        keys = training.keys_of(members.seed[0])
+
+        def one(number: jax.Array, learner: Learner) -> Learner:
+            chosen = places[i, number - first]
+            return step(learner, members.program, members.rate, keys, number, x[chosen], labels[chosen])
+
+        return _with_row(learners, i, jax.lax.fori_loop(first, last, one, _row(learners, i)))
+
+    return jax.lax.fori_loop(0, count[0], row, learners)
+
+
+def _score(
+    task: Task,
+    learners: Learner,
+    seeds: jax.Array,
+    count: jax.Array,
+    wanted: jax.Array,
     data: dict[str, tuple[jax.Array, jax.Array]],
 ) -> jax.Array:
-    """Train one network with one loss; its scores ``[points, splits]``."""
-    model = task.pure_model
-    x, labels = data["train"]
+    """Scores ``[rows, group, splits]``; 0 where a split is not wanted."""
 
-    # INITIALIZE
-    init_key, order_key, noise_key, score_key = jax.random.split(key, 4)
-    params, state = model.init(init_key)
-    start = (params, state, task.optimizer.init(params), jnp.array(True))
-
-    # TRAIN
-    def step(carry: Any, minibatch: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-        params, state, optimizer_state, finite = carry
-        number, places = minibatch
-        dropout_key = jax.random.fold_in(noise_key, number)
-        forward = partial(_forward, model, state, x[places], dropout_key)
-        logits, backward, state = jax.vjp(forward, params, has_aux=True)
-        one_hot = jax.nn.one_hot(labels[places], logits.shape[-1], dtype=logits.dtype)
-        logits_gradient, step_is_finite = gradient(program, logits, one_hot)
-        (params_gradient,) = backward(logits_gradient)
-        updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
-        params = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
-        return (params, state, optimizer_state, finite & step_is_finite), None
-
-    def point(carry: Any, minibatches: Any) -> tuple[Any, jax.Array]:
-        carry, _ = jax.lax.scan(step, carry, minibatches)
-        params, state, _, finite = carry
-        scores = []
-        for split in splits:
-            split_x, split_labels = data[split]
-            logits = _predict(model, params, state, split_x, score_key)
-            sound = finite & jnp.isfinite(logits).all()
-            scores.append(jnp.where(sound, task.metric(logits, split_labels), 0.0))
-        return carry, jnp.stack(scores)
-
-    order = _minibatches(order_key, len(x), task.batch_size, steps)
-    minibatches = jax.tree.map(
-        lambda leaf: leaf.reshape(points, steps // points, *leaf.shape[1:]), (jnp.arange(steps), order)
-    )
-    return jax.lax.scan(point, start, minibatches)[1]
-
-
-def _forward(model: Any, state: Any, x: jax.Array, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
-    return model.apply(params, state, x, key, True)
-
-
-def _minibatches(key: jax.Array, examples: int, batch_size: int, steps: int) -> jax.Array:
-    """Places ``[steps, batch]`` of the examples: a new order every epoch, its incomplete last batch left out."""
-    in_epoch = examples // batch_size
-    epochs = -(-steps // in_epoch)
-    orders = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), examples))(
-        jnp.arange(epochs)
-    )
-    return orders[:, : in_epoch * batch_size].reshape(-1, batch_size)[:steps]
-
-
-def _predict(model: Any, params: Any, state: Any, x: jax.Array, key: jax.Array) -> jax.Array:
-    """Logits ``[examples, classes]`` outside training, a batch at a time so that large sets fit the memory."""
-    size = min(len(x), _EVALUATION_BATCH)
-    blocks = -(-len(x) // size)
-    padded = jnp.concatenate([x, x[: blocks * size - len(x)]]).reshape(blocks, size, *x.shape[1:])
-    logits = jax.lax.map(lambda block: model.apply(params, state, block, key, False)[0], padded)
-    return logits.reshape(blocks * size, -1)[: len(x)]
-
-
-def _program_gradient(
-    protected: bool, program: Program, logits: jax.Array, labels: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Gradient of the batch's mean loss by the logits, and whether values and slopes were all finite.
-
-    With g = -df/dy the gradient by a logit is y (g - sum over classes of g y).
-    """
-    # Classes first: sums over them then run along the batch, which vectorizes.
-    x, y, _ = losses.probabilities(logits.T, labels.T, 0, None)
-    value, slope = programs.value_and_slope(program, x, y, protected=protected)
-    weighted = -slope * y / len(logits)
-    gradient = weighted - y * jnp.sum(weighted, axis=0)
-    return gradient.T.astype(logits.dtype), jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(slope))
-
-
-def _fixed_gradient(
-    loss: LossFunction, program: Program, logits: jax.Array, labels: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    value, gradient = jax.value_and_grad(lambda logits: jnp.mean(loss(logits, labels)))(logits)
-    return gradient, jnp.isfinite(value) & jnp.isfinite(jnp.sum(gradient))
-
-
-# EVALUATION
-
-
-def evaluate(
-    task: Task,
-    candidates: Sequence[LossFunction | Tree | str],
-    seeds: int | Sequence[int] = 8,
-    *,
-    split: str = "validation",
-    rates: Sequence[float] | None = None,
-    steps: int | None = None,
-) -> np.ndarray:
-    """Every loss trained with every seed: scores ``[losses, seeds]``.
-
-    Losses that are trees train together in one program; any other function of optax's shape, such as
-    ``optax.softmax_cross_entropy``, in one of its own.
-
-    Args:
-      task: what they are trained on.
-      candidates: ``Loss`` objects, trees, expressions, or functions ``loss(logits, labels)``.
-      seeds: their number (0, 1, ...), or the seeds themselves.
-      split: the part of the data that is scored.
-      rates: scale of the learning rate of each loss, 1 if left out.
-      steps: of training; the task's own if left out.
-
-    Raises:
-      ValueError: no candidates or seeds, rates of another number, a split that the task lacks, or what ``Loss`` raises.
-    """
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not candidates or not chosen:
-        raise ValueError(
-            f"evaluate: got {len(candidates)} losses and {len(chosen)} seeds; at least one of each is needed."
-        )
-    scales = [1.0] * len(candidates) if rates is None else list(rates)
-    if len(scales) != len(candidates):
-        raise ValueError(f"evaluate: rates has {len(scales)} values for {len(candidates)} losses.")
-    made = [_as_loss(given) for given in candidates]
-    return score_losses(task, made, chosen, scales, splits=(split,), steps=steps)[..., 0]
-
-
-def _as_loss(given: LossFunction | Tree | str) -> LossFunction:
-    if isinstance(given, str):
-        return Loss(trees.parse(given))
-    return Loss(given) if isinstance(given, Tree) else given
-
-
-def score_losses(
-    task: Task,
-    chosen: Sequence[LossFunction],
-    seeds: Sequence[int],
-    rates: Sequence[float],
-    *,
-    splits: Sequence[str] = ("validation",),
-    steps: int | None = None,
-) -> np.ndarray:
-    """Every loss at its rate with every seed: scores ``[losses, seeds, splits]``; arguments as ``evaluate``'s."""
-    return learning_curves(task, chosen, seeds, rates, splits=splits, steps=steps)[..., -1, :]
-
-
-def learning_curves(
-    task: Task,
-    chosen: Sequence[LossFunction],
-    seeds: Sequence[int],
-    rates: Sequence[float],
-    *,
-    splits: Sequence[str] = ("validation",),
-    steps: int | None = None,
-    points: int = 1,
-) -> np.ndarray:
-    """The same in the course of training: scores ``[losses, seeds, points, splits]``, the last point at its end."""
-    curves = np.zeros((len(chosen), len(seeds), points, len(splits)), np.float32)
-    settings: dict[str, Any] = {"splits": tuple(splits), "steps": steps, "points": points}
-    for protected in (False, True):
-        places = [i for i, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
-        inner = [loss for loss in chosen if isinstance(loss, Loss) and loss.protected == protected]
-        if inner:
-            longest = max(programs.instructions_of(loss.tree) for loss in inner)
-            fitted = trainer(task, room(longest), protected=protected, **settings)
-            candidates = fitted.candidates(
-                [loss.tree for loss in inner for _ in seeds],
-                list(seeds) * len(inner),
-                [loss.coefficients for loss in inner for _ in seeds],
-                [rates[place] for place in places for _ in seeds],
+    def row(i: jax.Array, scores: jax.Array) -> jax.Array:
+        learner, keys = _row(learners, i), training.keys_of(seeds[i, 0])
+        found = [
+            jax.lax.cond(
+                wanted[place],
+                lambda part=part: jax.vmap(lambda one: training.score(task, one, keys, *part))(learner),
+                lambda: jnp.zeros(seeds.shape[1]),
             )
-            curves[places] = fitted.curves(candidates).reshape(len(inner), len(seeds), points, len(splits))
-    for place, loss in enumerate(chosen):
-        if not isinstance(loss, Loss):
-            alone = Trainer(task, loss=loss, group=1, **settings)
-            curves[place] = alone.curves(
-                alone.candidates([Tree("y")] * len(seeds), seeds, rates=[rates[place]] * len(seeds))
-            )
-    return curves
+            for place, part in enumerate(data[split] for split in task.splits)
+        ]
+        return scores.at[i].set(jnp.stack(found, axis=-1))
+
+    return jax.lax.fori_loop(0, count[0], row, jnp.zeros((*seeds.shape, len(task.splits))))
+
+
+def _row(arrays: Any, i: jax.Array) -> Any:
+    return jax.tree.map(lambda leaf: leaf[i], arrays)
+
+
+def _with_row(arrays: Any, i: jax.Array, row: Any) -> Any:
+    return jax.tree.map(lambda leaf, new: leaf.at[i].set(new), arrays, row)
+
+
+def _regrouped(learners: Learner, slots: jax.Array) -> Learner:
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[slots], learners)
 
 
 def room(instructions: int) -> int:
@@ -354,9 +315,9 @@ def room(instructions: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def trainer(task: Task, instructions: int, **settings: Any) -> Trainer:
+def trainer(task: Task, instructions: int, protected: bool) -> Trainer:
     """The ``Trainer`` of these settings, made once: search, tuning and comparison share one compiled program."""
-    return Trainer(task, instructions=instructions, **settings)
+    return Trainer(task, instructions=instructions, protected=protected)
 
 
 def use_all_cores() -> None:
@@ -366,4 +327,6 @@ def use_all_cores() -> None:
     any JAX computation.
     """
     if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        # Not every system can tell the cores that this process may use.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", cores)

@@ -187,7 +187,9 @@ def _run(
 
     # A slot of one program as a row of the buffer.
     candidate = jnp.arange(size)[:, None]
-    x_row, y_row = (first + jnp.minimum(candidate, count - 1) for first, count in ((first_x, len(x)), (first_y, len(y))))
+    x_row, y_row = (
+        first + jnp.minimum(candidate, count - 1) for first, count in ((first_x, len(x)), (first_y, len(y)))
+    )
     operand = jnp.where(program.operand == _X, x_row[..., None], program.operand)
     operand = jnp.where(program.operand == _Y, y_row[..., None], operand)
     is_last = jnp.arange(room) == program.length[:, None] - 1

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 from glojax import files
 from glojax.tasks import Task
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the run directory's files."""
 
 _TABLE = """create table if not exists candidates (
     phase text not null, generation integer not null, place integer not null,
     expression text not null, canonical text not null, coefficients text not null,
-    fitness real not null, fate text not null, parents text not null, seed integer not null, seconds real not null,
+    fitness real not null, fate text not null, parents text not null, seed integer not null, steps integer not null,
+    seconds real not null,
     primary key (phase, generation, place))"""
 
 
@@ -33,9 +34,10 @@ class Record(NamedTuple):
     canonical: str
     coefficients: tuple[float, ...]  # of the nodes that phase 2 tunes; empty in phase 1
     fitness: float
-    fate: str  # "trained", "cached", "invalid" (without x or y), "elite"
+    fate: str  # "trained", "dropped" (trained in part), "cached", "invalid" (without x or y), "elite"
     parents: tuple[int, ...]  # places in the generation before
-    seed: int  # of the training
+    seed: int  # of the training, the first if there are several
+    steps: int  # optimizer steps of all its trainings
     seconds: float  # its share of the generation's training time; all else is the same in every run of one seed
 
 
@@ -104,30 +106,30 @@ class Run:
         rows = [
             (
                 phase, generation, place, record.expression, record.canonical, json.dumps(record.coefficients),
-                record.fitness, record.fate, json.dumps(record.parents), record.seed, record.seconds,
+                record.fitness, record.fate, json.dumps(record.parents), record.seed, record.steps, record.seconds,
             )
             for place, record in enumerate(records)
         ]  # fmt: skip
         with self._database:
             if phase != self.phase:
                 self._database.execute("delete from candidates where phase = ?", (phase,))
-            self._database.executemany("insert into candidates values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("insert into candidates values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def generations(self) -> list[list[Record]]:
         """Every generation of this phase so far, its candidates in their places."""
         cursor = self._database.execute(
-            "select generation, expression, canonical, coefficients, fitness, fate, parents, seed, seconds "
+            "select generation, expression, canonical, coefficients, fitness, fate, parents, seed, steps, seconds "
             "from candidates where phase = ? order by generation, place",
             (self.phase,),
         )
         generations: list[list[Record]] = []
-        for generation, expression, canonical, coefficients, fitness, fate, parents, seed, seconds in cursor:
+        for generation, expression, canonical, coefficients, fitness, fate, parents, seed, steps, seconds in cursor:
             if generation == len(generations):
                 generations.append([])
             generations[generation].append(
                 Record(
                     expression, canonical, tuple(json.loads(coefficients)), fitness, fate,
-                    tuple(json.loads(parents)), seed, seconds,
+                    tuple(json.loads(parents)), seed, steps, seconds,
                 )
             )  # fmt: skip
         return generations

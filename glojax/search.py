@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glojax import genetics, populations, trees
+from glojax import evaluation, genetics, populations, trees
 from glojax.canonical import canonical
 from glojax.genetics import Offspring, Rates
 from glojax.populations import Trainer
@@ -41,6 +41,9 @@ class SearchConfig:
       both_variables: draw only trees that hold x and y; otherwise such a tree is kept with fitness 0.
       protected: use the protected operators.
       seeds: trainings a candidate, whose mean is its fitness.
+      halving: one in so many of a generation's new trees, the best, is trained on after each of two rungs, at
+        1 / halving² and 1 / halving of the steps (successive halving, arXiv 1502.07943); the score at its rung is
+        the fitness of another. 1 trains all to the end.
       finalists: so many of the fittest distinct trees are trained again, over fresh seeds, and the best of them by
         those trainings is the result: the fittest of thousands is often only the luckiest.
       final_seeds: trainings of a finalist.
@@ -60,6 +63,7 @@ class SearchConfig:
     both_variables: bool = True
     protected: bool = False
     seeds: int = 2
+    halving: int = 3
     finalists: int = 24
     final_seeds: int = 8
     seed: int = 0
@@ -68,7 +72,7 @@ class SearchConfig:
         bounds = {
             "population": (2, MAX_POPULATION), "generations": (1, 1_000_000), "elites": (0, MAX_POPULATION),
             "max_depth": (1, 10), "max_nodes": (3, trees.MAX_NODES), "seeds": (1, 1000), "finalists": (1, 10_000),
-            "final_seeds": (1, 1000), "seed": (0, 2**63 - 1),
+            "final_seeds": (1, 1000), "halving": (1, 100), "seed": (0, 2**63 - 1),
         }  # fmt: skip
         if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
             raise ValueError(
@@ -84,7 +88,7 @@ class SearchConfig:
     @classmethod
     def paper(cls, **changes: object) -> "SearchConfig":
         """The paper's settings, everything beyond them off: any tree is drawn, and one training decides."""
-        paper = cls(generations=100, both_variables=False, seeds=1, finalists=1)
+        paper = cls(generations=100, both_variables=False, seeds=1, halving=1, finalists=1)
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
 
 
@@ -104,7 +108,8 @@ class Generation(NamedTuple):
     number: int
     trees: tuple[Tree, ...]
     fitness: np.ndarray  # [population]
-    fates: tuple[str, ...]  # of each: trained, cached, elite or invalid
+    fates: tuple[str, ...]  # of each: trained, dropped by halving, cached, elite or invalid
+    steps: np.ndarray  # int64[population], optimizer steps of all its trainings; 0 for what was not trained now
     seconds: float  # spent on training; 0 for a generation read back from the record
 
     @property
@@ -158,10 +163,10 @@ def _generations(task: Task, config: SearchConfig, run: Run) -> Iterator[Generat
     for records in run.generations()[: config.generations]:
         generation = _read_back(0 if generation is None else generation.number + 1, records)
         for record, tree in zip(records, generation.trees, strict=True):
-            if record.fate == "trained":
+            if record.fate in ("trained", "dropped"):
                 fitness_of[canonical(tree)] = record.fitness
         yield generation
-    trainer = populations.trainer(task, populations.room(config.max_nodes - 1), protected=config.protected)
+    trainer = populations.trainer(task, populations.room(config.max_nodes - 1), config.protected)
     while generation is None or generation.number + 1 < config.generations:
         offspring = _breed(config, generation)
         number = 0 if generation is None else generation.number + 1
@@ -203,23 +208,40 @@ def _evaluate(
 
     started = time.perf_counter()
     seeds = [named_seed(config.seed, "search", i) for i in range(config.seeds)]
+    steps = np.zeros(len(offspring), np.int64)
     if new:
-        repeated = [tree for tree in new.values() for _ in seeds]
-        scores = trainer.scores(trainer.candidates(repeated, seeds * len(new)))[:, 0]
-        means = scores.reshape(len(new), len(seeds)).mean(axis=1)
-        fitness_of |= {key: float(mean) for key, mean in zip(new, means, strict=True)}
+        finished = np.ones(len(new), bool)
+        rungs = [max(1, trainer.task.steps // config.halving**power) for power in (2, 1)]
+        keep = _halving(config.halving, finished)
+        found, taken = evaluation.over_seeds(trainer, list(new.values()), seeds, rungs=rungs, keep=keep)
+        fitness_of |= dict(zip(new, map(float, found), strict=True))
+        places = np.flatnonzero([fate == "trained" for fate in fates])
+        steps[places] = taken
+        for place in places[~finished]:
+            fates[place] = "dropped"
     seconds = time.perf_counter() - started
 
     fitness = np.array([0.0 if fate == "invalid" else fitness_of[key] for fate, key in zip(fates, keys, strict=True)])
-    generation = Generation(number, tuple(child.tree for child in offspring), fitness, tuple(fates), seconds)
+    generation = Generation(number, tuple(child.tree for child in offspring), fitness, tuple(fates), steps, seconds)
     records = [
         Record(
-            str(child.tree), str(key), (), float(score), fate, child.parents, seeds[0],
-            seconds / len(new) if fate == "trained" else 0.0,
+            str(child.tree), str(key), (), float(score), fate, child.parents, seeds[0], int(taken),
+            seconds * taken / max(1, steps.sum()),
         )
-        for child, key, score, fate in zip(offspring, keys, fitness, fates, strict=True)
+        for child, key, score, fate, taken in zip(offspring, keys, fitness, fates, steps, strict=True)
     ]  # fmt: skip
     return generation, records
+
+
+def _halving(one_in: int, kept: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Successive halving: of scores ``[trees]`` the best among those ``kept`` so far, which it updates."""
+
+    def keep(scores: np.ndarray) -> np.ndarray:
+        ranked = np.argsort(-np.where(kept, scores, -np.inf), kind="stable")
+        kept[ranked[-(-int(kept.sum()) // one_in) :]] = False
+        return kept
+
+    return keep
 
 
 def _finals(task: Task, config: SearchConfig, run: Run, history: Sequence[Generation]) -> tuple[Tree, float]:
@@ -233,38 +255,29 @@ def _finals(task: Task, config: SearchConfig, run: Run, history: Sequence[Genera
         fitness, tree = ranked[0][1]
         return tree, fitness
     finalists = [tree for _, (fitness, tree) in ranked if fitness > 0]
-    trainer = populations.trainer(task, populations.room(config.max_nodes - 1), protected=config.protected)
+    trainer = populations.trainer(task, populations.room(config.max_nodes - 1), config.protected)
     started = time.perf_counter()
-    scores = final_scores(trainer, finalists, None, config.seed, config.final_seeds)
+    seeds = final_seeds(config.seed, config.final_seeds)
+    scores, steps = evaluation.over_seeds(trainer, finalists, seeds)
     seconds = (time.perf_counter() - started) / len(finalists)
-    seed = named_seed(config.seed, "finals", 0)
     run.save_finals(
         [
-            Record(str(tree), str(key), (), float(score), "trained", (), seed, seconds)
-            for (key, (_, tree)), score in zip(ranked, scores, strict=False)
+            Record(str(tree), str(key), (), float(score), "trained", (), seeds[0], int(taken), seconds)
+            for (key, (_, tree)), score, taken in zip(ranked, scores, steps, strict=False)
         ]
     )
     best = int(np.argmax(scores))
     return finalists[best], float(scores[best])
 
 
-def final_scores(
-    trainer: Trainer,
-    finalists: Sequence[Tree],
-    coefficients: Sequence[Sequence[float]] | None,
-    seed: int,
-    repeats: int,
-) -> np.ndarray:
-    """Mean validation scores ``[finalists]`` over ``repeats`` seeds that neither phase uses elsewhere."""
-    seeds = [named_seed(seed, "finals", i) for i in range(repeats)]
-    factors = None if coefficients is None else [values for values in coefficients for _ in seeds]
-    repeated = [tree for tree in finalists for _ in seeds]
-    scores = trainer.scores(trainer.candidates(repeated, seeds * len(finalists), factors))[:, 0]
-    return scores.reshape(len(finalists), repeats).mean(axis=1)
+def final_seeds(seed: int, count: int) -> list[int]:
+    """Seeds of the trainings that decide between the best, which neither phase uses elsewhere."""
+    return [named_seed(seed, "finals", i) for i in range(count)]
 
 
 def _read_back(number: int, records: Sequence[Record]) -> Generation:
     return Generation(
         number, tuple(trees.parse(record.expression) for record in records),
-        np.array([record.fitness for record in records]), tuple(record.fate for record in records), 0.0,
+        np.array([record.fitness for record in records]), tuple(record.fate for record in records),
+        np.array([record.steps for record in records]), 0.0,
     )  # fmt: skip

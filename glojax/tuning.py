@@ -7,7 +7,7 @@ are tuned. The objective is phase 1's: the validation score after the shortened 
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from glojax import populations
+from glojax import evaluation, populations
 from glojax.canonical import canonical, identifiable_coefficients
 from glojax.losses import Loss
 from glojax.programs import instructions_of
 from glojax.runs import Record, Run
-from glojax.search import check_bounds, final_scores
+from glojax.search import check_bounds, final_seeds
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -135,7 +135,7 @@ class _Objective:
                 f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {tree}; "
                 "choose another directory."
             )
-        self.trainer = populations.trainer(task, populations.room(instructions_of(tree)), protected=config.protected)
+        self.trainer = populations.trainer(task, populations.room(instructions_of(tree)), config.protected)
         self.history: list[np.ndarray] = []
         self.vectors: list[np.ndarray] = []
 
@@ -151,13 +151,8 @@ class _Objective:
             fitness = np.array([record.fitness for record in self.recorded[number]])
         else:
             seeds = [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
-            repeated = [self.factors(vector) for vector in vectors for _ in seeds]
-            candidates = self.trainer.candidates([self.tree] * len(repeated), seeds * len(vectors), repeated)
-            started = time.perf_counter()
-            scores = self.trainer.scores(candidates)[:, 0]
-            seconds = time.perf_counter() - started
-            fitness = scores.reshape(len(vectors), len(seeds)).mean(axis=1).astype(float)
-            self.run.save_generation(number, self._records(vectors, fitness, seeds[0], seconds))
+            fitness, records = self._train(vectors, seeds)
+            self.run.save_generation(number, records)
         self.history.append(fitness)
         self.vectors.append(vectors)
         if self.report is not None:
@@ -173,13 +168,8 @@ class _Objective:
         vectors, fitness = self.seen()
         ranked = np.argsort(-fitness, kind="stable")[: self.config.finalists]
         vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
-        started = time.perf_counter()
-        scores = final_scores(
-            self.trainer, [self.tree] * len(vectors), [self.factors(vector) for vector in vectors],
-            self.config.seed, self.config.final_seeds,
-        )  # fmt: skip
-        seconds = time.perf_counter() - started
-        self.run.save_finals(self._records(vectors, scores, named_seed(self.config.seed, "finals", 0), seconds))
+        scores, records = self._train(vectors, final_seeds(self.config.seed, self.config.final_seeds))
+        self.run.save_finals(records)
         return vectors, scores
 
     def factors(self, vector: np.ndarray) -> tuple[float, ...]:
@@ -188,21 +178,19 @@ class _Objective:
         factors[list(self.nodes)] = vector
         return tuple(map(float, factors))
 
-    def _records(self, vectors: np.ndarray, scores: np.ndarray, seed: int, seconds: float) -> list[Record]:
-        key = str(canonical(self.tree))
-        return [
+    def _train(self, vectors: np.ndarray, seeds: Sequence[int]) -> tuple[np.ndarray, list[Record]]:
+        """Mean scores ``[vectors]`` over the seeds, and their records."""
+        started = time.perf_counter()
+        factors = [self.factors(vector) for vector in vectors]
+        scores, steps = evaluation.over_seeds(self.trainer, [self.tree] * len(vectors), seeds, factors)
+        seconds = (time.perf_counter() - started) / len(vectors)
+        expression, key = str(self.tree), str(canonical(self.tree))
+        return scores, [
             Record(
-                str(self.tree),
-                key,
-                tuple(map(float, vector)),
-                float(score),
-                "trained",
-                (),
-                seed,
-                seconds / len(vectors),
+                expression, key, tuple(map(float, vector)), float(score), "trained", (), seeds[0], int(taken), seconds
             )
-            for vector, score in zip(vectors, scores, strict=True)
-        ]
+            for vector, score, taken in zip(vectors, scores, steps, strict=True)
+        ]  # fmt: skip
 
 
 def default_population(dimensions: int) -> int:

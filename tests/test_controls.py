@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glojax import controls, losses, populations
+from glojax import controls, evaluation, losses
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 
@@ -52,7 +52,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         flat = [1 / (1 + abs(np.log(rate / peak))) for rate, peak in zip(rates, best, strict=True)]
         return np.tile(np.array(flat)[:, None, None], (1, len(seeds), len(splits)))
 
-    monkeypatch.setattr(populations, "score_losses", score)
+    monkeypatch.setattr(evaluation, "score_losses", score)
     return made
 
 
@@ -81,7 +81,7 @@ def test_the_best_rate_is_that_of_real_trainings(tiny_task: Task) -> None:
     seeds = [1, 2]
     (best,) = controls.best_rates(tiny_task, [losses.cross_entropy], seeds)
     means = [
-        populations.evaluate(tiny_task, [losses.cross_entropy], seeds, rates=[rate]).mean() for rate in controls.RATES
+        evaluation.evaluate(tiny_task, [losses.cross_entropy], seeds, rates=[rate]).mean() for rate in controls.RATES
     ]
     assert best == controls.RATES[int(np.argmax(means))]
     assert best > 1

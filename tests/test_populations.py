@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,9 +14,10 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import losses, populations, trees
+from glojax import losses, populations, training, trees
+from glojax.evaluation import evaluate
 from glojax.losses import Loss
-from glojax.populations import Trainer, evaluate
+from glojax.populations import Trainer
 from glojax.tasks import Task
 from glojax.trees import Tree, parse
 
@@ -41,7 +43,7 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
     """The reference: one network, one loss, jax.grad and optax, in a Python loop."""
     model, (x, labels) = task.pure_model, task.splits["train"]
     key = jax.random.fold_in(jax.random.key(0), seed)
-    init_key, order_key, noise_key, _ = jax.random.split(key, 4)
+    init_key, noise_key, _ = jax.random.split(key, 3)
     params, state = model.init(init_key)
     optimizer_state = task.optimizer.init(params)
 
@@ -55,9 +57,7 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
         updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
         return optax.apply_updates(params, updates), state, optimizer_state
 
-    for number, places in enumerate(
-        np.asarray(populations._minibatches(order_key, len(x), task.batch_size, task.steps))
-    ):
+    for number, places in enumerate(training.minibatches(seed, len(x), task.batch_size, 0, task.steps)):
         dropout_key = jax.random.fold_in(noise_key, number)
         params, state, optimizer_state = step(params, state, optimizer_state, x[places], labels[places], dropout_key)
     logits, _ = model.apply(params, state, task.splits["validation"].x, key, False)
@@ -171,16 +171,16 @@ def test_one_compilation_serves_every_population(tiny_task: Task) -> None:
     for size in (1, 5, 80):
         population = [trees.grow(random, 3) for _ in range(size)]
         trainer.scores(trainer.candidates(population, random.integers(0, 3, size)))
-    # More groups than one call holds: 2 devices of _GROUPS_A_CALL rows of 2.
-    many = 2 * populations._GROUPS_A_CALL * 2 + 3
+    # More groups than the devices hold at once.
+    many = trainer.plan.devices * trainer.plan.rows[-1] * 2 + 3
     scores = trainer.scores(trainer.candidates([parse("log(y) - x / y")] * many, [1] * many))
-    assert trainer.compilations == 1
+    assert trainer.compilations == 3  # start, steps, score
     assert len(np.unique(scores)) == 1
 
 
 def test_trainer_of_equal_settings_is_made_once(tiny_task: Task) -> None:
-    assert populations.trainer(tiny_task, 31) is populations.trainer(tiny_task, 31)
-    assert populations.trainer(tiny_task, 31) is not populations.trainer(tiny_task, 63)
+    assert populations.trainer(tiny_task, 31, False) is populations.trainer(tiny_task, 31, False)
+    assert populations.trainer(tiny_task, 31, False) is not populations.trainer(tiny_task, 63, False)
 
 
 @pytest.mark.parametrize(("instructions", "expected"), [(0, 31), (31, 31), (32, 63), (64, 127)])
@@ -203,77 +203,99 @@ def test_a_training_that_diverges_scores_0(trainer: Trainer) -> None:
     assert scores[1] == 0
 
 
-# IN THE COURSE OF TRAINING
+# NOTHING DEAD IS TRAINED
 
 
-def test_curves_end_in_the_scores_of_the_whole_training(tiny_task: Task) -> None:
-    candidates = [losses.cross_entropy, losses.baikal]
-    curves = populations.learning_curves(
-        tiny_task, candidates, [1, 2], [1.0, 1.0], splits=("validation", "test"), points=3
-    )
-    assert curves.shape == (2, 2, 3, 2)
-    whole = populations.score_losses(tiny_task, candidates, [1, 2], [1.0, 1.0], splits=("validation", "test"))
-    np.testing.assert_allclose(curves[:, :, -1], whole, atol=0.011)
-    shorter = evaluate(tiny_task, candidates, [1, 2], split="test", steps=20)
-    np.testing.assert_allclose(curves[:, :, 1, 1], shorter, atol=0.011)
-    assert (curves[..., 0] != curves[..., 1]).any()  # the splits are two
-    assert (curves[:, :, 2] >= curves[:, :, 0]).all()
+@pytest.fixture
+def advanced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many groups each chunk of steps had, over all devices."""
+    found: list[int] = []
+    advance_block = Trainer._advance_block
+
+    def counted(self: Trainer, block: Any, first: int, last: int) -> Any:
+        found.append(int(block.layout.counts.sum()))
+        return advance_block(self, block, first, last)
+
+    monkeypatch.setattr(Trainer, "_advance_block", counted)
+    return found
 
 
-@pytest.mark.parametrize(("steps", "points"), [(30, 31), (30, 0), (0, 1)])
-def test_a_trainer_needs_a_step_for_every_point(tiny_task: Task, steps: int, points: int) -> None:
-    with pytest.raises(ValueError, match=f"steps is {steps} and points is {points}; 1 <= points <= steps"):
-        Trainer(tiny_task, steps=steps, points=points)
+@pytest.fixture(scope="module")
+def singles(fine_task: Task) -> Trainer:
+    """Groups of one, so that every candidate that is left out saves time."""
+    return Trainer(fine_task, instructions=31, group=1, devices=jax.devices()[:1])
 
 
-def test_every_epoch_sees_an_example_at_most_once_and_in_a_new_order() -> None:
-    places = np.asarray(populations._minibatches(jax.random.key(1), 23, 5, 11))
-    assert places.shape == (11, 5)
-    epochs = [places[:4].ravel(), places[4:8].ravel(), places[8:].ravel()]
-    for epoch in epochs:
-        assert len(set(epoch.tolist())) == len(epoch)
-        assert set(epoch.tolist()) <= set(range(23))
-    assert not np.array_equal(epochs[0], epochs[1])
+def test_survivors_score_as_in_a_training_of_all(
+    singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    population, seeds = [parse(expression) for expression in EXPRESSIONS] * 2, [1, 1, 1, 1, 2, 2, 2, 2]
+    candidates = singles.candidates(population, seeds)
+    whole = singles.train(candidates, [10, 20, 30])
+    survivors = [np.array([1, 1, 0, 1, 0, 1, 0, 1], bool), np.array([0, 1, 1, 0, 0, 1, 1, 1], bool)]
+    kept = iter(survivors)
+    del advanced[:]
+    part = singles.train(candidates, [10, 20, 30], keep=lambda scores: next(kept))
+    assert advanced == [8, 5, 3]
+    np.testing.assert_array_equal(part.steps, [20, 30, 10, 20, 10, 30, 10, 30])
+    for candidate, last in enumerate(part.steps // 10 - 1):
+        expected = whole.scores[candidate].copy()
+        expected[last:] = expected[last]
+        np.testing.assert_array_equal(part.scores[candidate], expected)
+    assert len(np.unique(whole.scores)) == whole.scores.size
 
 
-def test_prediction_in_blocks_equals_prediction_at_once(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(populations, "_EVALUATION_BATCH", 30)
-    model, x = tiny_task.pure_model, jnp.asarray(tiny_task.splits["validation"].x)
-    params, state = model.init(jax.random.key(0))
-    expected, _ = model.apply(params, state, x, jax.random.key(0), False)
-    np.testing.assert_allclose(
-        populations._predict(model, params, state, x, jax.random.key(0)), expected, rtol=1e-4, atol=1e-6
-    )
+def test_what_is_dropped_is_decided_by_the_scores(singles: Trainer) -> None:
+    candidates = singles.candidates([parse(expression) for expression in EXPRESSIONS], [3] * 4)
+    seen = []
+
+    def keep(scores: np.ndarray) -> np.ndarray:
+        seen.append(scores)
+        return np.arange(4) < 2
+
+    trained = singles.train(candidates, [5, 10], splits=("test", "validation"), keep=keep)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], trained.scores[:, 0])
+    np.testing.assert_array_equal(trained.scores[2:, 1], seen[0][2:])
+    swapped = singles.train(candidates, [5], splits=("validation", "test")).scores
+    np.testing.assert_array_equal(seen[0], swapped[:, 0, ::-1])
 
 
-# EVALUATE
+def test_a_candidate_that_met_nan_is_trained_no_further(
+    singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = ["log(x) + y", "x / (y - y)", "log(x - y)"]
+    candidates = singles.candidates([parse(text) for text in (broken[0], *EXPRESSIONS, *broken[1:])], [4] * 7)
+    whole = singles.scores(candidates)
+    del advanced[:]
+    monkeypatch.setattr(populations, "CHUNK", 10)
+    trained = singles.train(candidates, [30])
+    assert advanced == [7, 4, 4]
+    np.testing.assert_array_equal(trained.steps, [10, 30, 30, 30, 30, 10, 10])
+    np.testing.assert_array_equal(trained.scores[:, 0], whole)
+    assert (trained.scores[[0, 5, 6]] == 0).all()
 
 
-def test_evaluate_takes_trees_expressions_losses_and_functions(tiny_task: Task) -> None:
-    given = [parse("x * log(y)"), "x * log(y)", losses.cross_entropy, losses.next_generation]
-    scores = evaluate(tiny_task, given, 3)
-    assert scores.shape == (4, 3)
-    np.testing.assert_array_equal(scores[0], scores[1])
-    np.testing.assert_array_equal(scores[0], scores[2])
-    np.testing.assert_array_equal(evaluate(tiny_task, given[:1], [2, 0]), scores[:1, [2, 0]])
-    assert ((scores > 0) & (scores <= 1)).all()
+def test_a_population_that_is_dead_takes_no_more_steps(
+    singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(populations, "CHUNK", 10)
+    trained = singles.train(singles.candidates([parse("log(x) + y")] * 2, [1, 2]), [15, 30])
+    assert advanced == [2]
+    np.testing.assert_array_equal(trained.steps, [10, 10])
+    assert (trained.scores == 0).all()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"candidates": []}, "at least one of each is needed"),
-        ({"seeds": 0}, "at least one of each is needed"),
-        ({"rates": [1.0, 2.0]}, "rates has 2 values for 1 losses"),
-        ({"split": "holdout"}, "splits holds 'holdout'; the task has train, validation, test"),
-        ({"steps": 0}, "steps is 0"),
-        ({"candidates": ["x + 1"]}, "a loss needs both x"),
-        ({"candidates": ["x +"]}, "column 4"),
-    ],
-)
-def test_evaluate_refuses(tiny_task: Task, arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        evaluate(tiny_task, **({"candidates": [Tree("*", (Tree("x"), Tree("y")))], "seeds": 1} | arguments))
+@pytest.mark.parametrize("stops", [[], [0], [10, 10], [20, 10]])
+def test_stops_must_rise(singles: Trainer, stops: list[int]) -> None:
+    with pytest.raises(ValueError, match="numbers of steps that rise from 1 are needed"):
+        singles.train(singles.candidates([parse("x * log(y)")], [1]), stops)
+
+
+@pytest.mark.parametrize("group", [0, -1])
+def test_a_group_holds_somebody(fine_task: Task, group: int) -> None:
+    with pytest.raises(ValueError, match=rf"Trainer\.group is {group}; it must be at least 1"):
+        Trainer(fine_task, group=group)
 
 
 # DEVICES
@@ -298,3 +320,39 @@ def test_devices_chosen_by_xla_flags_stay() -> None:
     environment.pop("JAX_NUM_CPU_DEVICES", None)
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["5"]
+
+
+DEVICES = """
+import jax
+import numpy as np
+import optax
+from glojax import data, models, populations, trees
+from glojax.tasks import Task
+
+jax.config.update("jax_num_cpu_devices", 8)
+train, validation, _ = data.digits()
+task = Task(
+    models.MLP((16, 10)), train, validation, optimizer=optax.sgd(0.05), batch_size=20, steps=30,
+    metric=lambda logits, labels: -optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(),
+)
+population = [trees.parse(text) for text in ("x * log(y)", "log(y) - x / y", "log(x) + y", "x * sqrt(y)")] * 5
+populations.CHUNK = 10
+for devices in (1, 2, 8):
+    trainer = populations.Trainer(task, instructions=31, group=2, devices=jax.devices()[:devices])
+    trained = trainer.train(trainer.candidates(population, [1] * 10 + [2] * 10), [30])
+    print(*trained.scores[:, 0, 0], *trained.steps)
+"""
+
+
+def test_one_two_and_eight_devices_give_one_result() -> None:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    }
+    ran = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    rows = np.array([[float(value) for value in line.split()] for line in ran.stdout.splitlines()])
+    assert rows.shape == (3, 40)
+    np.testing.assert_allclose(rows[1:, :20], rows[[0, 0], :20], rtol=1e-4)
+    np.testing.assert_array_equal(rows[:, 20:], [[30, 30, 10, 30] * 5] * 3)
+    np.testing.assert_array_equal(rows[:, 2:20:4], 0)
+    assert (rows[:, :20:4] < 0).all()

@@ -12,7 +12,7 @@ from glojax.search import Generation
 from glojax.trees import parse
 
 GENERATIONS = [
-    Generation(number, (parse("x"),) * 3, np.array(fitness), ("trained",) * 3, 0.1)
+    Generation(number, (parse("x"),) * 3, np.array(fitness), ("trained",) * 3, np.full(3, 500), 0.1)
     for number, fitness in enumerate([[0.0, 0.2, 0.4], [0.6, 0.0, 0.0], [0.5, 0.5, 0.2]])
 ]
 

@@ -15,8 +15,8 @@ from glojax.tasks import Task
 
 CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=2, final_seeds=1)
 RECORDS = [
-    Record("x * log(y)", "x * log(y)", (), 0.5, "trained", (), 3, 0.25),
-    Record("y - x", "y - x", (1.5, -2.0), 0.25, "cached", (0, 1), 3, 0.0),
+    Record("x * log(y)", "x * log(y)", (), 0.5, "trained", (), 3, 500, 0.25),
+    Record("y - x", "y - x", (1.5, -2.0), 0.25, "cached", (0, 1), 3, 0, 0.0),
 ]
 
 
@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "settings.json is damaged"), ("[]", "no.? .*run's settings"), ('{"glojax_run": 99}', "schema 1")],
+    [("{", "settings.json is damaged"), ("[]", "no.? .*run's settings"), ('{"glojax_run": 99}', "schema 2")],
 )
 def test_damaged_or_foreign_settings_are_refused_by_name(
     tiny_task: Task, tmp_path: Path, content: str, message: str

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import math
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from glojax import evaluate, search
 from glojax.canonical import canonical
-from glojax.populations import Trainer
+from glojax.populations import Candidates, Trainer
 from glojax.search import SearchConfig
 from glojax.seeds import named_seed
 from glojax.tasks import Task
@@ -57,8 +58,13 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many candidates each call of the trainer got."""
     sizes: list[int] = []
-    scores = Trainer.scores
-    monkeypatch.setattr(Trainer, "scores", lambda self, c: (sizes.append(len(c.seed)), scores(self, c))[1])
+    train = Trainer.train
+
+    def counted(self: Trainer, candidates: Candidates, *given: Any, **options: Any) -> Any:
+        sizes.append(len(candidates.seed))
+        return train(self, candidates, *given, **options)
+
+    monkeypatch.setattr(Trainer, "train", counted)
     return sizes
 
 
@@ -77,8 +83,11 @@ def test_every_canonical_form_is_trained_once_and_no_tree_without_both_variables
                 assert (fitness, fate) == (0, "invalid")
                 continue
             assert forms.setdefault(canonical(tree), fitness) == fitness
-            assert fate in ("trained", "cached", "elite")
-    assert sum(trained) == len(forms) == sum(generation.fates.count("trained") for generation in found.generations)
+            assert fate in ("trained", "dropped", "cached", "elite")
+    assert sum(trained) == len(forms)
+    assert len(forms) == sum(
+        generation.fates.count("trained") + generation.fates.count("dropped") for generation in found.generations
+    )
     assert (invalid > 0) == paper
 
 
@@ -92,12 +101,39 @@ def test_elites_are_carried_over_and_the_best_is_never_lost(tiny_task: Task) -> 
 
 
 def test_fitness_is_the_mean_over_the_seeds_that_evaluate_gives(tiny_task: Task) -> None:
-    config = dataclasses.replace(SMALL, seeds=2, generations=1)
+    config = dataclasses.replace(SMALL, seeds=2, generations=1, halving=1)
     generation = search(tiny_task, config).generations[0]
     seeds = [named_seed(5, "search", i) for i in range(2)]
     expected = evaluate(tiny_task, list(generation.trees[:6]), seeds).mean(axis=1)
     np.testing.assert_allclose(generation.fitness[:6], expected, atol=1e-6)
     assert generation.fitness.max() > 0
+
+
+@pytest.mark.parametrize("halving", [2, 3])
+def test_halving_keeps_the_best_at_each_rung_and_trains_them_as_without(tiny_task: Task, halving: int) -> None:
+    config = dataclasses.replace(SMALL, population=20, generations=1, seeds=2, seed=3)
+    part = search(tiny_task, dataclasses.replace(config, halving=halving)).generations[0]
+    whole = search(tiny_task, dataclasses.replace(config, halving=1)).generations[0]
+    assert part.trees == whole.trees
+    seeds = [named_seed(3, "search", i) for i in range(2)]
+    at_rung = [
+        evaluate(tiny_task, list(part.trees), seeds, steps=steps).mean(axis=1, dtype=float)
+        for steps in (30 // halving**2, 30 // halving)
+    ]
+    new = [place for place, fate in enumerate(part.fates) if fate in ("trained", "dropped")]
+    places = {"first rung": new, "second rung": [], "end": []}
+    for rung, following, scores in zip(("first rung", "second rung"), ("second rung", "end"), at_rung, strict=True):
+        ranked = sorted(places[rung], key=lambda place, scores=scores: (-scores[place], place))
+        places[following] = sorted(ranked[: math.ceil(len(ranked) / halving)])
+    for place in new:
+        reached = sum(place in at for at in places.values()) - 1
+        assert part.fates[place] == ("dropped", "dropped", "trained")[reached]
+        expected = (at_rung[0], at_rung[1], whole.fitness)[reached][place]
+        assert part.fitness[place] == pytest.approx(expected, abs=1e-6)
+        if expected > 0:
+            assert part.steps[place] == 2 * (30 // halving**2, 30 // halving, 30)[reached]
+    assert {"trained", "dropped"} <= set(part.fates)
+    assert part.steps.sum() < whole.steps.sum() / 2
 
 
 def test_the_winner_is_the_best_finalist_over_fresh_seeds(tiny_task: Task) -> None:
@@ -127,6 +163,7 @@ def test_the_papers_settings() -> None:
     assert (rates.crossover, rates.integer_shift, rates.replace, rates.collapse, rates.extend) == (
         0.8, 0.05, 0.05, 0.025, 0.025,
     )  # fmt: skip
+    assert paper.halving == 1
     assert (paper.seeds, paper.finalists, paper.both_variables, paper.protected, paper.seed) == (1, 1, False, False, 3)
 
 
@@ -141,6 +178,7 @@ def test_the_papers_settings() -> None:
         ("selection", "random", "selection is 'random'; allowed are roulette, tournament"),
         ("max_nodes", 1000, "max_nodes is 1000; an integer from 3 to 128"),
         ("seeds", 0, "seeds is 0"),
+        ("halving", 0, "halving is 0; an integer from 1"),
         ("finalists", 0, "finalists is 0"),
         ("seed", -1, "seed is -1"),
     ],
