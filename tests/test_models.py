@@ -13,8 +13,8 @@ import pytest
 from flax import nnx
 
 from glojax import models
+from glojax.evaluation import evaluate
 from glojax.models import Model, as_model
-from glojax.populations import evaluate
 from glojax.tasks import Task, digits
 
 WIDTH = 12
@@ -209,33 +209,3 @@ def test_mlp_kernels_have_the_variance_of_their_inputs() -> None:
 def test_max_pool_equals_flax() -> None:
     x = jax.random.normal(jax.random.key(0), (3, 6, 8, 2))
     np.testing.assert_array_equal(models.max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
-
-
-@pytest.mark.parametrize("padding", ["SAME", "VALID", [(2, 0), (1, 3)]], ids=str)
-@pytest.mark.parametrize("size", [(3, 3), (5, 2), (1, 1)], ids=str)
-def test_patch_convolution_equals_lax_in_value_and_gradient(size: tuple[int, int], padding: Any) -> None:
-    x = jax.random.normal(jax.random.key(0), (2, 7, 6, 3))
-    kernel = jax.random.normal(jax.random.key(1), (*size, 3, 4))
-
-    def reference(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return models.patch_convolution(x, kernel, (1, 1), padding)
-
-    np.testing.assert_allclose(ours(x, kernel), reference(x, kernel), atol=1e-4)
-    gradients = [
-        jax.grad(lambda *a, f=f: jnp.sum(jnp.sin(f(*a))), argnums=(0, 1))(x, kernel) for f in (ours, reference)
-    ]
-    for found, expected in zip(*gradients, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    "options", [{"strides": (2, 1)}, {"rhs_dilation": (1, 2)}, {"feature_group_count": 3}], ids=str
-)
-def test_patch_convolution_refuses_what_it_does_not_cover(options: dict) -> None:
-    with pytest.raises(ValueError, match="only stride 1, dilation 1 and ungrouped"):
-        models.patch_convolution(
-            jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 3)), **({"strides": (1, 1), "padding": "SAME"} | options)
-        )
