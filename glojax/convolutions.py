@@ -207,7 +207,7 @@ def _batched(operation: Callable[..., jax.Array], *static: Any) -> Function:
     return function
 
 
-def _forms(operation: Callable[..., jax.Array], static: Sequence[Any], in_axes: tuple[Any, Any]) -> dict[str, Function]:
+def _forms(operation: Callable[..., jax.Array], static: Sequence[Any], in_axes: Sequence[Any]) -> dict[str, Function]:
     def one_by_one(a: jax.Array, b: jax.Array) -> jax.Array:
         shared = [each if axis is None else None for each, axis in zip((a, b), in_axes, strict=True)]
         mapped = [each for each, axis in zip((a, b), in_axes, strict=True) if axis == 0]

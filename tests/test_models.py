@@ -209,3 +209,97 @@ def test_mlp_kernels_have_the_variance_of_their_inputs() -> None:
 def test_max_pool_equals_flax() -> None:
     x = jax.random.normal(jax.random.key(0), (3, 6, 8, 2))
     np.testing.assert_array_equal(models.max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
+
+
+def test_overlapping_max_pool_equals_flax() -> None:
+    x = jax.random.normal(jax.random.key(0), (3, 6, 8, 2))
+    np.testing.assert_array_equal(models.overlapping_max_pool(x), nn.max_pool(x, (3, 3), (2, 2), "SAME"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "window"), [(models.max_pool, (2, 2)), (models.overlapping_max_pool, (3, 3))], ids=["2x2", "3x3"]
+)
+def test_gradients_of_pooling_equal_those_of_flax(ours: Any, window: tuple[int, int]) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
+    weights = jax.random.normal(jax.random.key(1), (2, 3, 2, 3))
+    found = jax.grad(lambda x: jnp.sum(weights * ours(x)))(x)
+    expected = jax.grad(lambda x: jnp.sum(weights * nn.max_pool(x, window, (2, 2), "SAME")))(x)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_local_response_normalization_equals_its_formula() -> None:
+    x = 30 * np.random.default_rng(0).normal(size=(2, 3, 12))
+    expected = np.empty_like(x)
+    for channel in range(12):
+        near = x[..., max(channel - 4, 0) : channel + 5]
+        expected[..., channel] = x[..., channel] / (1 + 0.001 / 9 * (near**2).sum(axis=-1)) ** 0.75
+    np.testing.assert_allclose(models.local_response_normalization(jnp.asarray(x)), expected, rtol=1e-5)
+
+
+def parameters(model: Any, shape: tuple[int, ...]) -> int:
+    params, _ = jax.eval_shape(as_model(model, np.zeros((1, *shape), np.float32)).init, jax.random.key(0))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def test_the_paper_s_networks_have_the_parameters_of_their_description() -> None:
+    mnist = (25 * 32 + 32) + (25 * 32 * 64 + 64) + (7 * 7 * 64 * 1024 + 1024) + (1024 * 10 + 10)
+    cifar = (75 * 64 + 64) + (25 * 64 * 64 + 64) + (6 * 6 * 64 * 384 + 384) + (384 * 192 + 192) + (192 * 10 + 10)
+    assert parameters(models.PaperCNN(), (28, 28, 1)) == mnist == 3_274_634
+    assert parameters(models.CifarCNN(), (24, 24, 3)) == cifar == 1_068_298
+
+
+def test_paper_network_drops_two_fifths_of_the_hidden_units() -> None:
+    x = jax.random.normal(jax.random.key(0), (50, 8, 8, 1))
+    model = models.PaperCNN()
+    variables = model.init(jax.random.key(1), x, train=False)
+    _, kept = model.apply(variables, x, train=True, rngs={"dropout": jax.random.key(2)}, capture_intermediates=True)
+    _, whole = model.apply(variables, x, train=False, capture_intermediates=True)
+    hidden, dropped = (np.asarray(found["intermediates"]["Dropout_0"]["__call__"][0]) for found in (whole, kept))
+    assert np.mean(dropped[hidden > 0] == 0) == pytest.approx(0.4, abs=0.02)
+
+
+class FlaxMLP(nn.Module):
+    """The reference network as a user would write it."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.relu(nn.Dense(64)(x.reshape((x.shape[0], -1))))
+        return nn.Dense(10)(x)
+
+
+class FlaxCNN(nn.Module):
+    """The same for the small convolutional network, with Flax's own layers alone."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for width in (16, 32):
+            x = nn.max_pool(nn.relu(nn.Conv(width, (3, 3))(x)), (2, 2), (2, 2))
+        x = nn.relu(nn.Dense(64)(x.reshape((x.shape[0], -1))))
+        return nn.Dense(10)(x)
+
+
+def as_flax(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of ``MLP`` or ``CNN`` as those of the networks above."""
+    dense = params.get("MLP_0", params)
+    layers = {f"Dense_{i}": {"kernel": dense[f"kernel_{i}"].T, "bias": dense[f"bias_{i}"]} for i in range(2)}
+    return layers | {name: value for name, value in params.items() if name.startswith("Conv")}
+
+
+@pytest.mark.parametrize(("network", "users"), [("mlp", FlaxMLP()), ("cnn", FlaxCNN())], ids=["mlp", "cnn"])
+def test_a_population_of_reference_networks_trains_as_one_of_plain_flax_layers(network: str, users: Any) -> None:
+    task = dataclasses.replace(digits(steps=60, network=network), optimizer=optax.sgd(0.05))
+    init = task.pure_model.init
+
+    def from_the_same_start(key: jax.Array) -> tuple[Any, Any]:
+        return as_flax(init(key)[0]), {}
+
+    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
+        return users.apply({"params": params}, x), state
+
+    plain = dataclasses.replace(task, model=(from_the_same_start, apply))
+    losses = ["x * log(y)", "log(y) - x / y", "x * sqrt(y)", "x * (y + log(y))", "x * log(y) * y"]
+    both = [evaluate(each, losses, 2) for each in (task, plain)]
+    # Not one of 360 images in a hundred may be told otherwise for rounding.
+    np.testing.assert_allclose(both[0], both[1], atol=0.009)
+    assert len(np.unique(both[0])) > 5
+    assert both[0].max() > 0.5
