@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from glojax import Loss, SearchConfig, controls, evaluate, files, populations, search, tasks
+from glojax import Loss, SearchConfig, controls, evaluate, files, search, tasks
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 
@@ -44,7 +44,6 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=20)
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
     options = parser.parse_args()
-    populations.use_all_cores()
     default = SearchConfig().halving
     task, rows = tasks.digits(), []
     for seed in range(options.seeds):

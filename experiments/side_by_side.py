@@ -375,7 +375,6 @@ def parsed_options() -> argparse.Namespace:
 def main() -> None:
     """Run the sides in turns and print their speeds and glojax's ratios."""
     options = parsed_options()
-    populations.use_all_cores()
     machine = {"devices": str(jax.devices()), "cores": len(os.sched_getaffinity(0)), "jax": jax.__version__}
     if options.with_torch:
         if jax.default_backend() != "cpu":

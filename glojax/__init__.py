@@ -8,16 +8,22 @@
     tuned.loss(logits, labels)
 
 Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``tasks``,
-``populations``, ``genetics``, ``search``, ``tuning``, ``controls``.
+``populations``, ``evaluation``, ``genetics``, ``evolution``, ``tuning``, ``controls``.
 """
 
-from glojax import data, losses, models, tasks
-from glojax.evaluation import evaluate
-from glojax.losses import Loss, load
-from glojax.search import SearchConfig, search
-from glojax.tasks import Task
-from glojax.trees import Tree, parse
-from glojax.tuning import TuneConfig, tune
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glojax import data, losses, models, tasks
+    from glojax.convolutions import convolution
+    from glojax.devices import keep_programs, use_cores
+    from glojax.evaluation import evaluate
+    from glojax.evolution import SearchConfig, search
+    from glojax.losses import Loss, load
+    from glojax.tasks import Task
+    from glojax.trees import Tree, parse
+    from glojax.tuning import TuneConfig, tune
 
 __all__ = [
     "Loss",
@@ -25,8 +31,10 @@ __all__ = [
     "Task",
     "Tree",
     "TuneConfig",
+    "convolution",
     "data",
     "evaluate",
+    "keep_programs",
     "load",
     "losses",
     "models",
@@ -34,4 +42,30 @@ __all__ = [
     "search",
     "tasks",
     "tune",
+    "use_cores",
 ]
+
+# JAX and Flax take a second to import: what is named here is imported when it is first used.
+_NAMES_OF_MODULES = {
+    "convolutions": ("convolution",),
+    "devices": ("keep_programs", "use_cores"),
+    "evaluation": ("evaluate",),
+    "evolution": ("SearchConfig", "search"),
+    "losses": ("Loss", "load"),
+    "tasks": ("Task",),
+    "trees": ("Tree", "parse"),
+    "tuning": ("TuneConfig", "tune"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"glojax.{_MODULE_OF[name]}"), name)
+    if name in __all__:
+        return import_module(f"glojax.{name}")
+    raise AttributeError(f"module 'glojax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -224,18 +224,18 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
       The indices in increasing order; empty where df/dy vanishes or is nowhere finite on the probe points.
     """
     random = np.random.default_rng(0)
+    y = np.linspace(0.03, 0.97, 48)
+    x, y = np.repeat([0.0, 1.0], y.size), np.tile(y, 2)
+
+    def slope(factors: jax.Array) -> jax.Array:
+        def value(at: jax.Array) -> jax.Array:
+            found = trees.evaluate(tree, jnp.asarray(x), at, jnp, coefficients=tuple(factors))
+            return jnp.broadcast_to(found, at.shape)
+
+        return jax.jvp(value, (y,), (np.ones_like(y),))[1]
+
     with jax.enable_x64(True):
-        y = np.linspace(0.03, 0.97, 48)
-        x = jnp.asarray(np.repeat([0.0, 1.0], y.size))
-        y = jnp.asarray(np.tile(y, 2))
-
-        def slope(factors: jax.Array) -> jax.Array:
-            def value(at: jax.Array) -> jax.Array:
-                return jnp.broadcast_to(trees.evaluate(tree, x, at, jnp, coefficients=tuple(factors)), at.shape)
-
-            return jax.jvp(value, (y,), (jnp.ones_like(y),))[1]
-
-        jacobian = np.asarray(jax.jit(jax.jacfwd(slope))(jnp.asarray(random.uniform(0.8, 1.25, tree.size))))
+        jacobian = np.asarray(jax.jit(jax.jacfwd(slope))(random.uniform(0.8, 1.25, tree.size)))
     rows = jacobian[np.isfinite(jacobian).all(axis=1)]
     # One column at a time, orthogonalized against those kept: what is left of a dependent one is rounding.
     kept: list[int] = []

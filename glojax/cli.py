@@ -26,6 +26,10 @@ LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expressio
 Seed = Annotated[int, typer.Option(help="All randomness derives from it.")]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps of a training; the task's own if left out.")]
 RunDir = Annotated[Path | None, typer.Option(help="Where the record is kept.")]
+Devices = Annotated[
+    int | None,
+    typer.Option(help="CPU devices; one a core if left out, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
 
 
@@ -47,9 +51,6 @@ class Format(StrEnum):
 
 def main() -> None:
     """Run the command; an error of the user's is one line and exit status 2, an interruption 130."""
-    from glojax import populations
-
-    populations.use_all_cores()
     try:
         app()
     except (ValueError, ImportError, OSError) as error:
@@ -68,19 +69,24 @@ def search(
         int | None, typer.Option(help="Generations of the search; the preset's if left out.")
     ] = None,
     population: Annotated[int | None, typer.Option(help="Candidates a generation; the preset's if left out.")] = None,
+    halving: Annotated[
+        int | None,
+        typer.Option(help="One candidate in so many goes on at each rung of a training; 1 trains all to the end."),
+    ] = None,
     tune_generations: Annotated[int, typer.Option(help="Generations of CMA-ES after the search; 0 for none.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss in the final comparison.")] = 8,
     steps: Steps = None,
     run_dir: RunDir = None,
     resume: Resume = False,
     seed: Seed = 0,
+    devices: Devices = None,
 ) -> None:
     """Discover a loss: genetic search, coefficient tuning, and a comparison with cross-entropy."""
     import glojax
     from glojax import controls, losses, report
 
     console = _console()
-    changes = {"generations": generations, "population": population, "seed": seed}
+    changes = {"generations": generations, "population": population, "halving": halving, "seed": seed}
     given = {field: value for field, value in changes.items() if value is not None}
     make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
     config = make(**given)  # type: ignore[arg-type]
@@ -88,7 +94,7 @@ def search(
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
-    job = _task(task, steps)
+    job = _task(task, steps, devices)
     _say_device(console, job)
 
     with _Progress(console, config.generations, f"search on {job.name}") as progress:
@@ -131,6 +137,7 @@ def tune(
     run_dir: RunDir = None,
     resume: Resume = False,
     seed: Seed = 0,
+    devices: Devices = None,
 ) -> None:
     """Tune the coefficients of a loss by CMA-ES."""
     import glojax
@@ -140,7 +147,7 @@ def tune(
         raise ValueError("--resume needs the --run-dir that it goes on with.")
     tree = _tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
-    job = _task(task, steps)
+    job = _task(task, steps, devices)
     _say_device(console, job)
     with _Progress(console, generations + 1, "tuning") as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
@@ -158,6 +165,7 @@ def evaluate(
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     steps: Steps = None,
+    devices: Devices = None,
 ) -> None:
     """Train losses over several seeds; print mean, standard deviation and 95% confidence interval."""
     import glojax
@@ -165,7 +173,7 @@ def evaluate(
 
     console = _console()
     made = [losses.named(name) for name in loss]
-    job = _task(task, steps)
+    job = _task(task, steps, devices)
     _say_device(console, job)
     scores = glojax.evaluate(job, made, seeds, rates=[rate] * len(made))
     table = Table("loss", "validation", "std", "95% interval", "p against the first")
@@ -184,13 +192,14 @@ def train(
     points: Annotated[int, typer.Option(help="The accuracy is taken so many times in the course of training.")] = 10,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
+    devices: Devices = None,
 ) -> None:
     """Train in full, ten times the shortened training: validation accuracy by steps, and the test accuracy."""
     from glojax import controls, evaluation, losses
 
     console = _console()
     made = [losses.named(name) for name in loss]
-    job = _task(task, None)
+    job = _task(task, None, devices)
     _say_device(console, job)
     length = 10 * job.steps if steps is None else steps
     splits = tuple(split for split in ("validation", "test") if split in job.splits)
@@ -265,11 +274,16 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-def _task(name: str, steps: int | None) -> Any:
+def _task(name: str, steps: int | None, devices: int | None) -> Any:
+    """The task of that name, after JAX was told how to use this machine."""
     import dataclasses
 
     from glojax import tasks
+    from glojax.devices import keep_programs, use_cores
 
+    if devices is not None:
+        use_cores(devices)
+    keep_programs()
     task = tasks.named(name)
     return task if steps is None else dataclasses.replace(task, steps=steps)
 
@@ -286,9 +300,9 @@ def _tree_loss(name: str) -> Any:
 
 
 def _say_device(console: Console, task: Any) -> None:
-    import jax
+    from glojax.devices import all_devices
 
-    devices = jax.devices()
+    devices = all_devices()
     console.print(
         f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {len(devices)} "
         f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})."

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from glojax import models
 from glojax.tasks import Task
 
 _MAX_ROWS = 64
@@ -37,7 +38,7 @@ def plan(task: Task, devices: Sequence[Any], group: int | None) -> Plan:
     """The shapes for a task on these devices, for groups of at most so many candidates, or of what fits."""
     device = devices[0]
     size = group_that_fits(task, device) if group is None else group
-    params, state = jax.eval_shape(task.pure_model.init, jax.random.key(0))
+    params, state = models.shapes(task.pure_model)
     kept = (params, state, jax.eval_shape(task.optimizer.init, params))
     most_rows = min(_MAX_ROWS, max(1, _budgets(device).kept // (size * _bytes(kept))))
     if device.platform == "cpu":
@@ -71,10 +72,13 @@ def group_that_fits(task: Task, device: Any) -> int:
 
     That memory is estimated by the sizes of all that the forward pass of one network computes.
     """
-    model = task.pure_model
-    params, state = jax.eval_shape(model.init, jax.random.key(0))
+    params, state = models.shapes(task.pure_model)
     x = jax.ShapeDtypeStruct((task.batch_size, *task.splits["train"].x.shape[1:]), np.float32)
-    forward = jax.make_jaxpr(model.apply, static_argnums=4)(params, state, x, jax.random.key(0), True)
+
+    def apply(params: Any, state: Any, x: jax.Array) -> Any:
+        return task.pure_model.apply(params, state, x, jax.random.key(0), True)
+
+    forward = jax.make_jaxpr(apply)(params, state, x)
     budgets = _budgets(device)
     fitting = budgets.step // (_intermediate_bytes(forward.jaxpr) + _bytes(params))
     return 2 ** (min(max(fitting, 1), budgets.group).bit_length() - 1)

@@ -145,6 +145,11 @@ def local_response_normalization(x: jax.Array) -> jax.Array:
 # ADAPTERS
 
 
+def shapes(model: Model) -> tuple[Any, Any]:
+    """Shapes and types of parameters and state, without a computation."""
+    return jax.eval_shape(lambda: model.init(jax.random.key(0)))
+
+
 def as_model(model: Any, example: np.ndarray) -> Model:
     """The pure functions of a Linen module, an NNX constructor ``(rngs) -> nnx.Module``, or an (init, apply) pair.
 

@@ -11,7 +11,6 @@ training that of a group.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from glojax import groups, programs, training
+from glojax.devices import all_devices
 from glojax.groups import Layout
 from glojax.losses import LossFunction
 from glojax.programs import Program
@@ -89,7 +89,7 @@ class Trainer:
             raise ValueError(f"Trainer.group is {group}; it must be at least 1.")
         self.task = task
         self._instructions = instructions
-        mesh = Mesh(np.array(jax.devices() if devices is None else devices), ("candidates",))
+        mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
         self.plan = groups.plan(task, list(mesh.devices.flat), group)
         gradient = training.program_gradient(protected) if loss is None else training.fixed_gradient(loss)
         shard, whole = PartitionSpec("candidates"), PartitionSpec()
@@ -318,15 +318,3 @@ def room(instructions: int) -> int:
 def trainer(task: Task, instructions: int, protected: bool) -> Trainer:
     """The ``Trainer`` of these settings, made once: search, tuning and comparison share one compiled program."""
     return Trainer(task, instructions=instructions, protected=protected)
-
-
-def use_all_cores() -> None:
-    """Make every CPU core a device of its own, unless the user has chosen devices or XLA flags.
-
-    A population is split over devices, and on CPU several small ones do more than the threads of one. Call it before
-    any JAX computation.
-    """
-    if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        # Not every system can tell the cores that this process may use.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", cores)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from glojax import losses, trees
 from glojax.losses import Loss
-from glojax.search import Generation
+from glojax.evolution import Generation
 
 
 def search_figure(

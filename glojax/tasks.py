@@ -78,14 +78,15 @@ class Task:
         return f"Task({self.name!r}: {sizes}; {self.steps} steps in batches of {self.batch_size})"
 
     def _check_model(self) -> None:
-        logits = jax.eval_shape(self._example_logits, jax.random.key(0)).shape
+        logits = jax.eval_shape(self._example_logits).shape
         if len(logits) != 2 or logits[0] != self.batch_size or logits[1] < self.classes:
             raise ValueError(
                 f"Task.model gives an output of shape {list(logits)} for a batch of {self.batch_size}; "
                 f"[batch, classes] with at least {self.classes} classes, as many as the labels name, is expected."
             )
 
-    def _example_logits(self, key: jax.Array) -> jax.Array:
+    def _example_logits(self) -> jax.Array:
+        key = jax.random.key(0)
         params, state = self.pure_model.init(key)
         return self.pure_model.apply(params, state, jnp.asarray(self._example), key, True)[0]
 
@@ -115,7 +116,7 @@ class Task:
         digest = hashlib.sha256()
         for name, split in self.splits.items():
             digest.update(name.encode() + split.x.tobytes() + split.labels.tobytes())
-        params = jax.eval_shape(self.pure_model.init, jax.random.key(0))
+        params, _ = models.shapes(self.pure_model)
         shapes = [
             (jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
         ]

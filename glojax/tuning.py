@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from glojax import evaluation, populations
@@ -20,7 +21,7 @@ from glojax.canonical import canonical, identifiable_coefficients
 from glojax.losses import Loss
 from glojax.programs import instructions_of
 from glojax.runs import Record, Run
-from glojax.search import check_bounds, final_seeds
+from glojax.evolution import check_bounds, final_seeds
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -221,16 +222,14 @@ def maximize(
       seed: of the vectors drawn.
     """
     size = default_population(len(start)) if population is None else population
-    strategy = _strategy(size, len(start))
-    params = strategy.default_params.replace(std_init=sigma, std_min=MIN_STEP_SIZE)
-    key = jax.random.key(seed)
+    first, following = _cma_es(size, len(start))
     best, best_value = np.asarray(start, float), -math.inf
+    asked: Any = None
     state: Any = None
     for generation in range(generations):
-        ask_key, tell_key, start_key = jax.random.split(jax.random.fold_in(key, generation), 3)
+        key = np.uint32(seed), np.int32(generation)
         if state is None:
-            state = strategy.init(start_key, np.asarray(best, np.float32), params)
-        asked, state = strategy.ask(ask_key, state, params)
+            asked, state = first(*key, np.asarray(best, np.float32), np.float32(sigma))
         vectors = np.asarray(asked, float)
         values = np.asarray(objective(vectors), float)
         values = np.where(np.isnan(values), -np.inf, values)
@@ -240,14 +239,39 @@ def maximize(
             state = None
             continue
         finite = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 1)
-        state, _ = strategy.tell(tell_key, asked, np.asarray(-finite, np.float32), state, params)
+        asked, state = following(*key, asked, np.asarray(-finite, np.float32), state, np.float32(sigma))
     return best, best_value
 
 
 @lru_cache
-def _strategy(population: int, dimensions: int) -> Any:
-    # Importing evosax starts JAX's backend, after which devices can no longer be configured: not before it is needed.
+def _cma_es(population: int, dimensions: int) -> tuple[Any, Any]:
+    """evosax's CMA-ES as two compiled functions: the first vectors about a mean, and those that follow on fitness."""
+    # Importing evosax starts JAX, after which devices can no longer be configured: not before it is needed.
     from evosax.algorithms import CMA_ES
 
-    # Every instance compiles anew: one for each shape.
-    return CMA_ES(population_size=population, solution=np.zeros(dimensions, np.float32))
+    def strategy(sigma: jax.Array) -> tuple[Any, Any]:
+        made = CMA_ES(population_size=population, solution=np.zeros(dimensions, np.float32))
+        return made, made.default_params.replace(std_init=sigma, std_min=MIN_STEP_SIZE)
+
+    def keys(seed: jax.Array, generation: jax.Array) -> jax.Array:
+        return jax.random.split(jax.random.fold_in(jax.random.key(seed), generation), 3)
+
+    @jax.jit
+    def first(seed: jax.Array, generation: jax.Array, mean: jax.Array, sigma: jax.Array) -> tuple[Any, Any]:
+        made, params = strategy(sigma)
+        ask_key, _, start_key = keys(seed, generation)
+        asked = made.ask(ask_key, made.init(start_key, mean, params), params)
+        # Python's numbers in the first state would be a type of their own, and the other function compiled twice.
+        return jax.tree.map(lambda leaf: jnp.array(leaf, jnp.result_type(leaf)), asked)
+
+    @jax.jit
+    def following(
+        seed: jax.Array, generation: jax.Array, asked: jax.Array, fitness: jax.Array, state: Any, sigma: jax.Array
+    ) -> tuple[Any, Any]:
+        made, params = strategy(sigma)
+        _, tell_key, _ = keys(seed, generation)
+        ask_key, _, _ = keys(seed, generation + 1)
+        state, _ = made.tell(tell_key, asked, fitness, state, params)
+        return made.ask(ask_key, state, params)
+
+    return first, following

@@ -13,6 +13,12 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is kept between processes stays out of the user's own cache."""
+    os.environ["GLOJAX_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def tiny_task() -> Task:
     """200 digits for training, 100 for validation and test, a small network, 30 steps."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from glojax import cli, losses, populations
+from glojax import cli, losses
 
 COMMANDS = ("search", "tune", "evaluate", "train", "show", "export")
 
@@ -19,7 +19,6 @@ def run(*arguments: object) -> Result:
 def failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """What ``main`` says of a user's mistake, in one line, with exit status 2."""
     monkeypatch.setattr(sys, "argv", ["glojax", *map(str, arguments)])
-    monkeypatch.setattr(populations, "use_all_cores", lambda: None)  # JAX has started
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2

@@ -301,27 +301,6 @@ def test_a_group_holds_somebody(fine_task: Task, group: int) -> None:
 # DEVICES
 
 
-def test_all_cores_become_devices_where_the_user_has_chosen_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    updates: list[tuple] = []
-    monkeypatch.setattr(jax.config, "update", lambda *given: updates.append(given))
-    for name in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
-    populations.use_all_cores()
-    assert updates == [("jax_num_cpu_devices", 3)]
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-    populations.use_all_cores()
-    assert len(updates) == 1
-
-
-def test_devices_chosen_by_xla_flags_stay() -> None:
-    code = "import jax; from glojax import populations as p; p.use_all_cores(); print(jax.device_count())"
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=5", "JAX_PLATFORMS": "cpu"}
-    environment.pop("JAX_NUM_CPU_DEVICES", None)
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["5"]
-
-
 DEVICES = """
 import jax
 import numpy as np

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from glojax import losses, report
-from glojax.search import Generation
+from glojax.evolution import Generation
 from glojax.trees import parse
 
 GENERATIONS = [

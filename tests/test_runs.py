@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from glojax import search
+from glojax.evolution import SearchConfig
 from glojax.runs import Record, Run, read_settings
-from glojax.search import SearchConfig
 from glojax.tasks import Task
 
 CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=2, final_seeds=1)

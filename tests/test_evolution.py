@@ -13,8 +13,8 @@ import pytest
 
 from glojax import evaluate, search
 from glojax.canonical import canonical
+from glojax.evolution import SearchConfig
 from glojax.populations import Candidates, Trainer
-from glojax.search import SearchConfig
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 
