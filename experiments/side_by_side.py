@@ -2,16 +2,15 @@
 
 Makes: candidate-steps a second of every side, and glojax's ratio over each of the others.
 Command: python experiments/side_by_side.py [--network mlp|cnn|paper] [--loss trees|cross_entropy] [--json FILE]
-Time: about 1 minute on 2 CPU cores with mlp and 3 with cnn. A candidate-step of paper takes a hundred times as long
-as one of cnn: add --batch-size 100 --population 8 --steps 50 --rounds 3, about 10 minutes.
+Time: about 1 minute on 2 CPU cores with mlp, 3 with cnn, 10 with paper.
 CPU only, as the sides must share a device: set JAX_PLATFORMS=cpu on a machine that has another.
 
 Every candidate has a loss and a network of its own and takes plain SGD steps in float32, in minibatches of one size
 from one data set; compile time counts for no side. The sides:
 
-  glojax      one program for the whole population. Only here are initialization, drawing the minibatches and scoring
-              on the validation set part of the time.
-  fixed       the same with one loss built in (--loss cross_entropy only): what different losses cost.
+  glojax      one program for the whole population. Only here, and in the next, are initialization, drawing the
+              minibatches and scoring on the validation set part of the time.
+  fixed       the same with one loss, optax's cross-entropy, built in for all: what different losses cost.
   loop        for every candidate and minibatch one jitted JAX step of a network of Flax's own layers (pooling is
               glojax's, which is faster).
   torch       for every candidate and minibatch an eager step of PyTorch; convolutions channels last, which is faster.
@@ -19,9 +18,9 @@ from one data set; compile time counts for no side. The sides:
               on its slice; one backward pass of their sum and one update of the stacked parameters. With --loss
               cross_entropy the loss is inside vmap too.
 
-Random losses often end in NaN; no side skips a step for it. Before anything is timed, loop, torch and
-torch.func must change the parameters alike in five steps without dropout, in float64 so that rounding does not grow;
-the tests hold glojax against a loop.
+The losses are such as train to the end, so that no side has less to do for candidates that died. Before anything is
+timed, loop, torch and torch.func must change the parameters alike in five steps without dropout, in float64 so that
+rounding does not grow; the tests hold glojax against a loop.
 """
 
 import argparse
@@ -43,7 +42,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import canonical, files, models, populations, tasks, trees
+from glojax import benchmark, files, models, populations, trees
+from glojax.devices import all_devices
 from glojax.grammar import Notation
 from glojax.losses import Loss
 from glojax.seeds import named_random
@@ -55,7 +55,6 @@ torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch
 SIDES = ("glojax", "fixed", "loop", "torch", "torch.func")
 CHUNKS = {"mlp": 80, "cnn": 40, "paper": 1}  # the fastest for torch.func on 2 CPU cores
 CHECKED_LOSSES, CHECKED_STEPS, TOLERANCE = ("x * log(y)", "log(y) - x / y", "x * sqrt(y)"), 5, 1e-6
-LEARNING_RATE = 0.01
 LOWEST = float(np.finfo(np.float32).tiny ** 0.45)  # of a prediction, as in losses.probabilities
 
 
@@ -69,13 +68,11 @@ class Network(nn.Module):
     window: int
     hidden: int
     dropout: float = 0.0
-    convolution: Callable[..., jax.Array] | None = None  # Flax's own if None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         for width in self.channels:
-            convolution = nn.Conv(width, (self.window, self.window), conv_general_dilated=self.convolution)
-            x = models.max_pool(nn.relu(convolution(x)))
+            x = models.max_pool(nn.relu(nn.Conv(width, (self.window, self.window))(x)))
         x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
         return nn.Dense(10)(nn.Dropout(self.dropout, deterministic=not train)(x))
 
@@ -92,29 +89,6 @@ class Work(NamedTuple):
     population: list[Tree | None]  # None is the library's own cross-entropy
     chunk: int  # candidates that torch.func stacks
     train: bool = True  # with dropout
-
-
-def random_trees(count: int, size: int) -> list[Tree]:
-    """Different trees of one size that hold x and y, drawn by the paper's rule."""
-    random, found = named_random(0, "benchmark"), {}
-    while len(found) < count:
-        tree = trees.grow(random, int(random.integers(2, 7)))
-        if tree.size == size and tree.has_x_and_y:
-            found.setdefault(canonical.canonical(tree), tree)
-    return list(found.values())
-
-
-def glojax_task(network: str, steps: int, batch_size: int) -> Task:
-    """Digits, or the network of arXiv 1905.11528 on random images of MNIST's size."""
-    if network != "paper":
-        return replace(tasks.digits(steps, network), batch_size=batch_size, optimizer=optax.sgd(LEARNING_RATE))
-    names = ("convolution", "patch_convolution")
-    model = NETWORKS[network].copy(convolution=next(getattr(models, name) for name in names if hasattr(models, name)))
-    random = named_random(0, "images")
-    images, labels = random.random((1200, 28, 28, 1), np.float32), random.integers(0, 10, 1200)
-    images *= random.random(images.shape) < 0.2  # as little ink as MNIST has
-    train, validation = (images[:1000], labels[:1000]), (images[1000:], labels[1000:])
-    return Task(model, train, validation, optimizer=optax.sgd(LEARNING_RATE), batch_size=batch_size, steps=steps)
 
 
 def work_of(task: Task, population: list[Tree | None], steps: int, chunk: int) -> Work:
@@ -212,7 +186,7 @@ def torch_function(tree: Tree | None) -> Callable[[Any, Any], Any] | None:
 
 
 def torch_train(parameters: Iterable[Any], loss: Callable[..., Any], minibatches: list[Any]) -> None:
-    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE)
+    optimizer = torch.optim.SGD(parameters, lr=0.01)
     for minibatch in minibatches:
         value = loss(*minibatch)
         optimizer.zero_grad()
@@ -305,7 +279,8 @@ Side = tuple[Callable[[int], Iterable[Any]], int]
 
 def sides_of(options: argparse.Namespace) -> dict[str, Side]:
     """The chosen sides, checked for equal work."""
-    task = glojax_task(options.network, options.steps, options.batch_size)
+    task = benchmark.NETWORKS[options.network].task()
+    task = replace(task, steps=options.steps, batch_size=options.batch_size)
     plain = replace(task, model=NETWORKS[options.network])
     shapes = [jax.eval_shape(side.pure_model.init, jax.random.key(0)) for side in (task, plain)]
     sizes = [sum(leaf.size for leaf in jax.tree.leaves(shape)) for shape in shapes]
@@ -313,7 +288,9 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
         raise RuntimeError(f"glojax's network has {sizes[0]} weights, the others' {sizes[1]}.")
     different = options.loss == "trees"
     count = options.population
-    population = random_trees(count, options.nodes) if different else [trees.parse("x * log(y)")] * count
+    population = benchmark.losses(count, options.nodes) if different else [trees.parse("x * log(y)")] * count
+    if len(population) < count:
+        raise SystemExit(f"only {len(population)} losses of {options.nodes} nodes were found that train.")
     sides: dict[str, Side] = {}
     if "glojax" in options.sides:
         trainer = populations.trainer(task, populations.room(options.nodes - 1), False)
@@ -353,19 +330,21 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="all by default")
     parser.add_argument("--network", choices=tuple(NETWORKS), default="mlp")
     parser.add_argument("--loss", choices=("trees", "cross_entropy"), default="trees")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--population", type=int, default=80)
+    parser.add_argument("--batch-size", type=int, help="the network's own if left out: 32, of paper 100")
+    parser.add_argument("--population", type=int, help="80, of paper 4, if left out")
     parser.add_argument("--nodes", type=int, default=16, help="of each tree")
-    parser.add_argument("--steps", type=int, default=500, help="of glojax and fixed; the other sides take a tenth")
+    parser.add_argument("--steps", type=int, help="of glojax and fixed; the other sides take a tenth")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunk", type=int, help=f"candidates that torch.func stacks, by default {CHUNKS}")
     parser.add_argument("--torch-threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--json", metavar="FILE", help="write the result there too")
     options = parser.parse_args()
-    options.sides = options.sides or [side for side in SIDES if side != "fixed" or options.loss == "cross_entropy"]
+    usual = benchmark.NETWORKS[options.network]
+    options.sides = options.sides or list(SIDES)
+    options.population = options.population or usual.population
+    options.steps = options.steps or usual.steps
+    options.batch_size = options.batch_size or usual.task().batch_size
     options.chunk = options.chunk or CHUNKS[options.network]
-    if "fixed" in options.sides and options.loss == "trees":
-        parser.error("--sides fixed needs --loss cross_entropy")
     options.with_torch = any("torch" in side for side in options.sides)
     if options.with_torch and torch is None:
         parser.exit(2, "side_by_side needs PyTorch: pip install -e '.[torch]'\n")
@@ -375,7 +354,7 @@ def parsed_options() -> argparse.Namespace:
 def main() -> None:
     """Run the sides in turns and print their speeds and glojax's ratios."""
     options = parsed_options()
-    machine = {"devices": str(jax.devices()), "cores": len(os.sched_getaffinity(0)), "jax": jax.__version__}
+    machine = {"devices": str(all_devices()), "cores": len(os.sched_getaffinity(0)), "jax": jax.__version__}
     if options.with_torch:
         if jax.default_backend() != "cpu":
             raise SystemExit("side_by_side compares on the CPU: set JAX_PLATFORMS=cpu, or leave the torch sides out.")

@@ -216,6 +216,65 @@ def train(
             console.print(f"test accuracy, {_plain(name)}: {summary.mean:.4f} ± {summary.std:.4f} {_interval(summary)}")
 
 
+@app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
+def bench(
+    network: Annotated[
+        list[str] | None, typer.Argument(help="mlp, cnn, paper, cifar, or path/to/file.py:function. mlp if left out.")
+    ] = None,
+    population: Annotated[
+        list[int] | None, typer.Option(help="Candidates; may be given again. 80, of paper and cifar 4, if left out.")
+    ] = None,
+    nodes: Annotated[int, typer.Option(help="Of every candidate's own loss, 5 to 64.")] = 16,
+    steps: Annotated[
+        int | None, typer.Option(help="Of a candidate in a round; 20 to 500, by network, if left out.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Trainings of the population; the median is shown.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go too.")] = None,
+    devices: Devices = None,
+) -> None:
+    """Measure how fast populations train here.
+
+    mlp and cnn are the networks of the digits task, paper and cifar those of arXiv 1905.11528 on random images; every
+    candidate has a different loss. A candidate-step is one optimizer step of one candidate; candidates a second are
+    those of the task's whole shortened training. Arithmetic is told as a share of what a large matrix product
+    reaches on this machine in the same run.
+    """
+    import json
+
+    from glojax import benchmark, files
+
+    console = _console()
+    _prepare(devices)
+    planned = [
+        benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds)
+        for name in network or ["mlp"]
+        for size in population or [None]
+    ]
+    machine = benchmark.machine()
+    console.print(", ".join(f"{name} {_plain(str(value))}" for name, value in machine.items()))
+    table = Table(
+        "network", "candi-\ndates", "in a\ngroup", "candidate-\nsteps/s", "lowest to\nhighest", "candi-\ndates/s",
+        "share of\nGEMM", "pro-\ngrams", "com-\npiling", "memory",
+        title=f"losses of {nodes} nodes, median of {rounds}",
+    )  # fmt: skip
+    found = []
+    for plan in planned:
+        speed = benchmark.measure(plan)
+        found.append(speed)
+        rate = speed.candidate_steps_per_second
+        table.add_row(
+            _plain(speed.network), str(speed.population), str(speed.group), f"{rate.median:,.0f}",
+            f"{rate.lowest:,.0f} to {rate.highest:,.0f}", f"{speed.candidates_per_second:.3g}",
+            f"{speed.gemm_share.median:.0%}", str(speed.compilations), f"{speed.compile_seconds:.2f} s",
+            f"{speed.memory_bytes / 2**30:.2f} GiB",
+        )  # fmt: skip
+        if json_file is not None:
+            files.write_atomically(json_file, json.dumps(benchmark.as_json(machine, found), indent=2) + "\n")
+    console.print(table)
+    if json_file is not None:
+        console.print(f"Saved {json_file}", soft_wrap=True)
+
+
 @app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
 def show(
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
@@ -274,16 +333,21 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-def _task(name: str, steps: int | None, devices: int | None) -> Any:
-    """The task of that name, after JAX was told how to use this machine."""
-    import dataclasses
-
-    from glojax import tasks
+def _prepare(devices: int | None) -> None:
+    """Tell JAX how to use this machine, before anything starts it."""
     from glojax.devices import keep_programs, use_cores
 
     if devices is not None:
         use_cores(devices)
     keep_programs()
+
+
+def _task(name: str, steps: int | None, devices: int | None) -> Any:
+    import dataclasses
+
+    from glojax import tasks
+
+    _prepare(devices)
     task = tasks.named(name)
     return task if steps is None else dataclasses.replace(task, steps=steps)
 

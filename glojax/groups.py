@@ -40,7 +40,7 @@ def plan(task: Task, devices: Sequence[Any], group: int | None) -> Plan:
     size = group_that_fits(task, device) if group is None else group
     params, state = models.shapes(task.pure_model)
     kept = (params, state, jax.eval_shape(task.optimizer.init, params))
-    most_rows = min(_MAX_ROWS, max(1, _budgets(device).kept // (size * _bytes(kept))))
+    most_rows = min(_MAX_ROWS, max(1, _budgets(device, len(devices)).kept // (size * _bytes(kept))))
     if device.platform == "cpu":
         return Plan(len(devices), (size,), (most_rows,))
     # Two sizes an octave waste at most a third of a group.
@@ -59,10 +59,10 @@ class _Budgets(NamedTuple):
     kept: int  # bytes of the networks that lie on a device between their steps
 
 
-def _budgets(device: Any) -> _Budgets:
+def _budgets(device: Any, devices: int) -> _Budgets:
     if device.platform == "cpu":
         # A group of 8 digits networks is fastest; a step beyond what the caches hold gains nothing by company.
-        return _Budgets(8, 8 * 2**20, 256 * 2**20)
+        return _Budgets(8, 8 * 2**20, 512 * 2**20 // devices)
     memory = (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
     return _Budgets(1024, memory // 2, memory // 4)
 
@@ -79,7 +79,7 @@ def group_that_fits(task: Task, device: Any) -> int:
         return task.pure_model.apply(params, state, x, jax.random.key(0), True)
 
     forward = jax.make_jaxpr(apply)(params, state, x)
-    budgets = _budgets(device)
+    budgets = _budgets(device, 1)
     fitting = budgets.step // (_intermediate_bytes(forward.jaxpr) + _bytes(params))
     return 2 ** (min(max(fitting, 1), budgets.group).bit_length() - 1)
 
@@ -87,10 +87,15 @@ def group_that_fits(task: Task, device: Any) -> int:
 def _intermediate_bytes(jaxpr: Any) -> int:
     total = 0
     for equation in jaxpr.eqns:
-        parts = [getattr(part, "jaxpr", part) for part in jax.tree.leaves(equation.params)]
-        inner = [part for part in parts if hasattr(part, "eqns")]
-        total += sum(map(_intermediate_bytes, inner)) or _bytes([variable.aval for variable in equation.outvars])
+        inner = sum(map(_intermediate_bytes, inner_jaxprs(equation)))
+        total += inner or _bytes([variable.aval for variable in equation.outvars])
     return total
+
+
+def inner_jaxprs(equation: Any) -> list[Any]:
+    """The functions that an equation of a jaxpr calls."""
+    parts = [getattr(part, "jaxpr", part) for part in jax.tree.leaves(equation.params)]
+    return [part for part in parts if hasattr(part, "eqns")]
 
 
 def _bytes(arrays: Any) -> int:

@@ -104,7 +104,8 @@ class Trainer:
             partial(_advance, task, gradient), shard, shard, shard, shard, whole, whole, whole, donate_argnums=0
         )
         self._score = on_devices(partial(_score, task), shard, shard, shard, whole, whole)
-        self._regroup = jax.jit(_regrouped, out_shardings=NamedSharding(mesh, shard))
+        # JAX keeps one cache for a function: a partial is this trainer's own.
+        self._regroup = jax.jit(partial(_regrouped), out_shardings=NamedSharding(mesh, shard))
         data = {name: tuple(part) for name, part in task.splits.items()}
         self._data = jax.device_put(data, NamedSharding(mesh, whole))
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from glojax import losses, trees
-from glojax.losses import Loss
 from glojax.evolution import Generation
+from glojax.losses import Loss
 
 
 def search_figure(

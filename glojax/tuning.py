@@ -18,10 +18,10 @@ import numpy as np
 
 from glojax import evaluation, populations
 from glojax.canonical import canonical, identifiable_coefficients
+from glojax.evolution import check_bounds, final_seeds
 from glojax.losses import Loss
 from glojax.programs import instructions_of
 from glojax.runs import Record, Run
-from glojax.evolution import check_bounds, final_seeds
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -245,7 +245,7 @@ def maximize(
 
 @lru_cache
 def _cma_es(population: int, dimensions: int) -> tuple[Any, Any]:
-    """evosax's CMA-ES as two compiled functions: the first vectors about a mean, and those that follow on fitness."""
+    """Evosax's CMA-ES as two compiled functions: the first vectors about a mean, and those that follow on fitness."""
     # Importing evosax starts JAX, after which devices can no longer be configured: not before it is needed.
     from evosax.algorithms import CMA_ES
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from glojax import cli, losses
 
-COMMANDS = ("search", "tune", "evaluate", "train", "show", "export")
+COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export")
 
 
 def run(*arguments: object) -> Result:
