@@ -29,24 +29,38 @@ class Model(NamedTuple):
 
 
 class MLP(nn.Module):
-    """Fully connected layers with ReLU between them; the input is flattened.
-
-    Kernels are ``[outputs, inputs]`` and activations ``[features, batch]`` inside: the products of a whole population
-    then need no transposition, and its first layer, whose input all candidates share, is one matrix product.
-    """
+    """Fully connected layers with ReLU between them; the input is flattened."""
 
     features: Sequence[int] = (64, 10)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = x.reshape((x.shape[0], -1)).T
+        x = _flattened(x)
         for layer, width in enumerate(self.features):
-            kernel = self.param(
-                f"kernel_{layer}", nn.initializers.lecun_normal(in_axis=1, out_axis=0), (width, x.shape[0])
-            )
-            bias = self.param(f"bias_{layer}", nn.initializers.zeros, (width,))
-            x = kernel @ (nn.relu(x) if layer else x) + bias[:, None]
+            x = Linear(width)(nn.relu(x) if layer else x)
         return x.T
+
+
+class Linear(nn.Module):
+    """A fully connected layer of ``[features, batch]``, whose kernel is ``[outputs, inputs]``.
+
+    In this layout neither the products of a population nor the gradient of a kernel need a transposition, and a first
+    layer, whose input all candidates share, is one matrix product.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.features, x.shape[0])
+        kernel = self.param("kernel", nn.initializers.lecun_normal(in_axis=1, out_axis=0), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return kernel @ x + bias[:, None]
+
+
+def _flattened(x: jax.Array) -> jax.Array:
+    """``[features, batch]`` of ``[batch, ...]``."""
+    return x.reshape(len(x), -1).T
 
 
 class CNN(nn.Module):
@@ -80,8 +94,8 @@ class PaperCNN(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         for width in self.channels:
             x = max_pool(nn.relu(_conv(width, 5)(x)))
-        x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
-        return nn.Dense(self.classes)(nn.Dropout(self.dropout, deterministic=not train)(x))
+        x = nn.relu(Linear(self.hidden)(_flattened(x)))
+        return Linear(self.classes)(nn.Dropout(self.dropout, deterministic=not train)(x)).T
 
 
 class CifarCNN(nn.Module):
@@ -96,8 +110,8 @@ class CifarCNN(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = local_response_normalization(overlapping_max_pool(nn.relu(_conv(64, 5)(x))))
         x = overlapping_max_pool(local_response_normalization(nn.relu(_conv(64, 5)(x))))
-        x = nn.relu(nn.Dense(384)(x.reshape(len(x), -1)))
-        return nn.Dense(self.classes)(nn.Dense(192)(x))
+        x = Linear(192)(nn.relu(Linear(384)(_flattened(x))))
+        return Linear(self.classes)(x).T
 
 
 def _conv(channels: int, window: int) -> nn.Conv:

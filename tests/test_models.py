@@ -196,14 +196,15 @@ def test_the_reference_networks_have_the_parameters_of_their_description(network
 def test_mlp_equals_dense_layers_with_transposed_kernels() -> None:
     x = jax.random.normal(jax.random.key(0), (5, 4, 3))
     params = models.MLP((7, 2)).init(jax.random.key(1), x)["params"]
-    hidden = np.maximum(x.reshape(5, 12) @ params["kernel_0"].T + params["bias_0"], 0)
-    expected = hidden @ params["kernel_1"].T + params["bias_1"]
+    first, second = params["Linear_0"], params["Linear_1"]
+    hidden = np.maximum(x.reshape(5, 12) @ first["kernel"].T + first["bias"], 0)
+    expected = hidden @ second["kernel"].T + second["bias"]
     np.testing.assert_allclose(models.MLP((7, 2)).apply({"params": params}, x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_mlp_kernels_have_the_variance_of_their_inputs() -> None:
     params = models.MLP((400, 10)).init(jax.random.key(0), jnp.zeros((1, 100)))["params"]
-    assert np.var(params["kernel_0"]) == pytest.approx(1 / 100, rel=0.05)
+    assert np.var(params["Linear_0"]["kernel"]) == pytest.approx(1 / 100, rel=0.05)
 
 
 def test_max_pool_equals_flax() -> None:
@@ -280,8 +281,8 @@ class FlaxCNN(nn.Module):
 
 def as_flax(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters of ``MLP`` or ``CNN`` as those of the networks above."""
-    dense = params.get("MLP_0", params)
-    layers = {f"Dense_{i}": {"kernel": dense[f"kernel_{i}"].T, "bias": dense[f"bias_{i}"]} for i in range(2)}
+    linear = [params.get("MLP_0", params)[f"Linear_{i}"] for i in range(2)]
+    layers = {f"Dense_{i}": {"kernel": layer["kernel"].T, "bias": layer["bias"]} for i, layer in enumerate(linear)}
     return layers | {name: value for name, value in params.items() if name.startswith("Conv")}
 
 
