@@ -229,7 +229,7 @@ def _operations(jaxpr: Any) -> int:
             kernel = equation.params["dimension_numbers"].rhs_spec
             total += 2 * output.size * math.prod(inputs[1]) // inputs[1][kernel[0]]
         else:
-            total += sum(map(_operations, groups.inner_jaxprs(equation)))
+            total += equation.params.get("length", 1) * sum(map(_operations, groups.inner_jaxprs(equation)))
     return total
 
 

@@ -237,12 +237,14 @@ def _laid_out(candidates: Candidates, layout: Layout) -> Candidates:
 
 
 def _start(task: Task, seeds: jax.Array, count: jax.Array) -> Learner:
-    def row(i: jax.Array | int) -> Learner:
+    def row(i: jax.Array) -> Learner:
         learner = training.start(task, training.keys_of(seeds[i, 0]))
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
 
-    learners = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(seeds), *leaf.shape)), row(0))
-    return jax.lax.fori_loop(1, count[0], lambda i, learners: _with_row(learners, i, row(i)), learners)
+    shapes = jax.eval_shape(row, jax.ShapeDtypeStruct((), jnp.int32))
+    # Unlike jnp.zeros, full_like takes the random keys that a model's state may hold.
+    unused = jax.tree.map(lambda leaf: jax.lax.full_like(leaf, 0, shape=(len(seeds), *leaf.shape)), shapes)
+    return jax.lax.fori_loop(0, count[0], lambda i, learners: _with_row(learners, i, row(i)), unused)
 
 
 def _advance(

@@ -49,10 +49,10 @@ def values_and_gradients(convolve: Callable[..., jax.Array], in_axes: Any, x: An
     return [np.asarray(leaf)[1] for leaf in jax.tree.leaves(found(x, kernel))]
 
 
-def arrays(in_axes: Any, size: tuple[int, int] = (3, 2)) -> tuple[np.ndarray, np.ndarray]:
+def arrays(in_axes: Any, size: tuple[int, int] = (3, 2), batch: int = 2) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     x_axes, kernel_axes = ((NETWORKS,) if axis == 0 else () for axis in in_axes or (None, None))
-    return random.normal(size=(*x_axes, 2, 8, 7, 3)), random.normal(size=(*kernel_axes, *size, 3, 4))
+    return random.normal(size=(*x_axes, batch, 8, 7, 3)), random.normal(size=(*kernel_axes, *size, 3, 4))
 
 
 def convolve(function: Callable[..., jax.Array], **geometry: Any) -> Callable[..., jax.Array]:
@@ -114,6 +114,28 @@ def convolutions_of(function: Callable[..., Any], *arguments: Any) -> list[Any]:
                     yield from walk(inner)
 
     return list(walk(jax.make_jaxpr(function)(*arguments).jaxpr))
+
+
+@pytest.mark.parametrize("in_axes", [None, (0, 0), (None, 0)], ids=["one", "both", "kernels"])
+@pytest.mark.parametrize(("at_once", "parts"), [(1, {1}), (3, {3, 1}), (4, {4, 3}), (9, {7})], ids=str)
+def test_a_kernel_s_gradient_is_summed_over_parts_of_a_batch_that_a_cache_holds(
+    at_once: int, parts: set[int], in_axes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_example = 8 * (8 * 7 * 3 + 8 * 7 * 4)
+    monkeypatch.setattr(convolutions, "_CACHE_BYTES", at_once * one_example)
+    x, kernel = arrays(in_axes, batch=7)
+    with jax.enable_x64(True):
+        found, expected = (
+            values_and_gradients(convolve(function, padding="SAME"), in_axes, x, kernel)
+            for function in (convolutions.convolution, jax.lax.conv_general_dilated)
+        )
+        one = convolve(convolutions.convolution, padding="SAME")
+        gradient = jax.grad(lambda kernel: jnp.sum(jnp.sin(one(arrays(None, batch=7)[0], kernel))))
+        used = convolutions_of(gradient, arrays(None)[1])
+    for each, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(each, other, rtol=1e-10, atol=1e-10)
+    # In the gradient examples are the features; it begins with the inputs.
+    assert {equation.invars[0].aval.shape[-1] for equation in used if equation.outvars[0].aval.shape[0] == 3} == parts
 
 
 def test_a_first_layer_is_one_convolution_with_the_kernels_of_all() -> None:
