@@ -5,6 +5,7 @@ nominal count of products and convolutions of one network's step (a convolution'
 what one large matrix product reaches on the same machine in the same run.
 """
 
+import dataclasses
 import itertools
 import math
 import os
@@ -131,10 +132,17 @@ class Plan(NamedTuple):
     nodes: int
     steps: int
     rounds: int
+    group: int | None
 
 
 def planned(
-    network: str, population: int | None = None, *, nodes: int = 16, steps: int | None = None, rounds: int = 5
+    network: str,
+    population: int | None = None,
+    *,
+    nodes: int = 16,
+    steps: int | None = None,
+    rounds: int = 5,
+    group: int | None = None,
 ) -> Plan:
     """A measurement of a population on a network.
 
@@ -144,6 +152,7 @@ def planned(
       nodes: of each candidate's loss.
       steps: of a candidate in a round; the network's own number if left out.
       rounds: how often it is trained; the first training, which compiles, is not among them.
+      group: candidates trained together on a device, at most; the task's own choice if left out.
 
     Raises:
       ValueError: an unknown network, or a number out of its range.
@@ -159,11 +168,12 @@ def planned(
         )
     plan = Plan(
         network, work.task, work.population if population is None else population, nodes,
-        work.steps if steps is None else steps, rounds,
+        work.steps if steps is None else steps, rounds, group,
     )  # fmt: skip
-    for field in ("population", "steps", "rounds"):
-        if getattr(plan, field) < 1:
-            raise ValueError(f"{field} is {getattr(plan, field)}; it must be at least 1.")
+    for field in ("population", "steps", "rounds", "group"):
+        value = getattr(plan, field)
+        if value is not None and value < 1:
+            raise ValueError(f"{field} is {value}; it must be at least 1.")
     if not NODES[0] <= nodes <= NODES[1]:
         raise ValueError(f"nodes is {nodes}; {NODES[0]} to {NODES[1]} are allowed.")
     return plan
@@ -172,6 +182,7 @@ def planned(
 def measure(plan: Plan) -> Speed:
     """Train the population again and again, a large matrix product before each time."""
     task = plan.task()
+    task = task if plan.group is None else dataclasses.replace(task, group=plan.group)
     trainer = Trainer(task, instructions=populations.room(plan.nodes - 1))
     different = losses(min(plan.population, 80), plan.nodes)
     population = list(itertools.islice(itertools.cycle(different), plan.population))

@@ -30,6 +30,10 @@ Devices = Annotated[
     int | None,
     typer.Option(help="CPU devices; one a core if left out, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
 ]
+Group = Annotated[
+    int | None,
+    typer.Option(help="Candidates trained together on a device, at most; as many as fit its memory if left out."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
 
 
@@ -80,6 +84,7 @@ def search(
     resume: Resume = False,
     seed: Seed = 0,
     devices: Devices = None,
+    group: Group = None,
 ) -> None:
     """Discover a loss: genetic search, coefficient tuning, and a comparison with cross-entropy."""
     import glojax
@@ -94,7 +99,7 @@ def search(
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
-    job = _task(task, steps, devices)
+    job = _task(task, steps, devices, group)
     _say_device(console, job)
 
     with _Progress(console, config.generations, f"search on {job.name}") as progress:
@@ -138,6 +143,7 @@ def tune(
     resume: Resume = False,
     seed: Seed = 0,
     devices: Devices = None,
+    group: Group = None,
 ) -> None:
     """Tune the coefficients of a loss by CMA-ES."""
     import glojax
@@ -147,7 +153,7 @@ def tune(
         raise ValueError("--resume needs the --run-dir that it goes on with.")
     tree = _tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
-    job = _task(task, steps, devices)
+    job = _task(task, steps, devices, group)
     _say_device(console, job)
     with _Progress(console, generations + 1, "tuning") as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
@@ -166,6 +172,7 @@ def evaluate(
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     steps: Steps = None,
     devices: Devices = None,
+    group: Group = None,
 ) -> None:
     """Train losses over several seeds; print mean, standard deviation and 95% confidence interval."""
     import glojax
@@ -173,7 +180,7 @@ def evaluate(
 
     console = _console()
     made = [losses.named(name) for name in loss]
-    job = _task(task, steps, devices)
+    job = _task(task, steps, devices, group)
     _say_device(console, job)
     scores = glojax.evaluate(job, made, seeds, rates=[rate] * len(made))
     table = Table("loss", "validation", "std", "95% interval", "p against the first")
@@ -193,13 +200,14 @@ def train(
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
     devices: Devices = None,
+    group: Group = None,
 ) -> None:
     """Train in full, ten times the shortened training: validation accuracy by steps, and the test accuracy."""
     from glojax import controls, evaluation, losses
 
     console = _console()
     made = [losses.named(name) for name in loss]
-    job = _task(task, None, devices)
+    job = _task(task, None, devices, group)
     _say_device(console, job)
     length = 10 * job.steps if steps is None else steps
     splits = tuple(split for split in ("validation", "test") if split in job.splits)
@@ -231,6 +239,7 @@ def bench(
     rounds: Annotated[int, typer.Option(help="Trainings of the population; the median is shown.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go too.")] = None,
     devices: Devices = None,
+    group: Group = None,
 ) -> None:
     """Measure how fast populations train here.
 
@@ -246,7 +255,7 @@ def bench(
     console = _console()
     _prepare(devices)
     planned = [
-        benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds)
+        benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
         for name in network or ["mlp"]
         for size in population or [None]
     ]
@@ -342,14 +351,15 @@ def _prepare(devices: int | None) -> None:
     keep_programs()
 
 
-def _task(name: str, steps: int | None, devices: int | None) -> Any:
+def _task(name: str, steps: int | None, devices: int | None, group: int | None) -> Any:
     import dataclasses
 
     from glojax import tasks
 
     _prepare(devices)
     task = tasks.named(name)
-    return task if steps is None else dataclasses.replace(task, steps=steps)
+    given = {field: value for field, value in (("steps", steps), ("group", group)) if value is not None}
+    return dataclasses.replace(task, **given) if given else task
 
 
 def _tree_loss(name: str) -> Any:

@@ -34,10 +34,10 @@ class Plan(NamedTuple):
         return next(rows for rows in self.rows if rows >= fewest), size
 
 
-def plan(task: Task, devices: Sequence[Any], group: int | None) -> Plan:
-    """The shapes for a task on these devices, for groups of at most so many candidates, or of what fits."""
+def plan(task: Task, devices: Sequence[Any]) -> Plan:
+    """The shapes for a task on these devices, for groups of at most the task's own size, or of what fits."""
     device = devices[0]
-    size = group_that_fits(task, device) if group is None else group
+    size = group_that_fits(task, device) if task.group is None else task.group
     params, state = models.shapes(task.pure_model)
     kept = (params, state, jax.eval_shape(task.optimizer.init, params))
     most_rows = min(_MAX_ROWS, max(1, _budgets(device, len(devices)).kept // (size * _bytes(kept))))

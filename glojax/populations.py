@@ -67,12 +67,7 @@ class Trainer:
       instructions: room for each tree's inner nodes.
       loss: instead of candidates' programs, one fixed loss for all of them.
       protected: use the protected operators.
-      group: candidates trained together on a device, at most, and so the memory that a step takes; left out, as many
-        as fit (``groups.group_that_fits``). Scores do not depend on it.
       devices: all of the machine if left out.
-
-    Raises:
-      ValueError: ``group`` is below 1.
     """
 
     def __init__(
@@ -82,15 +77,12 @@ class Trainer:
         instructions: int = 1,
         loss: LossFunction | None = None,
         protected: bool = False,
-        group: int | None = None,
         devices: Sequence[Any] | None = None,
     ):
-        if group is not None and group < 1:
-            raise ValueError(f"Trainer.group is {group}; it must be at least 1.")
         self.task = task
         self._instructions = instructions
         mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
-        self.plan = groups.plan(task, list(mesh.devices.flat), group)
+        self.plan = groups.plan(task, list(mesh.devices.flat))
         gradient = training.program_gradient(protected) if loss is None else training.fixed_gradient(loss)
         shard, whole = PartitionSpec("candidates"), PartitionSpec()
 

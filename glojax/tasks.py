@@ -39,6 +39,8 @@ class Task:
       batch_size: examples a step.
       steps: optimizer steps of the shortened training.
       metric: ``metric(logits, labels) -> scalar``, higher is better.
+      group: candidates trained together on a device, at most, and so the memory that a step takes; left out, as many
+        as fit (``groups.group_that_fits``). Scores do not depend on it.
       name: for the run directory and reports.
 
     Raises:
@@ -54,6 +56,7 @@ class Task:
     batch_size: int = 100
     steps: int = 2000
     metric: Callable[[jax.Array, jax.Array], jax.Array] = accuracy
+    group: int | None = None
     name: str = "task"
 
     def __post_init__(self) -> None:
@@ -69,8 +72,10 @@ class Task:
         size = len(self.splits["train"].labels)
         if not 1 <= self.batch_size <= size:
             raise ValueError(f"Task.batch_size is {self.batch_size}; 1 to {size}, the training examples, are allowed.")
-        if self.steps < 1:
-            raise ValueError(f"Task.steps is {self.steps}; it must be at least 1.")
+        for field in ("steps", "group"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ValueError(f"Task.{field} is {value}; it must be at least 1.")
         self._check_model()
 
     def __repr__(self) -> str:

@@ -84,6 +84,7 @@ def test_rate_of_the_matrix_product_is_that_of_numpy_within_an_order_of_magnitud
         (("mlp", "--population", 0), "population is 0; it must be at least 1"),
         (("mlp", "--rounds", -1), "rounds is -1; it must be at least 1"),
         (("mlp", "--steps", 0), "steps is 0; it must be at least 1"),
+        (("mlp", "--group", 0), "group is 0; it must be at least 1"),
         (("mlp", "--nodes", 4), "nodes is 4; 5 to 64 are allowed"),
         (("mlp", "--nodes", 65), "nodes is 65; 5 to 64 are allowed"),
         (("mlp", "no.py:task"), "there is no file no.py"),
@@ -112,7 +113,7 @@ def test_bench_prints_a_table_and_writes_the_same_figures_as_json(tmp_path: Path
     (tmp_path / "own.py").write_text(OWN)
     own, figures = f"{tmp_path}/own.py:task", tmp_path / "speed.json"
     arguments = ["bench", own, "--population", "3", "--population", "85", "--nodes", "10", "--rounds", "2"]
-    result = CliRunner().invoke(cli.app, [*arguments, "--json", str(figures)])
+    result = CliRunner().invoke(cli.app, [*arguments, "--group", "3", "--json", str(figures)])
     assert result.exit_code == 0, result.output
     found = json.loads(figures.read_text())
     assert found["schema"] == 1
@@ -122,6 +123,7 @@ def test_bench_prints_a_table_and_writes_the_same_figures_as_json(tmp_path: Path
     assert [speed["population"] for speed in found["speeds"]] == [3, 85]
     for speed in found["speeds"]:
         assert (speed["network"], speed["steps"], speed["rounds"], speed["nodes"]) == (own, 40, 2, 10)
+        assert speed["group"] == 3
         rate = speed["candidate_steps_per_second"]
         assert 0 < rate["lowest"] <= rate["median"] <= rate["highest"]
         assert f"{rate['median']:,.0f}" in result.output

@@ -71,12 +71,12 @@ def accelerator(memory: int) -> Any:
 
 
 def test_an_accelerator_has_groups_and_rows_of_several_sizes_within_its_memory(tiny_task: Task) -> None:
-    plan = groups.plan(tiny_task, [accelerator(2**34)] * 2, 10)
+    plan = groups.plan(dataclasses.replace(tiny_task, group=10), [accelerator(2**34)] * 2)
     assert plan.sizes == (1, 2, 3, 4, 6, 8, 10)
     assert plan.rows == (1, 2, 4, 8, 16, 32, 64)
-    assert groups.plan(tiny_task, [accelerator(2**34)], None).sizes[-1] == 1024
+    assert groups.plan(tiny_task, [accelerator(2**34)]).sizes[-1] == 1024
     assert groups.group_that_fits(tiny_task, accelerator(2**20)) < 64
-    assert groups.plan(tiny_task, [accelerator(2**20)], None).rows[-1] < 64
+    assert groups.plan(tiny_task, [accelerator(2**20)]).rows[-1] < 64
 
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(1, 24), (20, 24 * 20)])

@@ -47,6 +47,7 @@ X, LABELS = np.ones((40, 5)), np.arange(40) % 3
         ({"batch_size": 41}, "batch_size is 41; 1 to 40"),
         ({"batch_size": 0}, "batch_size is 0; 1 to 40"),
         ({"steps": 0}, "steps is 0"),
+        ({"group": 0}, "group is 0; it must be at least 1"),
         ({"model": models.MLP((4, 2))}, r"output of shape \[8, 2\].*at least 3 classes"),
         ({"model": nn.Sequential([models.MLP((4, 3)), jnp.ravel])}, r"output of shape \[24\]"),
         ({"model": "mlp"}, "Linen module, an NNX constructor"),
