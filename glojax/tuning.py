@@ -222,56 +222,62 @@ def maximize(
       seed: of the vectors drawn.
     """
     size = default_population(len(start)) if population is None else population
-    first, following = _cma_es(size, len(start))
+    ask, nothing = _cma_es(size, len(start))
     best, best_value = np.asarray(start, float), -math.inf
-    asked: Any = None
-    state: Any = None
+    told: Any = None
     for generation in range(generations):
-        key = np.uint32(seed), np.int32(generation)
-        if state is None:
-            asked, state = first(*key, np.asarray(best, np.float32), np.float32(sigma))
+        asked, state = ask(
+            np.uint32(seed), np.int32(generation), np.float32(sigma), np.asarray(best, np.float32),
+            told is None, *(nothing if told is None else told),
+        )  # fmt: skip
         vectors = np.asarray(asked, float)
         values = np.asarray(objective(vectors), float)
         values = np.where(np.isnan(values), -np.inf, values)
         if values.max() > best_value:
             best, best_value = vectors[values.argmax()], float(values.max())
         if values.max() == values.min():
-            state = None
+            told = None
             continue
         finite = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 1)
-        asked, state = following(*key, asked, np.asarray(-finite, np.float32), state, np.float32(sigma))
+        told = (asked, np.asarray(-finite, np.float32), state)
     return best, best_value
 
 
 @lru_cache
 def _cma_es(population: int, dimensions: int) -> tuple[Any, Any]:
-    """Evosax's CMA-ES as two compiled functions: the first vectors about a mean, and those that follow on fitness."""
+    """Evosax's CMA-ES as one compiled function that draws a generation, and what it is told before the first.
+
+    ``ask(seed, generation, sigma, mean, anew, asked, fitness, state) -> (vectors, state)`` starts anew about the mean,
+    or goes on from what was asked last.
+    """
     # Importing evosax starts JAX, after which devices can no longer be configured: not before it is needed.
     from evosax.algorithms import CMA_ES
 
     def strategy(sigma: jax.Array) -> tuple[Any, Any]:
+        """Made while JAX traces: outside, each of evosax's operations would be compiled by itself."""
         made = CMA_ES(population_size=population, solution=np.zeros(dimensions, np.float32))
         return made, made.default_params.replace(std_init=sigma, std_min=MIN_STEP_SIZE)
+
+    def start(key: jax.Array, mean: jax.Array, sigma: jax.Array) -> Any:
+        made, params = strategy(sigma)
+        return made.init(key, mean, params)
 
     def keys(seed: jax.Array, generation: jax.Array) -> jax.Array:
         return jax.random.split(jax.random.fold_in(jax.random.key(seed), generation), 3)
 
     @jax.jit
-    def first(seed: jax.Array, generation: jax.Array, mean: jax.Array, sigma: jax.Array) -> tuple[Any, Any]:
+    def ask(
+        seed: jax.Array, generation: jax.Array, sigma: jax.Array, mean: jax.Array, anew: jax.Array,
+        asked: jax.Array, fitness: jax.Array, state: Any,
+    ) -> tuple[Any, Any]:  # fmt: skip
         made, params = strategy(sigma)
         ask_key, _, start_key = keys(seed, generation)
-        asked = made.ask(ask_key, made.init(start_key, mean, params), params)
-        # Python's numbers in the first state would be a type of their own, and the other function compiled twice.
-        return jax.tree.map(lambda leaf: jnp.array(leaf, jnp.result_type(leaf)), asked)
-
-    @jax.jit
-    def following(
-        seed: jax.Array, generation: jax.Array, asked: jax.Array, fitness: jax.Array, state: Any, sigma: jax.Array
-    ) -> tuple[Any, Any]:
-        made, params = strategy(sigma)
-        _, tell_key, _ = keys(seed, generation)
-        ask_key, _, _ = keys(seed, generation + 1)
-        state, _ = made.tell(tell_key, asked, fitness, state, params)
+        _, tell_key, _ = keys(seed, generation - 1)
+        following, _ = made.tell(tell_key, asked, fitness, state, params)
+        started = start(start_key, mean, sigma)
+        state = jax.tree.map(lambda new, old: jnp.where(anew, new, old), started, following)
         return made.ask(ask_key, state, params)
 
-    return first, following
+    vectors, fitness = np.zeros((population, dimensions), np.float32), np.zeros(population, np.float32)
+    state = jax.eval_shape(lambda: start(jax.random.key(0), jnp.zeros(dimensions), jnp.float32(1)))
+    return ask, (vectors, fitness, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))

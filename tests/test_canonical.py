@@ -384,6 +384,8 @@ def clear_cases() -> list[tuple[Tree, np.ndarray, tuple[int, ...]]]:
         ("square(y)", 1),
         ("sqrt(y + 1)", 2),
         ("y + y", 1),
+        ("y * (sqrt(x) + 1)", 2),  # also where the slope of sqrt is infinite
+        ("y / y", 0),
         ("x", 0),
         ("3", 0),
         ("x + 1", 0),
