@@ -62,7 +62,7 @@ LOWEST = float(np.finfo(np.float32).tiny ** 0.45)  # of a prediction, as in loss
 
 
 class Network(nn.Module):
-    """SAME convolutions, each with ReLU and 2x2 max pooling, then a hidden layer, dropout and 10 classes."""
+    """SAME convolutions, each with 2x2 max pooling and ReLU, then a hidden layer, dropout and 10 classes."""
 
     channels: tuple[int, ...]
     window: int
@@ -72,7 +72,7 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         for width in self.channels:
-            x = models.max_pool(nn.relu(nn.Conv(width, (self.window, self.window))(x)))
+            x = nn.relu(models.max_pool(nn.Conv(width, (self.window, self.window))(x)))
         x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
         return nn.Dense(10)(nn.Dropout(self.dropout, deterministic=not train)(x))
 
@@ -142,7 +142,7 @@ def torch_network(work: Work) -> Any:
     network, inputs, side, layers = work.task.model, 1, work.minibatches[0][0].shape[1], []
     for outputs in network.channels:
         layers += [torch.nn.Conv2d(inputs, outputs, network.window, padding="same")]
-        layers += [torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+        layers += [torch.nn.MaxPool2d(2), torch.nn.ReLU()]
         inputs, side = outputs, side // 2
     layers += [torch.nn.Flatten(), torch.nn.Linear(inputs * side * side, network.hidden), torch.nn.ReLU()]
     layers += [torch.nn.Dropout(network.dropout)] * (network.dropout > 0)

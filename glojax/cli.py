@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 app = typer.Typer(
     name="glojax",
@@ -262,7 +262,8 @@ def bench(
     machine = benchmark.machine()
     console.print(", ".join(f"{name} {_plain(str(value))}" for name, value in machine.items()))
     table = Table(
-        "network", "candi-\ndates", "in a\ngroup", "candidate-\nsteps/s", "lowest to\nhighest", "candi-\ndates/s",
+        Column("network", overflow="fold"),
+        "candi-\ndates", "in a\ngroup", "candidate-\nsteps/s", "lowest to\nhighest", "candi-\ndates/s",
         "share of\nGEMM", "pro-\ngrams", "com-\npiling", "memory",
         title=f"losses of {nodes} nodes, median of {rounds}",
     )  # fmt: skip

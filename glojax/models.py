@@ -66,7 +66,8 @@ def _flattened(x: jax.Array) -> jax.Array:
 class CNN(nn.Module):
     """3x3 convolutions with ReLU, each followed by 2x2 max pooling, then an ``MLP``.
 
-    The input is ``[batch, height, width, channels]``.
+    The input is ``[batch, height, width, channels]``. ReLU of the maximum is the maximum of ReLU, of a quarter of the
+    values.
     """
 
     channels: Sequence[int] = (16, 32)
@@ -75,7 +76,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for width in self.channels:
-            x = max_pool(nn.relu(_conv(width, 3)(x)))
+            x = nn.relu(max_pool(_conv(width, 3)(x)))
         return MLP(self.features)(x)
 
 
@@ -93,7 +94,7 @@ class PaperCNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         for width in self.channels:
-            x = max_pool(nn.relu(_conv(width, 5)(x)))
+            x = nn.relu(max_pool(_conv(width, 5)(x)))
         x = nn.relu(Linear(self.hidden)(_flattened(x)))
         return Linear(self.classes)(nn.Dropout(self.dropout, deterministic=not train)(x)).T
 
@@ -108,7 +109,7 @@ class CifarCNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = local_response_normalization(overlapping_max_pool(nn.relu(_conv(64, 5)(x))))
+        x = local_response_normalization(nn.relu(overlapping_max_pool(_conv(64, 5)(x))))
         x = overlapping_max_pool(local_response_normalization(nn.relu(_conv(64, 5)(x))))
         x = Linear(192)(nn.relu(Linear(384)(_flattened(x))))
         return Linear(self.classes)(x).T

@@ -1,10 +1,13 @@
-"""The code blocks of the README run as printed, each in a fresh namespace."""
+"""The code blocks of the README and of the pages in docs run as printed, each in a fresh namespace."""
 
 import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import glojax
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -29,6 +32,15 @@ def test_the_search_on_own_data_returns_scores_of_three_losses() -> None:
     assert names["found"].best.has_x_and_y
     assert names["tuned"].fitness >= names["tuned"].start_fitness
     assert names["scores"][1].mean() > 0.5
+
+
+def test_the_network_of_the_performance_page_trains_alike_with_both_convolutions() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "performance.md").read_text(), flags=re.DOTALL)
+    names: dict = {"__name__": "network"}
+    exec(block, names)
+    scores = [glojax.evaluate(names[name](), ["log(y) - x / y"], 2, steps=40) for name in ("fast", "plain")]
+    assert scores[0].mean() > 0.3
+    np.testing.assert_allclose(scores[0], scores[1], atol=0.01)
 
 
 def test_the_readme_lists_every_command_and_no_other() -> None:
