@@ -273,8 +273,8 @@ def bench(
         found.append(speed)
         rate = speed.candidate_steps_per_second
         table.add_row(
-            _plain(speed.network), str(speed.population), str(speed.group), f"{rate.median:,.0f}",
-            f"{rate.lowest:,.0f} to {rate.highest:,.0f}", f"{speed.candidates_per_second:.3g}",
+            _plain(speed.network), str(speed.population), str(speed.group), _rate(rate.median),
+            f"{_rate(rate.lowest)} to {_rate(rate.highest)}", f"{speed.candidates_per_second:.3g}",
             f"{speed.gemm_share.median:.0%}", str(speed.compilations), f"{speed.compile_seconds:.2f} s",
             f"{speed.memory_bytes / 2**30:.2f} GiB",
         )  # fmt: skip
@@ -283,6 +283,10 @@ def bench(
     console.print(table)
     if json_file is not None:
         console.print(f"Saved {json_file}", soft_wrap=True)
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 @app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")

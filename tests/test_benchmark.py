@@ -20,7 +20,8 @@ def test_arithmetic_of_a_step_is_that_of_the_networks_descriptions() -> None:
     paper = 100 * 2 * (28 * 28 * 25 * 32 * 2 + 14 * 14 * 25 * 32 * 64 * 3 + 3 * hidden)
     a, b, c = 32 * 32, 16 * 16, 8 * 8  # points at every size
     all_cnn = 128 * 2 * (a * 27 * 96 * 2 + 3 * 9 * (a * 96**2 + b * (96**2 + 96 * 192 + 192**2) + c * 192**2))
-    all_cnn += 128 * 2 * 3 * 6 * 6 * (9 * 192**2 + 192**2 + 192 * 10)
+    # The layer without padding has 6x6 outputs, and its gradient by the input pads them to 8x8.
+    all_cnn += 128 * 2 * ((36 + 36 + c) * 9 * 192**2 + 3 * 36 * (192**2 + 192 * 10))
     resnet = 128 * 2 * (a * 27 * 16 * 2 + 3 * (9 * (a * 6 * 16**2 + b * 5 * 32**2 + c * 5 * 64**2) + 640))
     resnet += 128 * 2 * 3 * 10 * (b * 16 * 32 + c * 32 * 64)  # 3x3 and 1x1
     every = (("mlp", mlp), ("cnn", cnn), ("paper", paper), ("allcnn", all_cnn), ("resnet", resnet))
