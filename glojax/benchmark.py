@@ -61,9 +61,12 @@ NETWORKS: dict[str, Work] = {
     "cnn": Work(lambda: tasks.digits(network="cnn"), 80, 100),
     "paper": Work(lambda: _images(models.PaperCNN(), (28, 28, 1), 100, 0.2, "paper"), 4, 50),
     "cifar": Work(lambda: _images(models.CifarCNN(), (24, 24, 3), 128, 1.0, "cifar"), 4, 20),
+    "allcnn": Work(lambda: _images(models.AllCNN(), (32, 32, 3), 128, 1.0, "allcnn"), 4, 2),
+    "resnet": Work(lambda: _images(models.ResNet20(), (32, 32, 3), 128, 1.0, "resnet"), 4, 5),
 }
-"""What can be measured by name: the digits networks at their batch of 32, and those of arXiv 1905.11528 on random
-images of MNIST's and CIFAR-10's shape, the latter at a batch of 128."""
+"""What can be measured by name: the digits networks at their batch of 32, those of arXiv 1905.11528 on random images of
+MNIST's shape and of CIFAR-10's as it crops them, and All-CNN-C and ResNet-20 on images of CIFAR-10's own shape, these
+three at a batch of 128."""
 
 
 @lru_cache
@@ -238,7 +241,9 @@ def _operations(jaxpr: Any) -> int:
             total += 2 * output.size * math.prod(inputs[0][axis] for axis in contracted)
         elif equation.primitive.name == "conv_general_dilated":
             kernel = equation.params["dimension_numbers"].rhs_spec
-            total += 2 * output.size * math.prod(inputs[1]) // inputs[1][kernel[0]]
+            # The gradient by the input of a layer with strides is a convolution of a dilated input, mostly zeros.
+            zeros = math.prod(equation.params["lhs_dilation"])
+            total += 2 * output.size * math.prod(inputs[1]) // inputs[1][kernel[0]] // zeros
         else:
             total += equation.params.get("length", 1) * sum(map(_operations, groups.inner_jaxprs(equation)))
     return total

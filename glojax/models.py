@@ -115,8 +115,86 @@ class CifarCNN(nn.Module):
         return Linear(self.classes)(x).T
 
 
-def _conv(channels: int, window: int) -> nn.Conv:
-    return nn.Conv(channels, (window, window), conv_general_dilated=convolution)
+class AllCNN(nn.Module):
+    """All-CNN-C of arXiv 1412.6806, table 1 and section 3: convolutions alone, those of stride 2 in place of pooling.
+
+    The input is ``[batch, height, width, channels]``, 32x32x3 in the paper. The last 3x3 convolution is without
+    padding: only that leaves the 6x6 points over which the paper averages. The logits too are behind a ReLU there.
+    """
+
+    channels: Sequence[int] = (96, 192)
+    classes: int = 10
+    dropout: tuple[float, float] = (0.2, 0.5)  # of the input, and after every convolution of stride 2
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.Dropout(self.dropout[0], deterministic=not train)(x)
+        for width in self.channels:
+            for stride in (1, 1, 2):
+                x = nn.relu(_he_conv(width, 3, strides=stride)(x))
+            x = nn.Dropout(self.dropout[1], deterministic=not train)(x)
+        if min(x.shape[1:3]) < 3:
+            raise ValueError(
+                f"AllCNN: {x.shape[1]}x{x.shape[2]} points are left of the input; at least 3x3 are needed."
+            )
+        x = nn.relu(_he_conv(self.channels[-1], 3, padding=0)(x))
+        for width in (self.channels[-1], self.classes):
+            x = nn.relu(_he_conv(width, 1)(x))
+        return jnp.mean(x, axis=(1, 2))
+
+
+class ResNet20(nn.Module):
+    """The pre-activation network of arXiv 1603.05027, in a size of arXiv 1512.03385, section 4.2: 6n + 2 layers, n = 3.
+
+    The input is ``[batch, height, width, channels]``, 32x32x3 in the papers. A shortcut has no parameters, but for a
+    1x1 convolution where the shape changes. That, and the first shortcut of all, begins after the unit's first
+    activation, as in the authors' code (github.com/KaimingHe/resnet-1k-layers). Batch statistics are the state.
+    """
+
+    units: int = 3  # of every width: n
+    channels: Sequence[int] = (16, 32, 64)
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _he_conv(self.channels[0], 3, use_bias=False)(x)
+        for stage, width in enumerate(self.channels):
+            for unit in range(self.units):
+                x = ResidualUnit(width, 2 if stage and not unit else 1, late_shortcut=not unit)(x, train)
+        x = nn.relu(_batch_norm(train)(x))
+        return Linear(self.classes)(jnp.mean(x, axis=(1, 2)).T).T
+
+
+class ResidualUnit(nn.Module):
+    """Twice batch normalization, ReLU and a 3x3 convolution, and their input added (arXiv 1603.05027, figure 4e)."""
+
+    channels: int
+    stride: int
+    late_shortcut: bool  # whether it begins after the first activation
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        activated = nn.relu(_batch_norm(train)(x))
+        shortcut = activated if self.late_shortcut else x
+        y = _he_conv(self.channels, 3, strides=self.stride, use_bias=False)(activated)
+        y = _he_conv(self.channels, 3, use_bias=False)(nn.relu(_batch_norm(train)(y)))
+        if shortcut.shape != y.shape:
+            shortcut = _he_conv(self.channels, 1, strides=self.stride, use_bias=False)(shortcut)
+        return shortcut + y
+
+
+def _batch_norm(train: bool) -> nn.BatchNorm:
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9)
+
+
+def _conv(channels: int, window: int, **options: Any) -> nn.Conv:
+    return nn.Conv(channels, (window, window), conv_general_dilated=convolution, **options)
+
+
+def _he_conv(channels: int, window: int, **options: Any) -> nn.Conv:
+    """A convolution initialized for many layers of ReLU (arXiv 1502.01852), padded alike on all sides."""
+    initial = {"kernel_init": nn.initializers.he_normal(), "padding": window // 2}
+    return _conv(channels, window, **initial | options)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -18,7 +18,14 @@ def test_arithmetic_of_a_step_is_that_of_the_networks_descriptions() -> None:
     cnn = 32 * 2 * (64 * 9 * 16 * 2 + 16 * 9 * 16 * 32 * 3 + 3 * (128 * 64 + 64 * 10))
     hidden = 7 * 7 * 64 * 1024 + 1024 * 10
     paper = 100 * 2 * (28 * 28 * 25 * 32 * 2 + 14 * 14 * 25 * 32 * 64 * 3 + 3 * hidden)
-    for network, expected in (("mlp", mlp), ("cnn", cnn), ("paper", paper)):
+    a, b, c = 32 * 32, 16 * 16, 8 * 8  # points at every size
+    all_cnn = 128 * 2 * (a * 27 * 96 * 2 + 3 * 9 * (a * 96**2 + b * (96**2 + 96 * 192 + 192**2) + c * 192**2))
+    # The layer without padding has 6x6 outputs, and its gradient by the input pads them to 8x8.
+    all_cnn += 128 * 2 * ((36 + 36 + c) * 9 * 192**2 + 3 * 36 * (192**2 + 192 * 10))
+    resnet = 128 * 2 * (a * 27 * 16 * 2 + 3 * (9 * (a * 6 * 16**2 + b * 5 * 32**2 + c * 5 * 64**2) + 640))
+    resnet += 128 * 2 * 3 * 10 * (b * 16 * 32 + c * 32 * 64)  # 3x3 and 1x1
+    every = (("mlp", mlp), ("cnn", cnn), ("paper", paper), ("allcnn", all_cnn), ("resnet", resnet))
+    for network, expected in every:
         task = benchmark.NETWORKS[network].task()
         assert benchmark.gflop_per_step(task) == pytest.approx(expected / 1e9, rel=1e-9)
 
@@ -80,7 +87,7 @@ def test_rate_of_the_matrix_product_is_that_of_numpy_within_an_order_of_magnitud
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("rnn",), "network 'rnn' is not known; allowed are mlp, cnn, paper, cifar or path/to/file.py:function"),
+        (("rnn",), "network 'rnn' is not known; allowed are mlp, cnn, paper, cifar, allcnn, resnet or path"),
         (("mlp", "--population", 0), "population is 0; it must be at least 1"),
         (("mlp", "--rounds", -1), "rounds is -1; it must be at least 1"),
         (("mlp", "--steps", 0), "steps is 0; it must be at least 1"),
@@ -132,6 +139,7 @@ def test_bench_prints_a_table_and_writes_the_same_figures_as_json(tmp_path: Path
 
 
 def test_networks_of_random_images_have_their_data_sets_shapes() -> None:
-    shapes = {name: benchmark.NETWORKS[name].task().splits["train"].x.shape[1:] for name in ("paper", "cifar")}
-    assert shapes == {"paper": (28, 28, 1), "cifar": (24, 24, 3)}
+    names = ("paper", "cifar", "allcnn", "resnet")
+    shapes = {name: benchmark.NETWORKS[name].task().splits["train"].x.shape[1:] for name in names}
+    assert shapes == {"paper": (28, 28, 1), "cifar": (24, 24, 3), "allcnn": (32, 32, 3), "resnet": (32, 32, 3)}
     assert data.digits()[0].x.shape[1:] == benchmark.NETWORKS["mlp"].task().splits["train"].x.shape[1:]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,10 +13,13 @@ import optax
 import pytest
 from flax import nnx
 
-from glojax import models
+from glojax import data, models, training
 from glojax.evaluation import evaluate
+from glojax.losses import Loss
 from glojax.models import Model, as_model
+from glojax.populations import Trainer
 from glojax.tasks import Task, digits
+from glojax.trees import parse
 
 WIDTH = 12
 
@@ -247,6 +251,178 @@ def test_the_paper_s_networks_have_the_parameters_of_their_description() -> None
     cifar = (75 * 64 + 64) + (25 * 64 * 64 + 64) + (6 * 6 * 64 * 384 + 384) + (384 * 192 + 192) + (192 * 10 + 10)
     assert parameters(models.PaperCNN(), (28, 28, 1)) == mnist == 3_274_634
     assert parameters(models.CifarCNN(), (24, 24, 3)) == cifar == 1_068_298
+
+
+def test_all_cnn_and_resnet_have_the_parameters_of_their_description() -> None:
+    all_cnn = (27 * 96 + 96) + 2 * (9 * 96 * 96 + 96) + (9 * 96 * 192 + 192) + 3 * (9 * 192 * 192 + 192)
+    all_cnn += (192 * 192 + 192) + (192 * 10 + 10)
+    assert parameters(models.AllCNN(), (32, 32, 3)) == all_cnn == 1_369_738  # about 1.4 million in arXiv 1412.6806
+    convolutions = 27 * 16 + 6 * 9 * 16**2 + (9 * 16 * 32 + 5 * 9 * 32**2) + (9 * 32 * 64 + 5 * 9 * 64**2)
+    normalizations = 2 * (6 * 16 + (16 + 5 * 32) + (32 + 5 * 64) + 64)
+    shortcuts, last = 16 * 32 + 32 * 64, 64 * 10 + 10
+    resnet = convolutions + normalizations + last
+    assert resnet == 269_722  # 0.27 million in arXiv 1512.03385, whose shortcuts have none
+    assert parameters(models.ResNet20(), (32, 32, 3)) == resnet + shortcuts == 272_282
+
+
+def convolved(x: np.ndarray, layer: dict[str, Any], stride: int = 1, padding: int = 1) -> np.ndarray:
+    """A convolution ``[batch, height, width, channels]`` as a sum over windows."""
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, layer["kernel"].shape[:2], (1, 2))[:, ::stride, ::stride]
+    return np.einsum("bhwcij,ijco->bhwo", windows, layer["kernel"], optimize=True) + layer.get("bias", 0)
+
+
+def all_cnn_by_hand(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
+    """The network as the paper's tables list it, outside training."""
+    for layer in range(9):
+        padding = 1 if layer < 6 else 0
+        x = np.maximum(convolved(x, params[f"Conv_{layer}"], 2 if layer in (2, 5) else 1, padding), 0)
+    assert x.shape[1:3] == (6, 6)
+    return x.mean(axis=(1, 2))
+
+
+def resnet_by_hand(
+    params: dict[str, Any], averages: dict[str, Any], x: np.ndarray, train: bool
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Logits, and the running averages after it."""
+    after: dict[str, Any] = {}
+
+    def activated(x: np.ndarray, scales: dict[str, Any], name: str, *unit: str) -> np.ndarray:
+        old = averages[unit[0]][name] if unit else averages[name]
+        moments = {"mean": x.mean(axis=(0, 1, 2)), "var": x.var(axis=(0, 1, 2))} if train else old
+        place = after.setdefault(unit[0], {}) if unit else after
+        place[name] = {key: 0.9 * old[key] + 0.1 * moments[key] for key in old}
+        x = (x - moments["mean"]) / np.sqrt(moments["var"] + 1e-5)
+        return np.maximum(x * scales["scale"] + scales["bias"], 0)
+
+    x = convolved(x, params["Conv_0"])
+    for number in range(9):
+        name, widens = f"ResidualUnit_{number}", number in (3, 6)
+        unit = params[name]
+        first = activated(x, unit["BatchNorm_0"], "BatchNorm_0", name)
+        y = convolved(first, unit["Conv_0"], 2 if widens else 1)
+        y = convolved(activated(y, unit["BatchNorm_1"], "BatchNorm_1", name), unit["Conv_1"])
+        shortcut = first[:, ::2, ::2] @ unit["Conv_2"]["kernel"][0, 0] if widens else x if number else first
+        x = shortcut + y
+    x = activated(x, params["BatchNorm_0"], "BatchNorm_0").mean(axis=(1, 2))
+    return x @ params["Linear_0"]["kernel"].T + params["Linear_0"]["bias"], after
+
+
+def drawn(variables: Any) -> Any:
+    """Arrays of these shapes, in float64: kernels that keep the variance through ReLU, all else around 1."""
+    random = np.random.default_rng(0)
+
+    def array(leaf: Any) -> np.ndarray:
+        if leaf.ndim > 1:
+            return random.normal(size=leaf.shape) * np.sqrt(2 * leaf.shape[-1] / math.prod(leaf.shape))
+        return random.uniform(0.5, 1.5, leaf.shape)
+
+    return jax.tree.map(array, variables)
+
+
+def test_all_cnn_equals_the_layers_of_its_table() -> None:
+    with jax.enable_x64(True):
+        x = np.random.default_rng(1).normal(size=(2, 32, 32, 3))
+        model = models.AllCNN()
+        variables = drawn(jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x))
+        found = jax.jit(partial(model.apply, train=False))(variables, x)
+        np.testing.assert_allclose(found, all_cnn_by_hand(variables["params"], x), rtol=1e-10)
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+def test_resnet_and_its_running_averages_equal_those_by_hand(train: bool) -> None:
+    with jax.enable_x64(True):
+        x = np.random.default_rng(1).normal(size=(3, 32, 32, 3))
+        model = models.ResNet20()
+        variables = drawn(jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x))
+        logits, changed = jax.jit(partial(model.apply, train=train, mutable=["batch_stats"]))(variables, x)
+        expected, averages = resnet_by_hand(variables["params"], variables["batch_stats"], x, train)
+        np.testing.assert_allclose(logits, expected, rtol=1e-9)
+        expected_state = averages if train else variables["batch_stats"]
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9), changed["batch_stats"], expected_state)
+
+
+def test_all_cnn_drops_a_fifth_of_the_input_and_half_of_what_is_inside() -> None:
+    x = jax.random.normal(jax.random.key(0), (20, 16, 16, 3))
+    model = models.AllCNN(channels=(16, 16))
+    variables = drawn(jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x))
+    train = partial(model.apply, train=True, capture_intermediates=True)
+    layers = jax.jit(lambda: train(variables, x, rngs={"dropout": jax.random.key(2)}))()[1]["intermediates"]
+    layers = {name: np.asarray(layers[name]["__call__"][0]) for name in layers if name != "__call__"}
+    inputs = [np.asarray(x), np.maximum(layers["Conv_2"], 0), np.maximum(layers["Conv_5"], 0)]
+    for layer, (before, share) in enumerate(zip(inputs, (0.2, 0.5, 0.5), strict=True)):
+        after = layers[f"Dropout_{layer}"]
+        assert np.mean(after[before != 0] == 0) == pytest.approx(share, abs=0.03)
+        np.testing.assert_allclose(after[after != 0], before[after != 0] / (1 - share), rtol=1e-5)
+
+
+def test_an_image_too_small_for_all_cnn_is_refused() -> None:
+    with pytest.raises(ValueError, match="AllCNN: 2x2 points are left of the input; at least 3x3 are needed"):
+        Task(models.AllCNN(), *data.digits(), batch_size=20)
+
+
+SMALL = {"allcnn": models.AllCNN(channels=(6,)), "resnet": models.ResNet20(units=1, channels=(4, 6))}
+"""For images of 8x8 points."""
+
+
+@pytest.mark.parametrize("network", SMALL)
+def test_an_example_s_logits_outside_training_depend_on_no_other_example(network: str) -> None:
+    x = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype(np.float32)
+    model = as_model(SMALL[network], x)
+    params, state = drawn(models.shapes(model))
+    apply = jax.jit(
+        lambda x, key, train: model.apply(params, state, x, jax.random.key(key), train)[0], static_argnums=2
+    )
+    whole = apply(x, 0, False)
+    np.testing.assert_allclose(apply(x[3:5], 1, False), whole[3:5], rtol=1e-5, atol=1e-6)
+    assert np.abs(np.asarray(apply(x, 0, True) - whole)).max() > 0.01
+    if network == "resnet":  # whose training has no dropout, only the statistics of the batch
+        np.testing.assert_array_equal(apply(x, 0, True), apply(x, 1, True))
+        assert np.abs(np.asarray(apply(x[:6], 0, True) - apply(x, 0, True)[:6])).max() > 0.01
+
+
+def trained_by_hand(task: Task, loss: Any, seed: int) -> tuple[Any, Any]:
+    """The reference: parameters and state by jax.grad and optax in a Python loop."""
+    model, (x, labels), keys = task.pure_model, task.splits["train"], training.keys_of(jnp.uint32(seed))
+    params, state = model.init(keys.init)
+    optimizer_state = task.optimizer.init(params)
+
+    @jax.jit
+    def step(params: Any, state: Any, optimizer_state: Any, x: jax.Array, labels: jax.Array, key: jax.Array) -> Any:
+        def mean_loss(params: Any) -> Any:
+            logits, new_state = model.apply(params, state, x, key, True)
+            return jnp.mean(loss(logits, jax.nn.one_hot(labels, 10))), new_state
+
+        gradient, state = jax.grad(mean_loss, has_aux=True)(params)
+        updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
+        return optax.apply_updates(params, updates), state, optimizer_state
+
+    for number, places in enumerate(training.minibatches(seed, len(x), task.batch_size, 0, task.steps)):
+        key = jax.random.fold_in(keys.dropout, number)
+        params, state, optimizer_state = step(params, state, optimizer_state, x[places], labels[places], key)
+    return params, state
+
+
+@pytest.mark.parametrize("network", SMALL)
+def test_parameters_and_state_of_a_candidate_are_those_of_a_plain_loop(tiny_task: Task, network: str) -> None:
+    model = as_model(SMALL[network], tiny_task.splits["train"].x[:1])
+    start = jax.tree.map(lambda leaf: leaf.astype(np.float32), drawn(models.shapes(model)))
+    # Drawn beforehand, because every draw in a compiled program takes a second to compile.
+    task = dataclasses.replace(
+        tiny_task, model=(lambda key: start, model.apply), optimizer=optax.sgd(0.01, momentum=0.9), steps=12
+    )
+    expressions = ["x * log(y)", "-1 * square(x - y)"]
+    trainer = Trainer(task, instructions=31)
+    block = trainer._begin(trainer.candidates([parse(expression) for expression in expressions], [5, 5]), np.arange(2))
+    learners = trainer._advance_block(block, 0, task.steps).learners
+    found = jax.tree.map(lambda leaf: trainer._by_candidate(block, leaf, 2), (learners.params, learners.state))
+    # The second, which took no part of the first one's state.
+    mine, expected = jax.tree.map(lambda leaf: leaf[1], found), trained_by_hand(task, Loss(expressions[1]), 5)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), mine, expected)
+    apart = jax.tree.map(
+        lambda leaf, begun: np.abs(leaf[0] - leaf[1]).max() * np.abs(leaf[0] - begun).max(), found, start
+    )
+    assert min(jax.tree.leaves(apart)) > 0  # each has moved on its own
 
 
 def test_paper_network_drops_two_fifths_of_the_hidden_units() -> None:
