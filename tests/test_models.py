@@ -253,6 +253,19 @@ def test_the_paper_s_networks_have_the_parameters_of_their_description() -> None
     assert parameters(models.CifarCNN(), (24, 24, 3)) == cifar == 1_068_298
 
 
+def test_kernels_of_the_paper_s_network_start_uniform_within_glorot_s_bounds() -> None:
+    params = models.PaperCNN().init(jax.random.key(0), jnp.ones((1, 28, 28, 1)), False)["params"]
+    inputs_and_outputs = {"Conv_0": (25, 25 * 32), "Conv_1": (25 * 32, 25 * 64), "Linear_0": (3136, 1024)}
+    inputs_and_outputs["Linear_1"] = (1024, 10)
+    assert set(params) == set(inputs_and_outputs)
+    for layer, (inputs, outputs) in inputs_and_outputs.items():
+        bound = math.sqrt(6 / (inputs + outputs))
+        kernel = np.asarray(params[layer]["kernel"])
+        assert 0.98 * bound < np.abs(kernel).max() <= bound
+        np.testing.assert_allclose(kernel.std(), bound / math.sqrt(3), rtol=0.05)
+        assert not np.asarray(params[layer]["bias"]).any()
+
+
 def test_all_cnn_and_resnet_have_the_parameters_of_their_description() -> None:
     all_cnn = (27 * 96 + 96) + 2 * (9 * 96 * 96 + 96) + (9 * 96 * 192 + 192) + 3 * (9 * 192 * 192 + 192)
     all_cnn += (192 * 192 + 192) + (192 * 10 + 10)
