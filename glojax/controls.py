@@ -1,16 +1,18 @@
-"""What a found loss is held against: noise over seeds, and cross-entropy at its best learning rate.
+"""What a found loss is held against: noise over seeds, cross-entropy at its best learning rate, random search.
 
 At a fixed learning rate much of a loss's gain can be a larger effective step; a comparison is fair only beside a
 cross-entropy whose rate was tuned as well.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from glojax import evaluation, losses
+from glojax import evaluation, evolution, losses
+from glojax.evolution import Found, SearchConfig
 from glojax.losses import Loss
 from glojax.seeds import named_seed
 from glojax.tasks import Task
@@ -48,6 +50,69 @@ def welch(first: np.ndarray, second: np.ndarray) -> float:
     if first.std() == 0 and second.std() == 0:
         return float(first.mean() == second.mean())
     return float(np.asarray(stats.ttest_ind(first, second, equal_var=False))[1])
+
+
+def effect_size(first: np.ndarray, second: np.ndarray) -> float:
+    """Hedges' g: how far the second's mean lies above the first's, in pooled standard deviations.
+
+    Scores are ``[seeds]``, at least two of each. Source: Hedges 1981, "Distribution theory for Glass's estimator of
+    effect size and related estimators", with the correction for small samples to first order. Infinite where means
+    differ and neither varies.
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    degrees = len(first) + len(second) - 2
+    pooled = ((len(first) - 1) * first.var(ddof=1) + (len(second) - 1) * second.var(ddof=1)) / degrees
+    difference = second.mean() - first.mean()
+    if difference == 0:
+        return 0.0
+    with np.errstate(divide="ignore"):
+        return float(difference / np.sqrt(pooled) * (1 - 3 / (4 * degrees - 1)))
+
+
+class NoiseFloor(NamedTuple):
+    """How far scores of one loss scatter, and so what a difference must exceed."""
+
+    scores: np.ndarray  # [seeds]
+    summary: Summary
+    detectable: float  # smallest difference of two means over so many seeds that Welch's test finds, 4 times of 5
+
+
+def noise_floor(task: Task, loss: Loss = losses.cross_entropy, seeds: int = 32, *, compared: int = 8) -> NoiseFloor:
+    """Train one loss over many seeds.
+
+    Args:
+      task: what it is trained on.
+      loss: cross-entropy if left out.
+      seeds: trainings, at least 2.
+      compared: seeds of each of two losses that are to be told apart, at least 2: at 5% significance and a power of
+        80%, by the normal approximation 2.8 sqrt(2 / compared) standard deviations.
+
+    Raises:
+      ValueError: fewer seeds than that.
+    """
+    for field, value in (("seeds", seeds), ("compared", compared)):
+        if value < 2:
+            raise ValueError(f"noise_floor: {field} is {value}; at least 2 are needed.")
+    scores = evaluation.evaluate(task, [loss], seeds)[0]
+    summary = summarize(scores)
+    quantiles = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+    return NoiseFloor(scores, summary, quantiles * summary.std * (2 / compared) ** 0.5)
+
+
+def random_search(task: Task, config: SearchConfig, budget: int) -> Found:
+    """What drawing trees at random finds with the same settings and the same number of optimizer steps.
+
+    Args:
+      task: what candidates are trained on.
+      config: of the search that it is held against; its seed gives draws of its own.
+      budget: ``Found.steps`` of that search. The last generation may exceed it; a hundred times as many generations
+        are drawn at most.
+    """
+    drawn = dataclasses.replace(
+        config, breeding=False, budget=budget, generations=100 * config.generations,
+        seed=named_seed(config.seed, "random search"),
+    )  # fmt: skip
+    return evolution.search(task, drawn)
 
 
 class Comparison(NamedTuple):

@@ -34,6 +34,8 @@ class SearchConfig:
       population: candidates a generation.
       generations: how many, the initial one included.
       elites: best candidates that are carried over unchanged.
+      breeding: breed every generation from the one before; otherwise each is drawn anew, which is random search
+        (``controls.random_search``).
       selection: how parents are drawn, a key of ``genetics.SELECTIONS``.
       rates: probabilities of crossover and of each mutation.
       max_depth: of the initial trees.
@@ -47,6 +49,8 @@ class SearchConfig:
       finalists: so many of the fittest distinct trees are trained again, over fresh seeds, and the best of them by
         those trainings is the result: the fittest of thousands is often only the luckiest.
       final_seeds: trainings of a finalist.
+      budget: optimizer steps of all candidates together, after which no generation is begun; the finals are beside it.
+        Without it, all generations are.
       seed: from which all randomness derives.
 
     Raises:
@@ -56,6 +60,7 @@ class SearchConfig:
     population: int = 80
     generations: int = 20
     elites: int = 6
+    breeding: bool = True
     selection: str = "roulette"
     rates: Rates = dataclasses.field(default_factory=Rates)
     max_depth: int = 2
@@ -66,6 +71,7 @@ class SearchConfig:
     halving: int = 3
     finalists: int = 24
     final_seeds: int = 8
+    budget: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,6 +86,8 @@ class SearchConfig:
                 "elites must be smaller than the population."
             )
         check_bounds(self, bounds)
+        if self.budget is not None:
+            check_bounds(self, {"budget": (1, 2**63 - 1)})
         if self.selection not in genetics.SELECTIONS:
             raise ValueError(
                 f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(genetics.SELECTIONS)}."
@@ -125,6 +133,11 @@ class Found(NamedTuple):
     fitness: float  # its mean validation score: over fresh seeds if there were finals, else as in the search
     generations: list[Generation]
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all candidates, without the finals."""
+        return int(sum(generation.steps.sum() for generation in self.generations))
+
 
 def search(
     task: Task,
@@ -160,24 +173,29 @@ def search(
 def _generations(task: Task, config: SearchConfig, run: Run) -> Iterator[Generation]:
     fitness_of: dict[Tree, float] = {}  # by canonical form: the fitness cache
     generation: Generation | None = None
+    spent = 0
     for records in run.generations()[: config.generations]:
         generation = _read_back(0 if generation is None else generation.number + 1, records)
         for record, tree in zip(records, generation.trees, strict=True):
             if record.fate in ("trained", "dropped"):
                 fitness_of[canonical(tree)] = record.fitness
+        spent += int(generation.steps.sum())
         yield generation
     trainer = populations.trainer(task, populations.room(config.max_nodes - 1), config.protected)
     while generation is None or generation.number + 1 < config.generations:
+        if config.budget is not None and spent >= config.budget:
+            return
         offspring = _breed(config, generation)
         number = 0 if generation is None else generation.number + 1
         generation, records = _evaluate(trainer, config, number, offspring, fitness_of)
         run.save_generation(number, records)
+        spent += int(generation.steps.sum())
         yield generation
 
 
 def _breed(config: SearchConfig, last: Generation | None) -> list[Offspring]:
     random = named_random(config.seed, "search", 0 if last is None else last.number + 1)
-    if last is None:
+    if last is None or not config.breeding:
         initial = genetics.initial_population(
             random, config.population, max_depth=config.max_depth, max_nodes=config.max_nodes,
             both_variables=config.both_variables,
@@ -194,7 +212,7 @@ def _evaluate(
 ) -> tuple[Generation, list[Record]]:
     """Train what is new; ``fitness_of`` gains it."""
     keys = [canonical(child.tree) for child in offspring]
-    elites = config.elites if number else 0
+    elites = config.elites if number and config.breeding else 0
     fates: list[str] = []
     new: dict[Tree, Tree] = {}
     for place, (child, key) in enumerate(zip(offspring, keys, strict=True)):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glojax import controls, evaluation, losses
+from glojax import controls, evaluation, losses, search
+from glojax.evolution import SearchConfig
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 
@@ -37,6 +38,48 @@ def test_welch_equals_the_formula() -> None:
 def test_welch_of_scores_that_do_not_vary() -> None:
     assert controls.welch(np.ones(3), np.ones(3)) == 1
     assert controls.welch(np.ones(3), np.zeros(3)) == 0
+
+
+def test_effect_size_is_the_difference_of_means_in_pooled_deviations() -> None:
+    # Means 3 and 5, both of variance 2.5; 8 degrees of freedom.
+    assert controls.effect_size(np.arange(1, 6), np.arange(3, 8)) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))
+    assert controls.effect_size(SCORES, SCORES) == 0
+    assert controls.effect_size(np.ones(3), np.zeros(3)) == -np.inf
+
+
+def test_effect_size_is_unbiased_for_few_seeds() -> None:
+    random = np.random.default_rng(0)
+    sizes = [controls.effect_size(random.normal(0, 1, 5), random.normal(1, 1, 5)) for _ in range(4000)]
+    assert np.mean(sizes) == pytest.approx(1, abs=0.04)  # without the correction 1.11
+
+
+def test_four_of_five_differences_as_large_as_the_noise_floor_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    monkeypatch.setattr(evaluation, "evaluate", lambda task, chosen, seeds: random.normal(0.9, 0.01, (1, seeds)))
+    floor = controls.noise_floor(None, seeds=4000, compared=20)  # type: ignore[arg-type]
+    assert floor.summary == controls.summarize(floor.scores)
+    found = [
+        controls.welch(random.normal(0.9, 0.01, 20), random.normal(0.9 + floor.detectable, 0.01, 20)) < 0.05
+        for _ in range(2000)
+    ]
+    assert np.mean(found) == pytest.approx(0.79, abs=0.03)  # a little under 0.8: the approximation is normal
+
+
+@pytest.mark.parametrize("field", ["seeds", "compared"])
+def test_a_noise_floor_takes_two_seeds(tiny_task: Task, field: str) -> None:
+    with pytest.raises(ValueError, match=f"noise_floor: {field} is 1; at least 2 are needed"):
+        controls.noise_floor(tiny_task, **{field: 1})
+
+
+def test_random_search_spends_the_same_budget_on_draws_of_its_own(tiny_task: Task) -> None:
+    config = SearchConfig(population=12, generations=3, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
+    found = search(tiny_task, config)
+    random = controls.random_search(tiny_task, config, found.steps)
+    assert random.steps >= found.steps
+    assert random.steps - random.generations[-1].steps.sum() < found.steps
+    assert random.generations[0].trees != found.generations[0].trees
+    assert all("elite" not in generation.fates for generation in random.generations)
+    assert 0 < random.fitness <= 1
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glojax import evaluate, search
+from glojax import evaluate, genetics, search
 from glojax.canonical import canonical
 from glojax.evolution import SearchConfig
 from glojax.populations import Candidates, Trainer
-from glojax.seeds import named_seed
+from glojax.seeds import named_random, named_seed
 from glojax.tasks import Task
 
 SMALL = SearchConfig(population=12, generations=4, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
@@ -148,6 +148,29 @@ def test_the_winner_is_the_best_finalist_over_fresh_seeds(tiny_task: Task) -> No
     assert found.best == finalists[int(scores.argmax())][1]
     assert found.fitness == pytest.approx(scores.max(), abs=1e-6)
     assert not set(seeds) & {named_seed(5, "search", i) for i in range(1000)}
+
+
+def test_without_breeding_every_generation_is_drawn_anew(tiny_task: Task) -> None:
+    config = dataclasses.replace(SMALL, breeding=False)
+    found = search(tiny_task, config)
+    for generation in found.generations:
+        random = named_random(config.seed, "search", generation.number)
+        drawn = genetics.initial_population(random, 12, max_depth=2, max_nodes=32, both_variables=True)
+        assert list(generation.trees) == drawn
+        assert "elite" not in generation.fates
+
+
+@pytest.mark.parametrize(("beyond", "expected"), [(0, 1), (1, 2)])
+def test_no_generation_is_begun_with_the_budget_spent(
+    tiny_task: Task, beyond: int, expected: int, tmp_path: Path
+) -> None:
+    spent = np.cumsum([generation.steps.sum() for generation in search(tiny_task, SMALL).generations])
+    assert spent[0] < spent[1]
+    config = dataclasses.replace(SMALL, budget=int(spent[0]) + beyond)
+    found = search(tiny_task, config, tmp_path)
+    assert len(found.generations) == expected
+    assert found.steps == spent[expected - 1]
+    assert len(search(tiny_task, config, tmp_path, resume=True).generations) == expected
 
 
 def test_tournament_selection_searches_too(tiny_task: Task) -> None:
