@@ -280,4 +280,4 @@ def _check_options(name: str, make: Any, options: dict[str, Any]) -> None:
     taken = inspect.signature(make).parameters if options and callable(make) else {}
     if refused := [option for option in options if option not in taken]:
         takers = [known for known, made in NAMED.items() if refused[0] in inspect.signature(made).parameters]
-        raise ValueError(f"task {name!r} takes no {refused[0]}; {', '.join(takers) or 'no other'} do.")
+        raise ValueError(f"task {name!r} takes no {refused[0]}; allowed for {', '.join(takers) or 'none'}.")
