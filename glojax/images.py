@@ -7,12 +7,11 @@ and write array_record, which is read without TensorFlow too.
 Importing this module needs the extra ``tfds``; ``data.mnist`` and ``data.cifar10`` import it when they are called.
 """
 
+import contextlib
 import gzip
 import io
 import os
-import socket
 import tarfile
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -22,12 +21,13 @@ from urllib.parse import urlsplit
 # TensorFlow Datasets would look for these after a download only.
 import array_record.python.array_record_module  # noqa: F401
 import numpy as np
+import requests
 import tensorflow_datasets
 from PIL import Image
 from tensorflow_datasets.image_classification.cifar import Cifar10
 from tensorflow_datasets.image_classification.mnist import MNIST
 
-_CONNECT_SECONDS = 3
+_ANSWER_SECONDS = 4
 _tfds: Any = tensorflow_datasets  # which finds its modules in a way that type checkers do not see
 
 
@@ -134,9 +134,9 @@ def _prepare(builder: Any) -> None:
     missing = {url: info.filename for url, info in builder.url_infos.items() if not _is_here(builder, url, info)}
     downloads = builder.data_dir_root / "downloads"
     # TensorFlow Datasets itself tries for minutes where there is no network.
-    if unreachable := [url for url in missing if not _answers(url)][:1]:
+    if unreachable := next((url for url in missing if not _answers(url)), None):
         raise FileNotFoundError(
-            f"{builder.name}: {', '.join(missing.values())} cannot be downloaded, as {urlsplit(unreachable[0]).netloc} "
+            f"{builder.name}: {', '.join(missing.values())} cannot be downloaded, as {urlsplit(unreachable).netloc} "
             f"does not answer; connect to the network, or put these files into {downloads / 'manual'}."
         )
     settings = _tfds.download.DownloadConfig(try_download_gcs=False, force_checksums_validation=True)
@@ -156,22 +156,15 @@ def _is_here(builder: Any, url: str, info: Any) -> bool:
 
 
 def _answers(url: str) -> bool:
-    """Whether the host of a URL, or the proxy on the way to it, takes a connection."""
-    host = urlsplit(url).netloc
-    proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(urlsplit(url).scheme)
-    target = urlsplit(url if proxy is None else proxy)
-    port = target.port or {"http": 80}.get(target.scheme, 443)
-    connected = []
+    """Whether anything is heard of a URL, if need be through the user's proxy, within seconds."""
+    heard = []
 
-    def connect() -> None:
-        try:
-            socket.create_connection((target.hostname or "", port), _CONNECT_SECONDS).close()
-        except OSError:
-            return
-        connected.append(True)
+    def ask() -> None:
+        with contextlib.suppress(OSError), requests.head(url, timeout=_ANSWER_SECONDS):
+            heard.append(True)
 
     # The look-up of a name has no timeout, so that it may outlive us.
-    thread = Thread(target=connect, daemon=True)
+    thread = Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(_CONNECT_SECONDS)
-    return bool(connected)
+    thread.join(_ANSWER_SECONDS)
+    return bool(heard)

@@ -1,13 +1,16 @@
 """The embedded digits, MNIST and CIFAR-10, and their splits."""
 
 import gzip
+import importlib
 import shutil
 import socket
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -163,6 +166,16 @@ def test_a_set_in_a_format_that_needs_tensorflow_is_refused(small_sets: SmallSet
 
 @pytest.fixture
 def server() -> Iterator[str]:
+    """A server that knows no file, and says so."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as listening:
+        Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
@@ -172,30 +185,34 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Any:
     for variable in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.upper(), raising=False)
-    return pytest.importorskip("glojax.images")
+    pytest.importorskip("tensorflow_datasets")
+    return importlib.import_module("glojax.images")
 
 
-def test_a_host_answers_if_it_takes_a_connection(images: Any, server: str) -> None:
+def test_a_server_is_asked_itself_or_through_the_users_proxy(
+    images: Any, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert images._answers(f"{server}/file")
+    monkeypatch.setenv("http_proxy", server)
+    assert images._answers("http://nowhere.invalid/file")
+
+
+def test_what_refuses_a_connection_does_not_answer(images: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert not images._answers(f"http://127.0.0.1:{port}/file")
 
 
-def test_behind_a_proxy_the_proxy_must_answer(images: Any, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", server)
-    assert images._answers("https://nowhere.invalid/file")
-
-
-def test_a_host_that_says_nothing_is_waited_for_briefly(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*_: object) -> None:
-        time.sleep(2)
-        raise OSError
-
-    monkeypatch.setattr(images, "_CONNECT_SECONDS", 0.1)
-    monkeypatch.setattr(socket, "create_connection", hang)
+def test_what_says_nothing_is_waited_for_briefly_and_once(
+    images: Any, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert images._ANSWER_SECONDS < 5
+    monkeypatch.setattr(images, "_ANSWER_SECONDS", 0.3)
+    for protocol in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(protocol, silent)
     started = time.perf_counter()
-    assert not images._answers("https://nowhere.invalid/file")
+    with pytest.raises(FileNotFoundError, match="does not answer"):
+        data.mnist(tmp_path)
     assert time.perf_counter() - started < 1
 
 
