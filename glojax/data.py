@@ -57,6 +57,7 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, raw: bool = False) 
     Raises:
       ImportError: the extra ``tfds`` is not installed.
       FileNotFoundError: the files are neither there nor to be had.
+      OSError: a download failed.
       ValueError: a file is not the original one, or the set is there in a format that needs TensorFlow.
     """
     return _images("mnist", data_dir, 12, raw)

@@ -103,6 +103,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Images, Im
 
     Raises:
       FileNotFoundError: files are neither there nor to be had.
+      OSError: a download failed.
       ValueError: a file is not the original one, or the set is there in a format that needs TensorFlow.
     """
     builder = _BUILDERS[name](data_dir=None if data_dir is None else os.path.expanduser(data_dir))
@@ -139,10 +140,13 @@ def _prepare(builder: Any) -> None:
             f"{builder.name}: {', '.join(missing.values())} cannot be downloaded, as {urlsplit(unreachable).netloc} "
             f"does not answer; connect to the network, or put these files into {downloads / 'manual'}."
         )
-    settings = _tfds.download.DownloadConfig(try_download_gcs=False, force_checksums_validation=True)
+    download = _tfds.core.download
+    settings = download.DownloadConfig(try_download_gcs=False, force_checksums_validation=True)
     try:
         builder.download_and_prepare(file_format="array_record", download_config=settings)
-    except _tfds.core.download.download_manager.NonMatchingChecksumError as error:
+    except download.DownloadError as error:
+        raise ConnectionError(f"{builder.name}: {error}") from error
+    except download.download_manager.NonMatchingChecksumError as error:
         said = " ".join(str(error).partition("To debug")[0].split())
         raise ValueError(f"{builder.name}: {said} Replace it by the original file.") from error
 

@@ -2,13 +2,15 @@
 
 import gzip
 import importlib
+import json
 import shutil
 import socket
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -165,9 +167,17 @@ def test_a_set_in_a_format_that_needs_tensorflow_is_refused(small_sets: SmallSet
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
-    """A server that knows no file, and says so."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as listening:
+def served(tmp_path: Path) -> Path:
+    """The folder of ``server``'s files."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def server(served: Path) -> Iterator[str]:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
         Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{listening.server_port}"
         listening.shutdown()
@@ -195,6 +205,30 @@ def test_a_server_is_asked_itself_or_through_the_users_proxy(
     assert images._answers(f"{server}/file")
     monkeypatch.setenv("http_proxy", server)
     assert images._answers("http://nowhere.invalid/file")
+
+
+def test_files_are_downloaded_verified_and_prepared(
+    images: Any, small_sets: SmallSets, served: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checksums = pytest.importorskip("tensorflow_datasets").core.download.checksums
+    infos = {}
+    for path in (small_sets.data_dir / "downloads" / "mnist").glob("*.gz"):
+        file = json.loads(path.with_name(f"{path.name}.INFO").read_text())["original_fname"]
+        shutil.copyfile(path, served / file)
+        infos[f"{server}/{file}"] = checksums.compute_url_info(served / file)
+    assert sorted(info.filename for info in infos.values()) == sorted(MNIST_FILES)
+    monkeypatch.setattr(images._Mnist, "url_infos", infos)
+    splits = data.mnist(tmp_path, raw=True)
+    assert rows(*splits[:2]) == rows(small_sets.parts["mnist"][0])
+    assert rows(splits.test) == rows(small_sets.parts["mnist"][1])
+
+    content = (served / MNIST_FILES[0]).read_bytes()
+    (served / MNIST_FILES[0]).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=f"{MNIST_FILES[0]}, .* has wrong checksum"):
+        data.mnist(tmp_path / "wrong")
+    (served / MNIST_FILES[0]).unlink()
+    with pytest.raises(ConnectionError, match=f"^mnist: Failed to get url {server}/{MNIST_FILES[0]}. HTTP code: 404"):
+        data.mnist(tmp_path / "missing")
 
 
 def test_what_refuses_a_connection_does_not_answer(images: Any) -> None:
