@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glojax import data, losses, models, tasks
+    from glojax import augmentation, data, losses, models, tasks
     from glojax.convolutions import convolution
     from glojax.devices import keep_programs, use_cores
     from glojax.evaluation import evaluate
@@ -31,6 +31,7 @@ __all__ = [
     "Task",
     "Tree",
     "TuneConfig",
+    "augmentation",
     "convolution",
     "data",
     "evaluate",

@@ -227,8 +227,7 @@ def gflop_per_step(task: Task) -> float:
         value, backward = jax.vjp(logits, params)
         return backward(value)
 
-    x = jax.ShapeDtypeStruct((task.batch_size, *task.splits["train"].x.shape[1:]), np.float32)
-    traced = jax.make_jaxpr(step)(*models.shapes(task.pure_model), x).jaxpr
+    traced = jax.make_jaxpr(step)(*models.shapes(task.pure_model), task.batch).jaxpr
     return _operations(partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))[0]) / 1e9
 
 

@@ -21,7 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-TaskName = Annotated[str, typer.Argument(help="digits, or path/to/file.py:function that returns a Task.")]
+TaskName = Annotated[
+    str, typer.Argument(help="digits, mnist, cifar10, or path/to/file.py:function that returns a Task.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Where TensorFlow Datasets keeps mnist and cifar10; its own default if left out."),
+]
 LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
 Seed = Annotated[int, typer.Option(help="All randomness derives from it.")]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps of a training; the task's own if left out.")]
@@ -85,6 +91,7 @@ def search(
     seed: Seed = 0,
     devices: Devices = None,
     group: Group = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Discover a loss: genetic search, coefficient tuning, and a comparison with cross-entropy."""
     import glojax
@@ -99,7 +106,7 @@ def search(
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
-    job = _task(task, steps, devices, group)
+    job = _task(task, steps, devices, group, data_dir)
     _say_device(console, job)
 
     with _Progress(console, config.generations, f"search on {job.name}") as progress:
@@ -144,6 +151,7 @@ def tune(
     seed: Seed = 0,
     devices: Devices = None,
     group: Group = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Tune the coefficients of a loss by CMA-ES."""
     import glojax
@@ -153,7 +161,7 @@ def tune(
         raise ValueError("--resume needs the --run-dir that it goes on with.")
     tree = _tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
-    job = _task(task, steps, devices, group)
+    job = _task(task, steps, devices, group, data_dir)
     _say_device(console, job)
     with _Progress(console, generations + 1, "tuning") as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
@@ -173,6 +181,7 @@ def evaluate(
     steps: Steps = None,
     devices: Devices = None,
     group: Group = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Train losses over several seeds; print mean, standard deviation and 95% confidence interval."""
     import glojax
@@ -180,7 +189,7 @@ def evaluate(
 
     console = _console()
     made = [losses.named(name) for name in loss]
-    job = _task(task, steps, devices, group)
+    job = _task(task, steps, devices, group, data_dir)
     _say_device(console, job)
     scores = glojax.evaluate(job, made, seeds, rates=[rate] * len(made))
     table = Table("loss", "validation", "std", "95% interval", "p against the first")
@@ -201,13 +210,14 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
     devices: Devices = None,
     group: Group = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Train in full, ten times the shortened training: validation accuracy by steps, and the test accuracy."""
     from glojax import controls, evaluation, losses
 
     console = _console()
     made = [losses.named(name) for name in loss]
-    job = _task(task, None, devices, group)
+    job = _task(task, None, devices, group, data_dir)
     _say_device(console, job)
     length = 10 * job.steps if steps is None else steps
     splits = tuple(split for split in ("validation", "test") if split in job.splits)
@@ -357,13 +367,13 @@ def _prepare(devices: int | None) -> None:
     keep_programs()
 
 
-def _task(name: str, steps: int | None, devices: int | None, group: int | None) -> Any:
+def _task(name: str, steps: int | None, devices: int | None, group: int | None, data_dir: Path | None) -> Any:
     import dataclasses
 
     from glojax import tasks
 
     _prepare(devices)
-    task = tasks.named(name)
+    task = tasks.named(name, **({} if data_dir is None else {"data_dir": data_dir}))
     given = {field: value for field, value in (("steps", steps), ("group", group)) if value is not None}
     return dataclasses.replace(task, **given) if given else task
 

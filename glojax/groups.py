@@ -73,12 +73,11 @@ def group_that_fits(task: Task, device: Any) -> int:
     That memory is estimated by the sizes of all that the forward pass of one network computes.
     """
     params, state = models.shapes(task.pure_model)
-    x = jax.ShapeDtypeStruct((task.batch_size, *task.splits["train"].x.shape[1:]), np.float32)
 
     def apply(params: Any, state: Any, x: jax.Array) -> Any:
         return task.pure_model.apply(params, state, x, jax.random.key(0), True)
 
-    forward = jax.make_jaxpr(apply)(params, state, x)
+    forward = jax.make_jaxpr(apply)(params, state, task.batch)
     budgets = _budgets(device, 1)
     fitting = budgets.step // (_intermediate_bytes(forward.jaxpr) + _bytes(params))
     return 2 ** (min(max(fitting, 1), budgets.group).bit_length() - 1)

@@ -2,9 +2,9 @@
 
 A candidate is data - its loss as a ``Program``, a scale of its learning rate, a seed - so one program serves a
 whole search, however many trees it meets. Candidates run in groups: a group shares its seed, hence its
-initialization, minibatches and dropout masks, and takes a chunk of steps while its parameters lie in the cache.
-Groups are spread over a mesh of devices; how many run is data too, so a small generation costs little and compiles
-nothing. Between chunks the groups are formed anew from the candidates that are worth going on with.
+initialization, minibatches, their augmentation and dropout masks, and takes a chunk of steps while its parameters lie
+in the cache. Groups are spread over a mesh of devices; how many run is data too, so a small generation costs little
+and compiles nothing. Between chunks the groups are formed anew from the candidates that are worth going on with.
 
 What a step does to one network is in ``training``, which candidate runs where in ``groups``; here ``vmap`` makes one
 training that of a group.
@@ -260,7 +260,9 @@ def _advance(
 
         def one(number: jax.Array, learner: Learner) -> Learner:
             chosen = places[i, number - first]
-            return step(learner, members.program, members.rate, keys, number, x[chosen], labels[chosen])
+            # Once for the group, outside ``vmap``.
+            batch = training.network_input(task, keys, number, x[chosen])
+            return step(learner, members.program, members.rate, keys, number, batch, labels[chosen])
 
         return _with_row(learners, i, jax.lax.fori_loop(first, last, one, _row(learners, i)))
 

@@ -35,11 +35,12 @@ class Keys(NamedTuple):
     init: jax.Array
     dropout: jax.Array
     evaluation: jax.Array
+    augmentation: jax.Array
 
 
 def keys_of(seed: jax.Array) -> Keys:
     """The keys that a seed, uint32[], stands for."""
-    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(0), seed), 3))
+    return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(0), seed), 4))
 
 
 def minibatches(seed: int, examples: int, batch_size: int, first: int, last: int) -> np.ndarray:
@@ -61,6 +62,11 @@ def start(task: Task, keys: Keys) -> Learner:
     return Learner(params, state, task.optimizer.init(params), jnp.array(True))
 
 
+def network_input(task: Task, keys: Keys, number: jax.Array, x: jax.Array) -> jax.Array:
+    """A minibatch as the network is given it in step ``number``; the same for all networks with these keys."""
+    return task.training_input(jax.random.fold_in(keys.augmentation, number), x)
+
+
 def step(
     task: Task,
     gradient: Gradient,
@@ -72,7 +78,10 @@ def step(
     x: jax.Array,
     labels: jax.Array,
 ) -> Learner:
-    """One optimizer step on a minibatch, its updates scaled by ``rate``; ``number`` counts steps from 0."""
+    """One optimizer step on a minibatch, its updates scaled by ``rate``; ``number`` counts steps from 0.
+
+    ``x`` is what ``network_input`` gives.
+    """
     params, state, optimizer_state, finite = learner
     dropout_key = jax.random.fold_in(keys.dropout, number)
     logits, backward, state = jax.vjp(
@@ -100,7 +109,8 @@ def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array
     padded = jnp.concatenate([x, x[: blocks * size - len(x)]]).reshape(blocks, size, *x.shape[1:])
 
     def logits(block: jax.Array) -> jax.Array:
-        return task.pure_model.apply(learner.params, learner.state, block, keys.evaluation, False)[0]
+        x = task.evaluation_input(block)
+        return task.pure_model.apply(learner.params, learner.state, x, keys.evaluation, False)[0]
 
     return jax.lax.map(logits, padded).reshape(blocks * size, -1)[: len(x)]
 

@@ -1,8 +1,16 @@
-"""Two virtual CPU devices for every test, and a task small enough to train in a moment."""
+"""Two virtual CPU devices for every test, a task small enough to train in a moment, and small sets of images."""
 
+import gzip
+import io
 import os
+import socket
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 import pytest
 
@@ -28,3 +36,81 @@ def tiny_task() -> Task:
         models.MLP((16, 10)), train, (validation[0][:100], validation[1][:100]), (test[0][:100], test[1][:100]),
         optimizer=optax.sgd(0.05), batch_size=20, steps=30, name="tiny",
     )  # fmt: skip
+
+
+# IMAGES
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """A folder of real images, ``$GLOJAX_TEST_DATA`` or beside the repository; the test is skipped without it."""
+    folder = Path(os.environ.get("GLOJAX_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there; GLOJAX_TEST_DATA may name another folder")
+    return folder
+
+
+def _seed_cache(data_dir: Path, name: str, contents: dict[str, bytes]) -> None:
+    """Put files where TensorFlow Datasets keeps its downloads, as if they had the checksums of the original ones."""
+    resource = pytest.importorskip("tensorflow_datasets").core.download.resource
+    from glojax import images
+
+    for url, info in images._BUILDERS[name].url_infos.items():
+        path = data_dir / "downloads" / name / resource.get_dl_fname(url, info.checksum)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents[info.filename])
+        resource.write_info_file(url, path, name, info.filename, info)
+
+
+@pytest.fixture(scope="session")
+def seed_cache() -> Callable[[Path, str, dict[str, bytes]], None]:
+    """``seed_cache(data_dir, name of the set, contents of its files by name)``."""
+    return _seed_cache
+
+
+class SmallSets(NamedTuple):
+    """Random images in the original formats of MNIST and CIFAR-10, in a folder of TensorFlow Datasets."""
+
+    data_dir: Path
+    parts: dict[str, list[data.Split]]  # by name of the set: training and test images, uint8
+
+
+@pytest.fixture(scope="session")
+def small_sets(tmp_path_factory: pytest.TempPathFactory) -> SmallSets:
+    """1,200 training and 30 test images of each set."""
+    data_dir, random = tmp_path_factory.mktemp("tfds"), np.random.default_rng(0)
+
+    def drawn(*shape: int) -> list[data.Split]:
+        sizes = (1200, 30)
+        images = [random.integers(0, 256, (size, *shape)).astype(np.uint8) for size in sizes]
+        return [data.Split(x, random.integers(0, 10, len(x)).astype(np.uint8)) for x in images]
+
+    parts = {"mnist": drawn(28, 28, 1), "cifar10": drawn(32, 32, 3)}
+    mnist, cifar10 = {}, io.BytesIO()
+    for prefix, (x, labels) in zip(("train", "t10k"), parts["mnist"], strict=True):
+        mnist[f"{prefix}-images-idx3-ubyte.gz"] = gzip.compress(bytes(16) + x.tobytes(), 1)
+        mnist[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(bytes(8) + labels.tobytes(), 1)
+    (x, labels), test = parts["cifar10"]
+    batches = {f"data_batch_{i + 1}": data.Split(x[240 * i :][:240], labels[240 * i :][:240]) for i in range(5)}
+    with tarfile.open(fileobj=cifar10, mode="w:gz", compresslevel=1) as archive:
+        files = {"batches.meta.txt": "\n".join("abcdefghij").encode()}
+        for name, (x, labels) in (batches | {"test_batch": test}).items():
+            files[f"{name}.bin"] = np.c_[labels, x.transpose(0, 3, 1, 2).reshape(len(x), -1)].tobytes()
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    _seed_cache(data_dir, "mnist", mnist)
+    _seed_cache(data_dir, "cifar10", {"cifar-10-binary.tar.gz": cifar10.getvalue()})
+    return SmallSets(data_dir, parts)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection can be made."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)

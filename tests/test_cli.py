@@ -59,6 +59,16 @@ def test_evaluate_prints_a_row_of_statistics_for_each_loss() -> None:
     assert "log(y) - x / y" in result.output
 
 
+@pytest.mark.parametrize("command", ["evaluate", "train", "tune", "search"])
+def test_data_dir_reaches_the_task(
+    command: str, tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorflow_datasets")
+    losses = () if command == "search" else ("baikal",)
+    message = failed(monkeypatch, capsys, command, "mnist", *losses, "--data-dir", tmp_path)
+    assert f"or put these files into {tmp_path}" in message
+
+
 def test_train_prints_accuracy_by_steps_and_on_the_test_set() -> None:
     result = run("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3)
     assert [line.split()[1] for line in result.output.splitlines() if line.startswith("│")] == ["20", "40", "60"]
@@ -104,6 +114,7 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
         (("search", "--population", 5), "elites is 6, population is 5; elites must be smaller than the population"),
         (("search", "--resume"), "--resume needs the --run-dir"),
         (("search", "--steps", 0), "steps is 0"),
+        (("search", "--data-dir", "here"), "'digits' takes no data_dir; allowed for mnist, cifar10"),
         (("tune", "digits", "baikal", "--population", 2), "population is 2"),
     ],
 )

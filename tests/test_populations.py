@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import losses, populations, training, trees
+from glojax import augmentation, groups, losses, populations, training, trees
 from glojax.evaluation import evaluate
 from glojax.losses import Loss
 from glojax.populations import Trainer
@@ -43,7 +43,7 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
     """The reference: one network, one loss, jax.grad and optax, in a Python loop."""
     model, (x, labels) = task.pure_model, task.splits["train"]
     key = jax.random.fold_in(jax.random.key(0), seed)
-    init_key, noise_key, _ = jax.random.split(key, 3)
+    init_key, noise_key, _, augmentation_key = jax.random.split(key, 4)
     params, state = model.init(init_key)
     optimizer_state = task.optimizer.init(params)
 
@@ -59,8 +59,10 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
 
     for number, places in enumerate(training.minibatches(seed, len(x), task.batch_size, 0, task.steps)):
         dropout_key = jax.random.fold_in(noise_key, number)
-        params, state, optimizer_state = step(params, state, optimizer_state, x[places], labels[places], dropout_key)
-    logits, _ = model.apply(params, state, task.splits["validation"].x, key, False)
+        given = task.training_input(jax.random.fold_in(augmentation_key, number), jnp.asarray(x[places]))
+        params, state, optimizer_state = step(params, state, optimizer_state, given, labels[places], dropout_key)
+    given = task.evaluation_input(jnp.asarray(task.splits["validation"].x))
+    logits, _ = model.apply(params, state, given, key, False)
     return float(task.metric(logits, task.splits["validation"].labels))
 
 
@@ -105,6 +107,55 @@ def test_batch_statistics_and_dropout_are_those_of_a_plain_loop(fine_task: Task)
     task = dataclasses.replace(fine_task, model=NetworkWithState())
     score = evaluate(task, ["x * log(y)"], [6])[0, 0]
     np.testing.assert_allclose(score, trained_by_hand(task, losses.cross_entropy, 6), rtol=5e-4)
+
+
+@pytest.fixture(scope="module")
+def augmented_task(fine_task: Task) -> Task:
+    """Bytes, random 6x6 crops with noise from a sine in training, the middle and a cosine in evaluation."""
+    splits = {name: (split.x * 16).astype(np.uint8) for name, split in fine_task.splits.items()}
+    return dataclasses.replace(
+        fine_task,
+        **{name: (x, fine_task.splits[name].labels) for name, x in splits.items()},
+        preprocess=lambda x: jnp.cos(augmentation.centre_crop(x / 16, 6)),
+        augment=lambda key, x: jnp.sin(augmentation.random_flip(key, augmentation.random_crop(key, x / 16, 6))),
+    )
+
+
+def test_an_augmented_training_is_that_of_a_plain_loop(augmented_task: Task) -> None:
+    scores = evaluate(augmented_task, ["x * log(y)"], [6, 7])[0]
+    expected = [trained_by_hand(augmented_task, losses.cross_entropy, seed) for seed in (6, 7)]
+    np.testing.assert_allclose(scores, expected, rtol=5e-4)
+    assert scores[0] != scores[1]
+
+
+def test_candidates_of_a_group_share_one_augmented_minibatch(augmented_task: Task) -> None:
+    trainer = Trainer(dataclasses.replace(augmented_task, group=4), instructions=31)
+    scores = trainer.scores(trainer.candidates([parse("x * log(y)")] * 8, [3] * 8))[:, 0]
+    assert len(set(scores.tolist())) == 1
+    shapes = shapes_of(trainer, "sin"), shapes_of(trainer, "cos")
+    assert shapes == ({(20, 6, 6, 1)}, {(200, 6, 6, 1), (100, 6, 6, 1)})  # nothing with an axis of candidates
+
+
+def shapes_of(trainer: Trainer, primitive: str) -> set[tuple[int, ...]]:
+    """Shapes of all results of a primitive in the programs that train and score."""
+    candidates = trainer.candidates([parse("x * log(y)")] * 8, [3] * 8)
+    layout = groups.lay_out(trainer.plan, np.arange(8), candidates.seed)
+    chosen = populations._laid_out(candidates, layout)
+    learners = trainer._start(chosen.seed, layout.counts)
+    places = np.zeros((len(chosen.seed), populations.CHUNK, trainer.task.batch_size), np.int32)
+    wanted = np.ones(3, bool)
+    traced = [
+        jax.make_jaxpr(trainer._advance)(
+            learners, chosen, layout.counts, places, np.int32(0), np.int32(1), trainer._data
+        ),
+        jax.make_jaxpr(trainer._score)(learners, chosen.seed, layout.counts, wanted, trainer._data),
+    ]
+
+    def found(jaxpr: Any) -> set[tuple[int, ...]]:
+        own = {equation.outvars[0].aval.shape for equation in jaxpr.eqns if equation.primitive.name == primitive}
+        return own.union(*(found(inner) for equation in jaxpr.eqns for inner in groups.inner_jaxprs(equation)))
+
+    return set().union(*(found(program.jaxpr) for program in traced))
 
 
 def test_a_loss_as_a_program_trains_as_the_same_loss_as_a_function(trainer: Trainer, fine_task: Task) -> None:

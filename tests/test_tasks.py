@@ -1,15 +1,19 @@
 """Tasks: what is accepted, and what is refused before anything trains."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import SmallSets
 
-from glojax import models, tasks
+from glojax import augmentation, groups, models, tasks
 from glojax.tasks import Task
 
 
@@ -52,6 +56,11 @@ X, LABELS = np.ones((40, 5)), np.arange(40) % 3
         ({"model": nn.Sequential([models.MLP((4, 3)), jnp.ravel])}, r"output of shape \[24\]"),
         ({"model": "mlp"}, "Linen module, an NNX constructor"),
         ({"test": (X, LABELS + 3)}, r"output of shape \[8, 3\].*at least 6 classes"),
+        (
+            {"augment": lambda key, x: x[:, :4]},
+            r"augment gives float32\[8, 4\], .* float32\[8, 5\]; both must be alike",
+        ),
+        ({"preprocess": lambda x: x[:, :4], "augment": lambda key, x: x}, r"augment gives float32\[8, 5\], .*\[8, 4\]"),
     ],
 )
 def test_bad_input_is_refused_by_name(changes: dict, message: str) -> None:
@@ -76,9 +85,63 @@ def test_the_fingerprint_follows_what_a_score_depends_on() -> None:
     others = [
         made(steps=3), made(batch_size=9), made(model=models.MLP((5, 3))),
         made(train=(task.splits["train"].x + 1e-6, task.splits["train"].labels)),
-        made(validation=(X, np.roll(LABELS, 1))), made(test=(X, LABELS)),
+        made(validation=(X, np.roll(LABELS, 1))), made(test=(X, LABELS)), made(preprocess=augmentation.from_bytes),
+        made(augment=lambda key, x: x), made(preprocess=augmentation.from_bytes, augment=lambda key, x: x),
     ]  # fmt: skip
-    assert len({task.fingerprint, *(other.fingerprint for other in others)}) == 7
+    assert len({task.fingerprint, *(other.fingerprint for other in others)}) == 10
+
+
+# WHAT THE MODEL IS GIVEN
+
+
+def images(**changes: Any) -> Task:
+    x, labels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype(np.uint8), np.arange(40) % 3
+    return made(train=(x, labels), validation=(x, labels), **changes)
+
+
+def test_bytes_stay_bytes_and_are_float32_of_the_same_values_for_the_model() -> None:
+    task = images()
+    x = task.splits["train"].x
+    assert x.dtype == np.uint8
+    given = task.evaluation_input(jnp.asarray(x))
+    assert given.dtype == jnp.float32
+    np.testing.assert_array_equal(given, x.astype(np.float32))
+    np.testing.assert_array_equal(task.training_input(jax.random.key(0), jnp.asarray(x)), given)
+
+
+def test_the_model_is_given_what_preprocess_and_augment_make() -> None:
+    task = images(preprocess=augmentation.cifar_evaluation, augment=augmentation.cifar_training)
+    x, key = jnp.asarray(task.splits["train"].x[:8]), jax.random.key(1)
+    assert (task.batch.shape, task.batch.dtype) == ((8, 24, 24, 3), jnp.float32)
+    assert jax.tree.leaves(models.shapes(task.pure_model))[1].shape == (4, 24 * 24 * 3)
+    np.testing.assert_array_equal(task.evaluation_input(x), augmentation.cifar_evaluation(x.astype(jnp.float32)))
+    np.testing.assert_array_equal(task.training_input(key, x), augmentation.cifar_training(key, x.astype(jnp.float32)))
+
+
+def test_memory_of_a_step_is_that_of_what_the_model_is_given() -> None:
+    def group(**changes: Any) -> int:
+        return groups.group_that_fits(images(model=models.CNN(), batch_size=16, **changes), jax.devices()[0])
+
+    assert group() < group(preprocess=lambda x: augmentation.centre_crop(x, 8))
+
+
+STARTED = """
+from jax._src import xla_bridge
+import numpy as np
+from glojax import augmentation, models, tasks
+x, labels = np.zeros((40, 32, 32, 3), np.uint8), np.arange(40) % 3
+task = tasks.Task(
+    models.CifarCNN(), (x, labels), (x, labels), batch_size=8,
+    preprocess=augmentation.cifar_evaluation, augment=augmentation.cifar_training,
+)
+print(task.fingerprint, xla_bridge.backends_are_initialized())
+"""
+
+
+def test_a_task_is_made_before_jax_starts() -> None:
+    # Afterwards it is too late to make cores devices.
+    ran = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True)
+    assert ran.stdout.split()[1] == "False"
 
 
 # BY NAME
@@ -90,10 +153,41 @@ def test_a_ready_made_task_is_found_by_name() -> None:
     assert tasks.named("digits", network="cnn").fingerprint != task.fingerprint
 
 
+def test_mnist_is_the_papers_task(small_sets: SmallSets) -> None:
+    task = tasks.named("mnist", data_dir=small_sets.data_dir)
+    assert (task.name, task.steps, task.batch_size) == ("mnist", 2000, 100)
+    assert [len(split.labels) for split in task.splits.values()] == [1100, 100, 30]
+    assert task.splits["train"].x.dtype == np.uint8
+    assert sum(leaf.size for leaf in jax.tree.leaves(models.shapes(task.pure_model)[0])) == 3_274_634
+    given = task.evaluation_input(jnp.asarray(task.splits["test"].x))
+    np.testing.assert_allclose(given, task.splits["test"].x / 255, rtol=1e-6)
+    update, _ = task.optimizer.update(jnp.ones(2), task.optimizer.init(jnp.ones(2)), jnp.ones(2))
+    np.testing.assert_allclose(update, -0.01, rtol=1e-6)
+
+
+def test_cifar10_is_the_papers_task(small_sets: SmallSets) -> None:
+    task = tasks.named("cifar10", data_dir=small_sets.data_dir, steps=7)
+    assert (task.name, task.steps, task.batch_size) == ("cifar10", 7, 1024)
+    assert [len(split.labels) for split in task.splits.values()] == [1080, 120, 30]
+    assert task.batch.shape == (1024, 24, 24, 3)
+    assert (task.preprocess, task.augment) == (augmentation.cifar_evaluation, augmentation.cifar_training)
+
+
+def test_cifar10_decays_weights_and_divides_its_rate_by_ten_every_350_epochs(small_sets: SmallSets) -> None:
+    optimizer = tasks.cifar10(data_dir=small_sets.data_dir).optimizer  # an epoch is one batch
+    params = jnp.array([3.0, -1.0])
+    for steps, rate in ((0, 0.05), (349, 0.05), (350, 0.005), (700, 0.0005)):
+        state = optimizer.init(params)
+        state = jax.tree.map(lambda leaf, steps=steps: jnp.full_like(leaf, steps), state)
+        update, _ = optimizer.update(jnp.array([2.0, 2.0]), state, params)
+        np.testing.assert_allclose(update, -rate * (2 + 0.004 * params), rtol=1e-5)
+
+
 SOURCE = """
 import numpy as np
 from glojax import Task, models
-def task():
+def task(data_dir=None):
+    assert data_dir in (None, "here")
     x = np.ones((6, 2))
     return Task(models.MLP((2, 2)), (x, np.arange(6) % 2), (x, np.arange(6) % 2), batch_size=2, name="mine")
 made = task()
@@ -131,3 +225,19 @@ def test_digits_refuse_an_unknown_network() -> None:
 
 def test_a_task_can_be_changed_in_one_field(tiny_task: Task) -> None:
     assert dataclasses.replace(tiny_task, steps=5).steps == 5
+
+
+def test_an_option_reaches_a_function_that_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    assert tasks.named(f"{path}:task", data_dir="here").name == "mine"
+    with pytest.raises(AssertionError):
+        tasks.named(f"{path}:task", data_dir="there")
+
+
+@pytest.mark.parametrize("name", ["digits", "{path}:made"])
+def test_an_option_that_a_task_does_not_take_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    with pytest.raises(ValueError, match="takes no data_dir; allowed for mnist, cifar10"):
+        tasks.named(name.format(path=path), data_dir="here")
