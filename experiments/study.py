@@ -1,0 +1,78 @@
+"""What the experiments share: their options, the losses they compare, and how a table and a figure are kept."""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from glojax import controls, files, keep_programs, losses, tasks
+from glojax.tasks import Task
+
+LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "BaikalCMA": losses.baikal_cma}
+"""Those of arXiv 1905.11528."""
+
+
+def options_of(doc: str | None, **full: Any) -> argparse.Namespace:
+    """The command line; ``full`` has the settings of the full scale, ``(full, small)`` pairs where they differ."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=("full", "small"), default="small", help="small takes minutes on 2 cores")
+    parser.add_argument("--task", default="mnist", help="mnist, digits (quick) or path/to/file.py:function")
+    parser.add_argument("--data-dir", type=Path, help="of mnist: as for glojax.data.mnist")
+    parser.add_argument("--output", type=Path, default=Path("results"), help="folder of the table and the figure")
+    for name, (large, small) in full.items():
+        parser.add_argument(
+            f"--{name}", type=type(small), help=f"{large} at the full scale, {small} at the small one, if left out"
+        )
+    options = parser.parse_args()
+    for name, pair in full.items():
+        if getattr(options, name) is None:
+            setattr(options, name, pair[options.scale == "small"])
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    return options
+
+
+def task_of(options: argparse.Namespace) -> Task:
+    """The task of the options, with their number of steps."""
+    keep_programs()
+    task = tasks.named(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
+    return replace(task, steps=options.steps)
+
+
+def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """A row's statistics: scores ``[seeds]``, beside those of the first row."""
+    summary = controls.summarize(scores)
+    row: dict[str, Any] = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
+    if len(scores) > 1 and not np.shares_memory(first, scores):
+        row |= {"p": controls.welch(first, scores), "g": controls.effect_size(first, scores)}
+    return row
+
+
+def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> None:
+    """Mean of scores ``[seeds, points]`` as a line, their 95% confidence interval around it."""
+    summaries = [controls.summarize(column) for column in scores.T]
+    (line,) = axes.plot(x, [summary.mean for summary in summaries], label=label, **style)
+    if len(scores) > 1:
+        low, high = ([getattr(summary, end) for summary in summaries] for end in ("low", "high"))
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+
+
+def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], figure: Figure) -> None:
+    """Print the rows as a table; write them as JSON, and the figure as PNG."""
+    columns = [field for field in rows[0] if not isinstance(rows[0][field], list)]
+    for row in rows[1:]:
+        columns += [field for field in row if field not in columns and not isinstance(row[field], list)]
+    print("| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns), sep="\n")
+    for row in rows:
+        cells = [row.get(column, "") for column in columns]
+        print("| " + " | ".join(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |")
+    settings = {option: str(value) for option, value in vars(options).items()}
+    content = json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n"
+    files.write_atomically(options.output / f"{name}.json", content)
+    figure.savefig(options.output / f"{name}.png", dpi=150)
+    print(f"Saved {options.output / name}.json and .png")
