@@ -12,6 +12,7 @@ import gzip
 import io
 import os
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -27,7 +28,10 @@ from PIL import Image
 from tensorflow_datasets.image_classification.cifar import Cifar10
 from tensorflow_datasets.image_classification.mnist import MNIST
 
+from glojax import files
+
 _ANSWER_SECONDS = 4
+_KEPT = "glojax.npz"  # the pixels: to decode those of MNIST takes ten seconds
 _tfds: Any = tensorflow_datasets  # which finds its modules in a way that type checkers do not see
 
 
@@ -115,7 +119,17 @@ def load(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Images, Im
             f"{name}: {builder.data_dir} holds the set as {file_format}, which only TensorFlow reads; "
             "choose another data_dir, where it is prepared as array_record."
         )
-    return _read(builder, "train"), _read(builder, "test")
+    kept = Path(builder.data_dir) / _KEPT
+    try:
+        with open(kept, "rb") as file, np.load(file) as arrays:
+            return Images(arrays["x"], arrays["labels"]), Images(arrays["test_x"], arrays["test_labels"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or damaged
+        train, test = _read(builder, "train"), _read(builder, "test")
+    content = io.BytesIO()
+    np.savez(content, x=train.x, labels=train.labels, test_x=test.x, test_labels=test.labels)
+    with contextlib.suppress(OSError):  # where nothing can be kept, it is read again
+        files.write_atomically(kept, content.getvalue())
+    return train, test
 
 
 def _read(builder: Any, part: str) -> Images:

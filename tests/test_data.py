@@ -96,10 +96,31 @@ def test_pixels_are_from_0_to_1_and_the_same_every_time(small_sets: SmallSets, n
 
 def test_a_prepared_set_is_read_without_its_files_and_without_tensorflow(small_sets: SmallSets, tmp_path: Path) -> None:
     expected = data.mnist(small_sets.data_dir, raw=True)
-    shutil.copytree(small_sets.data_dir / "mnist", tmp_path / "mnist")
+    without_pixels = shutil.ignore_patterns("glojax.npz")
+    shutil.copytree(small_sets.data_dir / "mnist", tmp_path / "mnist", ignore=without_pixels)
     for split, other in zip(data.mnist(tmp_path, raw=True), expected, strict=True):
         np.testing.assert_array_equal(split.x, other.x)
     assert "tensorflow" not in sys.modules
+
+
+def test_decoded_pixels_are_kept_and_decoded_again_where_they_are_damaged(
+    small_sets: SmallSets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Any
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(small_sets.data_dir, folder)
+    expected = rows(*data.mnist(folder, raw=True))
+    (kept,) = folder.glob("mnist/*/glojax.npz")
+    whole = kept.read_bytes()
+    decoded: list[str] = []
+    read = images._read
+    monkeypatch.setattr(images, "_read", lambda builder, part: decoded.append(part) or read(builder, part))
+    assert rows(*data.mnist(folder, raw=True)) == expected
+    assert decoded == []
+    for damaged in (b"", whole[: len(whole) // 2], b"x" * 1000):
+        kept.write_bytes(damaged)
+        assert rows(*data.mnist(folder, raw=True)) == expected
+        assert len(kept.read_bytes()) == len(whole)
+    assert decoded == ["train", "test"] * 3
 
 
 def test_the_folder_is_that_of_tensorflow_datasets(small_sets: SmallSets, monkeypatch: pytest.MonkeyPatch) -> None:
