@@ -17,19 +17,17 @@ LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "Baika
 """Those of arXiv 1905.11528."""
 
 
-def options_of(doc: str | None, **full: Any) -> argparse.Namespace:
-    """The command line; ``full`` has the settings of the full scale, ``(full, small)`` pairs where they differ."""
+def options_of(doc: str | None, task: str = "mnist", **settings: tuple[int, int]) -> argparse.Namespace:
+    """The command line; of the settings, each a number of at least 1, the values at the full and at the small scale."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("full", "small"), default="small", help="small takes minutes on 2 cores")
-    parser.add_argument("--task", default="mnist", help="mnist, digits (quick) or path/to/file.py:function")
-    parser.add_argument("--data-dir", type=Path, help="of mnist: as for glojax.data.mnist")
+    parser.add_argument("--task", default=task, help="mnist, cifar10, digits (quick) or path/to/file.py:function")
+    parser.add_argument("--data-dir", type=Path, help="of the images, as for glojax.data.mnist")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder of the table and the figure")
-    for name, (large, small) in full.items():
-        parser.add_argument(
-            f"--{name}", type=type(small), help=f"{large} at the full scale, {small} at the small one, if left out"
-        )
+    for name, (full, small) in settings.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{full} at the full scale, {small} at the small, if left out")
     options = parser.parse_args()
-    for name, pair in full.items():
+    for name, pair in settings.items():
         if getattr(options, name) is None:
             setattr(options, name, pair[options.scale == "small"])
         if getattr(options, name) < 1:
@@ -62,8 +60,8 @@ def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> No
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
-def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], figure: Figure) -> None:
-    """Print the rows as a table; write them as JSON, and the figure as PNG."""
+def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], figure: Figure | None = None) -> None:
+    """Print the rows as a table; write them as JSON, and the figure, unless it is there already, as PNG."""
     columns = [field for field in rows[0] if not isinstance(rows[0][field], list)]
     for row in rows[1:]:
         columns += [field for field in row if field not in columns and not isinstance(row[field], list)]
@@ -74,5 +72,6 @@ def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], fig
     settings = {option: str(value) for option, value in vars(options).items()}
     content = json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n"
     files.write_atomically(options.output / f"{name}.json", content)
-    figure.savefig(options.output / f"{name}.png", dpi=150)
+    if figure is not None:
+        figure.savefig(options.output / f"{name}.png", dpi=150)
     print(f"Saved {options.output / name}.json and .png")

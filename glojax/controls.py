@@ -46,10 +46,14 @@ def welch(first: np.ndarray, second: np.ndarray) -> float:
 
     Where neither varies it is 1 if they are equal and 0 if not.
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    if first.std() == 0 and second.std() == 0:
-        return float(first.mean() == second.mean())
-    return float(np.asarray(stats.ttest_ind(first, second, equal_var=False))[1])
+    groups = [np.asarray(scores, float) for scores in (first, second)]
+    # Rounding of the mean must not look like variance.
+    deviations = [scores.std(ddof=1) if np.ptp(scores) else 0.0 for scores in groups]
+    if not any(deviations):
+        return float(groups[0][0] == groups[1][0])
+    (a, b), (mean_a, mean_b) = deviations, (scores.mean() for scores in groups)
+    found = stats.ttest_ind_from_stats(mean_a, a, len(groups[0]), mean_b, b, len(groups[1]), equal_var=False)
+    return float(np.asarray(found)[1])
 
 
 def effect_size(first: np.ndarray, second: np.ndarray) -> float:

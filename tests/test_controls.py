@@ -35,7 +35,14 @@ def test_welch_equals_the_formula() -> None:
     assert controls.welch(SCORES, other) == pytest.approx(expected)
 
 
+def test_welch_of_scores_of_which_one_side_does_not_vary_is_students_of_one_sample() -> None:
+    # 0.1 three times has a standard deviation of 1.7e-17 in floating point.
+    expected = float(stats.ttest_1samp(SCORES, 0.1).pvalue)
+    assert controls.welch(np.full(3, 0.1), SCORES) == pytest.approx(expected)
+
+
 def test_welch_of_scores_that_do_not_vary() -> None:
+    assert controls.welch(np.full(3, 0.1), np.full(2, 0.1)) == 1
     assert controls.welch(np.ones(3), np.ones(3)) == 1
     assert controls.welch(np.ones(3), np.zeros(3)) == 0
 

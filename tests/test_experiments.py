@@ -64,6 +64,16 @@ def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_ther
         np.testing.assert_allclose(row["mean"], scores.mean(), rtol=1e-6)
 
 
+def test_discovery_compares_what_it_found_and_goes_on_where_it_stopped(rows: Any, tmp_path: Path) -> None:
+    settings = ("--steps", 40, "--population", 30, "--generations", 2, "--tuning", 2, "--seeds", 2)
+    found = rows("discovery", *settings)
+    assert [row["loss"] for row in found[:3]] == ["cross-entropy", "found", "found, tuned"]
+    record = tmp_path / "discovery" / "record.sqlite"
+    before = record.stat().st_mtime_ns
+    assert rows("discovery", *settings) == found
+    assert record.stat().st_mtime_ns == before
+
+
 def test_baikal_is_least_at_the_root_of_one_half_and_cross_entropy_at_the_end(rows: Any) -> None:
     found = {(row["loss"], row["label"]): row["least at"] for row in rows("loss_curves")}
     # d/dy (1/y - log y - log(1 - y)) = 0 where y^2 = 1/2.

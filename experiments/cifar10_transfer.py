@@ -1,0 +1,44 @@
+"""Transfer: the losses found on MNIST by arXiv 1905.11528 train its CIFAR-10 network, without another search.
+
+Makes: test accuracy of cross-entropy, Baikal and BaikalCMA over seeds, at the task's learning rate and each at its best
+one, with Welch's p and Hedges' g against cross-entropy; accuracy by steps as a figure.
+Command: python experiments/cifar10_transfer.py [--scale full] [--data-dir DIR]
+Time: the small scale trains 48 networks for 40 steps of 1,024 images, the full one 240 for 43,000.
+
+The training is the paper's: random 24x24 crops, flips, brightness and contrast; SGD with weight decay 0.004.
+"""
+
+import numpy as np
+import study
+from matplotlib.figure import Figure
+
+from glojax import controls, evaluation
+from glojax.seeds import named_seed
+
+POINTS = 10
+
+
+def main() -> None:
+    """Choose the rates, then train all rows in one program."""
+    options = study.options_of(__doc__, task="cifar10", seeds=(10, 2), steps=(43_000, 40))
+    task, chosen = study.task_of(options), list(study.LOSSES.values())
+    tuning = [named_seed(0, "rates", number) for number in range(options.seeds)]
+    rates = [1.0] * len(chosen) + controls.best_rates(task, chosen, tuning)
+    curves = evaluation.learning_curves(
+        task, chosen * 2, range(options.seeds), rates, splits=("test",), steps=task.steps, points=POINTS
+    )[..., 0]
+    figure, rows = Figure(figsize=(7, 4.5), layout="constrained"), []
+    axes, steps = figure.subplots(), np.arange(1, POINTS + 1) * (task.steps // POINTS)
+    for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
+        name = list(study.LOSSES)[number % len(chosen)]
+        control = curves[0 if number < len(chosen) else len(chosen)]
+        rows.append({"loss": name, "rate": f"x{rate:g}"} | study.against(control[:, -1], curve[:, -1]))
+        rows[-1]["curves"] = curve.tolist()
+        study.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="--" if number < len(chosen) else "-")
+    axes.set(xlabel="steps", ylabel="test accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")
+    axes.legend()
+    study.keep(options, "cifar10_transfer", rows, figure)
+
+
+if __name__ == "__main__":
+    main()
