@@ -12,29 +12,22 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation
-from glojax.seeds import named_seed
-
 POINTS = 10
 
 
 def main() -> None:
     """Choose the rates, then train all rows in one program."""
     options = study.options_of(__doc__, task="cifar10", seeds=(10, 2), steps=(43_000, 40))
-    task, chosen = study.task_of(options), list(study.LOSSES.values())
-    tuning = [named_seed(0, "rates", number) for number in range(options.seeds)]
-    rates = [1.0] * len(chosen) + controls.best_rates(task, chosen, tuning)
-    curves = evaluation.learning_curves(
-        task, chosen * 2, range(options.seeds), rates, splits=("test",), steps=task.steps, points=POINTS
-    )[..., 0]
+    task = study.task_of(options)
+    rates, curves = study.at_both_rates(task, options.seeds, POINTS)
     figure, rows = Figure(figsize=(7, 4.5), layout="constrained"), []
     axes, steps = figure.subplots(), np.arange(1, POINTS + 1) * (task.steps // POINTS)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
-        name = list(study.LOSSES)[number % len(chosen)]
-        control = curves[0 if number < len(chosen) else len(chosen)]
+        side, loss = divmod(number, len(study.LOSSES))
+        name, control = list(study.LOSSES)[loss], curves[side * len(study.LOSSES)]
         rows.append({"loss": name, "rate": f"x{rate:g}"} | study.against(control[:, -1], curve[:, -1]))
         rows[-1]["curves"] = curve.tolist()
-        study.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="--" if number < len(chosen) else "-")
+        study.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="-" if side else "--")
     axes.set(xlabel="steps", ylabel="test accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")
     axes.legend()
     study.keep(options, "cifar10_transfer", rows, figure)

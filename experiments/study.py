@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glojax import controls, files, keep_programs, losses, tasks
+from glojax import controls, evaluation, files, keep_programs, losses, tasks
+from glojax.seeds import named_seed
 from glojax.tasks import Task
 
 LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "BaikalCMA": losses.baikal_cma}
@@ -40,6 +41,20 @@ def task_of(options: argparse.Namespace) -> Task:
     keep_programs()
     task = tasks.named(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
     return replace(task, steps=options.steps)
+
+
+def at_both_rates(task: Task, seeds: int, points: int) -> tuple[list[float], np.ndarray]:
+    """``LOSSES`` at the task's learning rate, then each at its best, which other seeds choose by validation accuracy.
+
+    Returns:
+      Rates, and test accuracies ``[2 * losses, seeds, points]``.
+    """
+    chosen, tuning = list(LOSSES.values()), [named_seed(0, "rates", number) for number in range(seeds)]
+    rates = [1.0] * len(chosen) + controls.best_rates(task, chosen, tuning)
+    curves = evaluation.learning_curves(
+        task, chosen * 2, range(seeds), rates, splits=("test",), steps=task.steps, points=points
+    )
+    return rates, curves[..., 0]
 
 
 def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:

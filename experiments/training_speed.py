@@ -12,9 +12,6 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation
-from glojax.seeds import named_seed
-
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99)
 POINTS = 40
 
@@ -22,17 +19,14 @@ POINTS = 40
 def main() -> None:
     """Choose the rates, train all rows in one program, and look up the levels."""
     options = study.options_of(__doc__, seeds=(10, 2), steps=(20_000, 200))
-    task, chosen = study.task_of(options), list(study.LOSSES.values())
-    tuning = [named_seed(0, "rates", number) for number in range(options.seeds)]
-    rates = [1.0] * len(chosen) + controls.best_rates(task, chosen, tuning)
-    curves = evaluation.learning_curves(
-        task, chosen * 2, range(options.seeds), rates, splits=("test",), steps=task.steps, points=POINTS
-    )[..., 0]
+    task = study.task_of(options)
+    rates, curves = study.at_both_rates(task, options.seeds, POINTS)
     steps = np.arange(1, POINTS + 1) * (task.steps // POINTS)
     figure, rows = Figure(figsize=(11, 4.5), layout="constrained"), []
     axes = figure.subplots(1, 2, sharey=True)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
-        name, side = list(study.LOSSES)[number % len(chosen)], number // len(chosen)
+        side, loss = divmod(number, len(study.LOSSES))
+        name = list(study.LOSSES)[loss]
         mean = curve.mean(axis=0)
         first = {level: int(steps[(mean >= level).argmax()]) for level in LEVELS if mean.max() >= level}
         reached = {f"{level:g}": first.get(level, "") for level in LEVELS}

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Column, Table
+
+from glojax.progress import Progress
 
 app = typer.Typer(
     name="glojax",
@@ -109,14 +110,14 @@ def search(
     job = _task(task, steps, devices, group, data_dir)
     _say_device(console, job)
 
-    with _Progress(console, config.generations, f"search on {job.name}") as progress:
+    with Progress(console, config.generations, f"search on {job.name}") as progress:
         found = glojax.search(job, config, run_dir, resume=resume, on_generation=progress.generation)
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
     console.print(f"Search found [bold]{_plain(str(found.best))}[/], validation accuracy {found.fitness:.4f}.")
     loss, history = losses.Loss(found.best, protected=config.protected), []
     if tune_generations:
-        with _Progress(console, tune_generations + 1, "tuning") as progress:
+        with Progress(console, tune_generations + 1, "tuning") as progress:
             # A search that was complete may be followed by a tuning that was not begun.
             tuned = glojax.tune(job, found.best, tune_config, run_dir, resume=resume, on_generation=progress.tuning)
         loss, history = tuned.loss, tuned.history
@@ -163,7 +164,7 @@ def tune(
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
     job = _task(task, steps, devices, group, data_dir)
     _say_device(console, job)
-    with _Progress(console, generations + 1, "tuning") as progress:
+    with Progress(console, generations + 1, "tuning") as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
     console.print(f"Validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{_plain(str(tuned.loss))}[/]")
@@ -415,49 +416,3 @@ def _print_comparison(console: Console, rows: Sequence[Any]) -> None:
             f"{test.mean:.4f} ± {test.std:.4f}" if test else "none", _interval(test) if test else "",
         )  # fmt: skip
     console.print(table)
-
-
-class _Progress:
-    """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere."""
-
-    def __init__(self, console: Console, total: int, title: str):
-        self.console, self.total, self.title = console, total, title
-        self.started = time.perf_counter()
-        self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
-        self.live = Live(console=console, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> "_Progress":
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
-
-    def generation(self, generation: Any) -> None:
-        fates = generation.fates
-        self._show(
-            generation.fitness, fates.count("trained"), generation.seconds > 0,
-            f"cached {(fates.count('cached') + fates.count('elite')) / len(fates):4.0%}  "
-            f"failed {float((generation.fitness == 0).mean()):4.0%}  best: {generation.best}",
-        )  # fmt: skip
-
-    def tuning(self, number: int, fitness: Any) -> None:
-        self._show(fitness, len(fitness), True, "")
-
-    def _show(self, fitness: Any, trained: int, fresh: bool, rest: str) -> None:
-        self.done += 1
-        self.fresh += fresh
-        self.trained += trained if fresh else 0
-        self.best = max(self.best, float(fitness.max()))
-        spent = time.perf_counter() - self.started
-        left = spent / max(self.fresh, 1) * (self.total - self.done)
-        line = (
-            f"{self.title} {self.done}/{self.total}  best {self.best:.4f}  mean {float(fitness.mean()):.4f}  "
-            f"{self.trained / spent:5.1f} candidates/s  left {left:3.0f} s  {rest}"
-        )
-        if self.live:
-            self.live.update(_plain(line), refresh=True)
-        else:
-            self.console.print(_plain(line), soft_wrap=True)

@@ -1,0 +1,54 @@
+"""How a search or a tuning goes, on a terminal or in a log."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+
+
+class Progress:
+    """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console, total: int, title: str):
+        self.console, self.total, self.title = console, total, title
+        self.started = time.perf_counter()
+        self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
+        self.live = Live(console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "Progress":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def generation(self, generation: Any) -> None:
+        fates = generation.fates
+        self._show(
+            generation.fitness, fates.count("trained") + fates.count("dropped"), generation.seconds > 0,
+            f"cached {(fates.count('cached') + fates.count('elite')) / len(fates):4.0%}  "
+            f"failed {float((generation.fitness == 0).mean()):4.0%}  best: {generation.best}",
+        )  # fmt: skip
+
+    def tuning(self, number: int, fitness: Any) -> None:
+        self._show(fitness, len(fitness), True, "")
+
+    def _show(self, fitness: Any, trained: int, fresh: bool, rest: str) -> None:
+        self.done += 1
+        self.fresh += fresh
+        self.trained += trained if fresh else 0
+        self.best = max(self.best, float(fitness.max()))
+        spent = time.perf_counter() - self.started
+        left = spent / max(self.fresh, 1) * (self.total - self.done)
+        line = (
+            f"{self.title} {self.done}/{self.total}  best {self.best:.4f}  mean {float(fitness.mean()):.4f}  "
+            f"{self.trained / spent:5.1f} candidates/s  left {left:3.0f} s  {rest}"
+        )
+        if self.live:
+            self.live.update(escape(line), refresh=True)
+        else:
+            self.console.print(escape(line), soft_wrap=True)
