@@ -3,7 +3,7 @@
 Makes: test accuracy of cross-entropy, Baikal and BaikalCMA over seeds, at the task's learning rate and each at its best
 one, with Welch's p and Hedges' g against cross-entropy; accuracy by steps as a figure.
 Command: python experiments/cifar10_transfer.py [--scale full] [--data-dir DIR]
-Time: the small scale trains 48 networks for 40 steps of 1,024 images, the full one 240 for 43,000.
+Time: not run on cifar10 yet, only on digits.
 
 The training is the paper's: random 24x24 crops, flips, brightness and contrast; SGD with weight decay 0.004.
 """

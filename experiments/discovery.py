@@ -3,7 +3,7 @@
 Makes: the found and the tuned loss over fresh seeds, each at the task's learning rate and at its best one, with Welch's
 p and Hedges' g against cross-entropy at the task's rate; and a figure of the search.
 Command: python experiments/discovery.py [--scale full] [--data-dir DIR] [--task digits]
-Time: half a minute on 2 CPU cores with --task digits; the small scale on mnist trains some hundred networks.
+Time: half a minute on 2 CPU cores with --task digits; on mnist it was not timed yet.
 
 The run is recorded under the output folder; the same command goes on where it stopped.
 """

@@ -21,7 +21,7 @@ LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "Baika
 def options_of(doc: str | None, task: str = "mnist", **settings: tuple[int, int]) -> argparse.Namespace:
     """The command line; of the settings, each a number of at least 1, the values at the full and at the small scale."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=("full", "small"), default="small", help="small takes minutes on 2 cores")
+    parser.add_argument("--scale", choices=("full", "small"), default="small", help="small is meant for 2 CPU cores")
     parser.add_argument("--task", default=task, help="mnist, cifar10, digits (quick) or path/to/file.py:function")
     parser.add_argument("--data-dir", type=Path, help="of the images, as for glojax.data.mnist")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder of the table and the figure")
