@@ -12,14 +12,18 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
+from glojax import controls
+
 POINTS = 10
 
 
 def main() -> None:
     """Choose the rates, then train all rows in one program."""
-    options = study.options_of(__doc__, task="cifar10", seeds=(10, 2), steps=(43_000, 40))
+    options = study.options_of(
+        __doc__, "cifar10", {"rates": controls.RATES}, seeds=(10, 2), tuning_seeds=(10, 1), steps=(43_000, 40)
+    )
     task = study.task_of(options)
-    rates, curves = study.at_both_rates(task, options.seeds, POINTS)
+    rates, curves = study.at_both_rates(options, task, POINTS)
     figure, rows = Figure(figsize=(7, 4.5), layout="constrained"), []
     axes, steps = figure.subplots(), np.arange(1, POINTS + 1) * (task.steps // POINTS)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):

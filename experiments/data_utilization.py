@@ -16,30 +16,32 @@ import study
 from matplotlib.figure import Figure
 
 from glojax import controls, evaluation
-from glojax.seeds import named_seed
 
 
 def main() -> None:
     """Train every loss at every share, at all rates and then at the best."""
-    options = study.options_of(__doc__, seeds=(5, 3), steps=(2000, 200), shares=(5, 4))
+    lists = {"rates": controls.RATES, "shares": (0.05, 0.11, 0.22, 0.47, 1.0)}
+    options = study.options_of(__doc__, lists=lists, seeds=(5, 2), tuning_seeds=(5, 1), steps=(2000, 200))
+    if max(options.shares) > 1:
+        raise SystemExit(f"--shares holds {max(options.shares):g}; shares of the training set are at most 1")
     task = study.task_of(options)
     x, labels = task.splits["train"]
-    shares = np.geomspace(0.05, 1, options.shares)
-    found = np.zeros((options.shares, len(study.LOSSES), options.seeds))
-    rows, chosen = [], list(study.LOSSES.values())
-    for place, share in enumerate(shares):
-        count = max(task.batch_size, round(share * len(x)))
-        part = replace(task, train=(x[:count], labels[:count]))
-        tuning = [named_seed(0, "rates", number) for number in range(options.seeds)]
-        rates = controls.best_rates(part, chosen, tuning)
-        found[place] = evaluation.score_losses(part, chosen, range(options.seeds), rates, splits=("test",))[..., 0]
+    sizes = [max(task.batch_size, round(share * len(x))) for share in options.shares]
+    found = np.zeros((len(sizes), len(study.LOSSES), options.seeds))
+    rows = []
+    for place, size in enumerate(sizes):
+        part = replace(task, train=(x[:size], labels[:size]))
+        rates = study.best_rates(options, part)
+        found[place] = evaluation.score_losses(
+            part, list(study.LOSSES.values()), range(options.seeds), rates, splits=("test",)
+        )[..., 0]
         for name, rate, scores in zip(study.LOSSES, rates, found[place], strict=True):
             statistics = study.against(found[place, 0], scores)
-            rows.append({"images": count, "loss": name, "rate": f"x{rate:g}"} | statistics)
+            rows.append({"images": size, "loss": name, "rate": f"x{rate:g}"} | statistics | {"scores": scores.tolist()})
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(study.LOSSES):
-        study.band(axes, shares * len(x), found[:, number].T, name, marker="o")
+        study.band(axes, sizes, found[:, number].T, name, marker="o")
     axes.set(xscale="log", xlabel="training images", ylabel="test accuracy", ylim=(found.mean(axis=2).min() - 0.05, 1))
     axes.set_title(f"{task.name}, {task.steps} steps, {options.seeds} seeds, each loss at its best learning rate")
     axes.legend(loc="lower right")

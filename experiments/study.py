@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,42 @@ LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "Baika
 """Those of arXiv 1905.11528."""
 
 
-def options_of(doc: str | None, task: str = "mnist", **settings: tuple[int, int]) -> argparse.Namespace:
-    """The command line; of the settings, each a number of at least 1, the values at the full and at the small scale."""
+def options_of(
+    doc: str | None,
+    task: str = "mnist",
+    lists: Mapping[str, Sequence[float]] | None = None,
+    **settings: tuple[int, int],
+) -> argparse.Namespace:
+    """The command line.
+
+    Args:
+      doc: the script's docstring.
+      task: its default.
+      lists: options that take several numbers, with their defaults.
+      **settings: options that take a whole number from 1, with the values at the full and at the small scale.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("full", "small"), default="small", help="small is meant for 2 CPU cores")
     parser.add_argument("--task", default=task, help="mnist, cifar10, digits (quick) or path/to/file.py:function")
     parser.add_argument("--data-dir", type=Path, help="of the images, as for glojax.data.mnist")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder of the table and the figure")
     for name, (full, small) in settings.items():
-        parser.add_argument(f"--{name}", type=int, help=f"{full} at the full scale, {small} at the small, if left out")
+        option = name.replace("_", "-")
+        parser.add_argument(
+            f"--{option}", type=int, help=f"{full} at the full scale, {small} at the small, if left out"
+        )
+    for name, numbers in (lists or {}).items():
+        shown = " ".join(f"{number:g}" for number in numbers)
+        parser.add_argument(f"--{name}", type=float, nargs="+", default=numbers, help=f"left out: {shown}")
     options = parser.parse_args()
+    for name in lists or {}:
+        if min(getattr(options, name)) <= 0:
+            parser.error(f"--{name} holds {min(getattr(options, name))}; numbers above 0 are needed")
     for name, pair in settings.items():
         if getattr(options, name) is None:
             setattr(options, name, pair[options.scale == "small"])
         if getattr(options, name) < 1:
-            parser.error(f"--{name} is {getattr(options, name)}; it must be at least 1")
+            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be at least 1")
     return options
 
 
@@ -43,16 +65,21 @@ def task_of(options: argparse.Namespace) -> Task:
     return replace(task, steps=options.steps)
 
 
-def at_both_rates(task: Task, seeds: int, points: int) -> tuple[list[float], np.ndarray]:
-    """``LOSSES`` at the task's learning rate, then each at its best, which other seeds choose by validation accuracy.
+def best_rates(options: argparse.Namespace, task: Task) -> list[float]:
+    """Of each of ``LOSSES`` the best of ``--rates`` by validation accuracy, over seeds that nothing else uses."""
+    seeds = [named_seed(0, "rates", number) for number in range(options.tuning_seeds)]
+    return controls.best_rates(task, list(LOSSES.values()), seeds, options.rates)
+
+
+def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple[list[float], np.ndarray]:
+    """``LOSSES`` at the task's learning rate, then each at its best.
 
     Returns:
       Rates, and test accuracies ``[2 * losses, seeds, points]``.
     """
-    chosen, tuning = list(LOSSES.values()), [named_seed(0, "rates", number) for number in range(seeds)]
-    rates = [1.0] * len(chosen) + controls.best_rates(task, chosen, tuning)
+    rates = [1.0] * len(LOSSES) + best_rates(options, task)
     curves = evaluation.learning_curves(
-        task, chosen * 2, range(seeds), rates, splits=("test",), steps=task.steps, points=points
+        task, list(LOSSES.values()) * 2, range(options.seeds), rates, splits=("test",), steps=task.steps, points=points
     )
     return rates, curves[..., 0]
 

@@ -12,15 +12,19 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
+from glojax import controls
+
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99)
 POINTS = 40
 
 
 def main() -> None:
     """Choose the rates, train all rows in one program, and look up the levels."""
-    options = study.options_of(__doc__, seeds=(10, 2), steps=(20_000, 200))
+    options = study.options_of(
+        __doc__, lists={"rates": controls.RATES}, seeds=(10, 2), tuning_seeds=(10, 1), steps=(20_000, 200)
+    )
     task = study.task_of(options)
-    rates, curves = study.at_both_rates(task, options.seeds, POINTS)
+    rates, curves = study.at_both_rates(options, task, POINTS)
     steps = np.arange(1, POINTS + 1) * (task.steps // POINTS)
     figure, rows = Figure(figsize=(11, 4.5), layout="constrained"), []
     axes = figure.subplots(1, 2, sharey=True)

@@ -156,9 +156,16 @@ def compare(task: Task, named: dict[str, Loss], seeds: int, seed: int = 0) -> li
     ]
 
 
-def best_rates(task: Task, chosen: Sequence[Loss], seeds: Sequence[int]) -> list[float]:
-    """For each loss the scale among ``RATES`` with the best mean validation score; the smaller one where two tie."""
-    at_every_rate = [loss for loss in chosen for _ in RATES]
-    scores = evaluation.score_losses(task, at_every_rate, seeds, RATES * len(chosen))
-    means = scores[..., 0].mean(axis=1).reshape(len(chosen), len(RATES))
-    return [RATES[place] for place in means.argmax(axis=1)]
+def best_rates(task: Task, chosen: Sequence[Loss], seeds: Sequence[int], rates: Sequence[float] = RATES) -> list[float]:
+    """For each loss the rate with the best mean validation score; the first one where two tie.
+
+    Args:
+      task: what they are trained on.
+      chosen: the losses.
+      seeds: of each loss's trainings at each rate. As many as a comparison has: few may choose a rate that diverges.
+      rates: scales of the task's learning rate, rising.
+    """
+    at_every_rate = [loss for loss in chosen for _ in rates]
+    scores = evaluation.score_losses(task, at_every_rate, seeds, [*rates] * len(chosen))
+    means = scores[..., 0].mean(axis=1).reshape(len(chosen), len(rates))
+    return [rates[place] for place in means.argmax(axis=1)]

@@ -56,8 +56,9 @@ def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: A
 
 
 def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_there(rows: Any) -> None:
-    found = rows("data_utilization", "--steps", 20, "--seeds", 2, "--shares", 2)
+    found = rows("data_utilization", "--steps", 20, "--seeds", 2, "--shares", 0.05, 1, "--rates", 1, 10)
     assert [row["images"] for row in found] == [54] * 3 + [1077] * 3
+    assert {row["rate"] for row in found} <= {"x1", "x10"}
     task = tasks.digits(steps=20)
     for row, loss in zip(found[3:], LOSSES, strict=True):
         scores = evaluate(task, [loss], 2, split="test", rates=[float(row["rate"].removeprefix("x"))])
@@ -87,3 +88,8 @@ def test_a_number_below_1_is_refused(rows: Any, capsys: pytest.CaptureFixture[st
         rows("mnist_accuracy", "--seeds", 0)
     assert stopped.value.code == 2
     assert "--seeds is 0; it must be at least 1" in capsys.readouterr().err
+
+
+def test_a_share_above_1_is_refused(rows: Any) -> None:
+    with pytest.raises(SystemExit, match=r"--shares holds 1\.5; shares of the training set are at most 1"):
+        rows("data_utilization", "--shares", 0.5, 1.5)
