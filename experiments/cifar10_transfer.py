@@ -8,11 +8,10 @@ Time: not run on cifar10 yet, only on digits.
 The training is the paper's: random 24x24 crops, flips, brightness and contrast; SGD with weight decay 0.004.
 """
 
-import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls
+from glojax import controls, evaluation, report
 
 POINTS = 10
 
@@ -25,13 +24,13 @@ def main() -> None:
     task = study.task_of(options)
     rates, curves = study.at_both_rates(options, task, POINTS)
     figure, rows = Figure(figsize=(7, 4.5), layout="constrained"), []
-    axes, steps = figure.subplots(), np.arange(1, POINTS + 1) * (task.steps // POINTS)
+    axes, steps = figure.subplots(), evaluation.points_of(task.steps, POINTS)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
         side, loss = divmod(number, len(study.LOSSES))
         name, control = list(study.LOSSES)[loss], curves[side * len(study.LOSSES)]
         rows.append({"loss": name, "rate": f"x{rate:g}"} | study.against(control[:, -1], curve[:, -1]))
         rows[-1]["curves"] = curve.tolist()
-        study.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="-" if side else "--")
+        report.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="-" if side else "--")
     axes.set(xlabel="steps", ylabel="test accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")
     axes.legend()
     study.keep(options, "cifar10_transfer", rows, figure)

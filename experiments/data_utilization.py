@@ -15,7 +15,7 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation
+from glojax import controls, evaluation, report
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(study.LOSSES):
-        study.band(axes, sizes, found[:, number].T, name, marker="o")
+        report.band(axes, sizes, found[:, number].T, name, marker="o")
     axes.set(xscale="log", xlabel="training images", ylabel="test accuracy", ylim=(found.mean(axis=2).min() - 0.05, 1))
     axes.set_title(f"{task.name}, {task.steps} steps, {options.seeds} seeds, each loss at its best learning rate")
     axes.legend(loc="lower right")

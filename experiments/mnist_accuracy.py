@@ -13,7 +13,7 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation
+from glojax import controls, evaluation, report
 
 PAPER = {"cross-entropy": 0.9700, "Baikal": 0.9838, "BaikalCMA": 0.9902}  # validation after 2,000 steps, one run each
 ROWS = [(name, loss, 1.0) for name, loss in study.LOSSES.items()]
@@ -32,14 +32,14 @@ def main() -> None:
     paper = PAPER if (task.name, task.steps) == ("mnist", 2000) else {}
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes, rows = figure.subplots(), []
-    steps = np.arange(1, POINTS + 1) * (task.steps // POINTS)
+    steps = evaluation.points_of(task.steps, POINTS)
     for name, rate, curve in zip(names, rates, curves, strict=True):
         validation = controls.summarize(curve[:, -1, 0])
         row = {"loss": name, "validation": validation.mean} | ({"paper's": paper[name]} if name in paper else {})
         test = study.against(curves[0, :, -1, 1], curve[:, -1, 1])
         rows.append(row | {"validation std": validation.std} | {f"test {name}": value for name, value in test.items()})
         rows[-1]["curves"] = curve.tolist()  # [seeds, points, (validation, test)]
-        study.band(axes, steps, curve[..., 0], name, linestyle="-" if rate == 1 else "--")
+        report.band(axes, steps, curve[..., 0], name, linestyle="-" if rate == 1 else "--")
     axes.set(xlabel="steps", ylabel="validation accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")
     axes.set_ylim(float(np.median(curves[:, :, 1, 0])) - 0.1, 1.0)
     axes.legend(loc="lower right")

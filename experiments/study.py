@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glojax import controls, evaluation, files, keep_programs, losses, tasks
@@ -91,15 +90,6 @@ def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     if len(scores) > 1 and not np.shares_memory(first, scores):
         row |= {"p": controls.welch(first, scores), "g": controls.effect_size(first, scores)}
     return row
-
-
-def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> None:
-    """Mean of scores ``[seeds, points]`` as a line, their 95% confidence interval around it."""
-    summaries = [controls.summarize(column) for column in scores.T]
-    (line,) = axes.plot(x, [summary.mean for summary in summaries], label=label, **style)
-    if len(scores) > 1:
-        low, high = ([getattr(summary, end) for summary in summaries] for end in ("low", "high"))
-        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
 def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], figure: Figure | None = None) -> None:

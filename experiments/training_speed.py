@@ -8,39 +8,45 @@ Time: 16 seconds on 2 CPU cores with --task digits --steps 1000 --seeds 16; on m
 The best rates are chosen by validation accuracy at the end of training, over seeds that are not used again.
 """
 
-import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls
+from glojax import controls, evaluation, report
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99)
-POINTS = 40
 
 
 def main() -> None:
     """Choose the rates, train all rows in one program, and look up the levels."""
     options = study.options_of(
-        __doc__, lists={"rates": controls.RATES}, seeds=(10, 2), tuning_seeds=(10, 1), steps=(20_000, 200)
+        __doc__,
+        lists={"rates": controls.RATES},
+        seeds=(10, 2),
+        tuning_seeds=(10, 1),
+        steps=(20_000, 200),
+        points=(40, 10),
     )
     task = study.task_of(options)
-    rates, curves = study.at_both_rates(options, task, POINTS)
-    steps = np.arange(1, POINTS + 1) * (task.steps // POINTS)
+    rates, curves = study.at_both_rates(options, task, options.points)
+    steps = evaluation.points_of(task.steps, options.points)
     figure, rows = Figure(figsize=(11, 4.5), layout="constrained"), []
     axes = figure.subplots(1, 2, sharey=True)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
         side, loss = divmod(number, len(study.LOSSES))
         name = list(study.LOSSES)[loss]
         mean = curve.mean(axis=0)
-        first = {level: int(steps[(mean >= level).argmax()]) for level in LEVELS if mean.max() >= level}
+        first = {level: steps[(mean >= level).argmax()] for level in LEVELS if mean.max() >= level}
         reached = {f"{level:g}": first.get(level, "") for level in LEVELS}
         rows.append({"loss": name, "rate": f"x{rate:g}"} | reached | study.against(curves[0, :, -1], curve[:, -1]))
         rows[-1]["curves"] = curve.tolist()
-        study.band(axes[side], steps, curve, f"{name}, rate x{rate:g}")
+        report.band(axes[side], steps, curve, f"{name}, rate x{rate:g}")
     for side, title in enumerate(("at the task's learning rate", "each at its best learning rate")):
         axes[side].set(xlabel="steps", title=title)
         axes[side].legend(loc="lower right")
-    axes[0].set(ylabel=f"test accuracy, {task.name}, {options.seeds} seeds", ylim=(curves[1, :, 3].mean() - 0.2, 1))
+    axes[0].set(
+        ylabel=f"test accuracy, {task.name}, {options.seeds} seeds",
+        ylim=(curves[1, :, options.points // 10].mean() - 0.2, 1),
+    )
     study.keep(options, "training_speed", rows, figure)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glojax import augmentation, data, losses, models, tasks
     from glojax.convolutions import convolution
+    from glojax.curves import TrainConfig, train
     from glojax.devices import keep_programs, use_cores
     from glojax.evaluation import evaluate
     from glojax.evolution import SearchConfig, search
@@ -29,6 +30,7 @@ __all__ = [
     "Loss",
     "SearchConfig",
     "Task",
+    "TrainConfig",
     "Tree",
     "TuneConfig",
     "augmentation",
@@ -42,6 +44,7 @@ __all__ = [
     "parse",
     "search",
     "tasks",
+    "train",
     "tune",
     "use_cores",
 ]
@@ -49,6 +52,7 @@ __all__ = [
 # JAX and Flax take a second to import: what is named here is imported when it is first used.
 _NAMES_OF_MODULES = {
     "convolutions": ("convolution",),
+    "curves": ("TrainConfig", "train"),
     "devices": ("keep_programs", "use_cores"),
     "evaluation": ("evaluate",),
     "evolution": ("SearchConfig", "search"),

@@ -78,7 +78,7 @@ class NoiseFloor(NamedTuple):
 
     scores: np.ndarray  # [seeds]
     summary: Summary
-    detectable: float  # smallest difference of two means over so many seeds that Welch's test finds, 4 times of 5
+    detectable: float  # smallest difference of two means over the compared seeds that Welch's test finds
 
 
 def noise_floor(task: Task, loss: Loss = losses.cross_entropy, seeds: int = 32, *, compared: int = 8) -> NoiseFloor:
@@ -88,8 +88,7 @@ def noise_floor(task: Task, loss: Loss = losses.cross_entropy, seeds: int = 32, 
       task: what it is trained on.
       loss: cross-entropy if left out.
       seeds: trainings, at least 2.
-      compared: seeds of each of two losses that are to be told apart, at least 2: at 5% significance and a power of
-        80%, by the normal approximation 2.8 sqrt(2 / compared) standard deviations.
+      compared: seeds of each of two losses that are to be told apart by ``detectable``, at least 2.
 
     Raises:
       ValueError: fewer seeds than that.
@@ -99,8 +98,18 @@ def noise_floor(task: Task, loss: Loss = losses.cross_entropy, seeds: int = 32, 
             raise ValueError(f"noise_floor: {field} is {value}; at least 2 are needed.")
     scores = evaluation.evaluate(task, [loss], seeds)[0]
     summary = summarize(scores)
-    quantiles = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
-    return NoiseFloor(scores, summary, quantiles * summary.std * (2 / compared) ** 0.5)
+    return NoiseFloor(scores, summary, detectable(summary.std, compared))
+
+
+def detectable(std: float, seeds: int) -> float:
+    """Smallest difference of two means that Welch's test finds in 4 cases of 5.
+
+    Args:
+      std: of the scores of either loss.
+      seeds: of each, at least 2: at 5% significance and a power of 80%, by the normal approximation
+        2.8 std sqrt(2 / seeds).
+    """
+    return float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * std * (2 / seeds) ** 0.5
 
 
 def random_search(task: Task, config: SearchConfig, budget: int) -> Found:

@@ -1,6 +1,8 @@
 """Every loss trained with every seed, and scored."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -76,38 +78,63 @@ def learning_curves(
     splits: Sequence[str] = ("validation",),
     steps: int | None = None,
     points: int = 1,
+    directory: str | os.PathLike[str] | None = None,
+    on_point: Callable[[np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """The same in the course of training: scores ``[losses, seeds, points, splits]``.
 
     Args:
-      points: scores are taken so many times, evenly, the last at the end of training.
+      points: scores are taken so many times, at ``points_of``.
+      directory: training is kept there at every point, and goes on with what is there already.
+      on_point: called with the scores so far whenever some are new; those to come are NaN.
+
+    Raises:
+      ValueError: more points than steps, or fewer than one; a directory of another training.
+    """
+    curves = np.full((len(chosen), len(seeds), points, len(splits)), np.nan, np.float32)
+    stops = points_of(task.steps if steps is None else steps, points)
+    for name, trainer, places in _trainers(task, chosen):
+        losses = [chosen[place] for place in places for _ in seeds]
+        candidates = trainer.candidates(
+            [loss.tree if isinstance(loss, Loss) else Tree("y") for loss in losses],
+            list(seeds) * len(places),
+            [loss.coefficients if isinstance(loss, Loss) else None for loss in losses],
+            [rates[place] for place in places for _ in seeds],
+        )
+
+        def take(reached: int, scores: np.ndarray, places: list[int] = places) -> None:
+            shape = (len(places), len(seeds), reached, len(splits))
+            curves[places, :, :reached] = scores[:, :reached].reshape(shape)
+            if on_point is not None:
+                on_point(curves)
+
+        kept = None if directory is None else Path(directory) / name
+        trainer.train(candidates, stops, splits=splits, directory=kept, on_stop=take)
+    return curves
+
+
+def points_of(steps: int, points: int) -> list[int]:
+    """The steps at which so many scores are taken: evenly, the last at the end of training.
 
     Raises:
       ValueError: more points than steps, or fewer than one.
     """
-    curves = np.zeros((len(chosen), len(seeds), points, len(splits)), np.float32)
-    stops = _stops(task.steps if steps is None else steps, points)
+    if not 1 <= points <= steps:
+        raise ValueError(f"steps is {steps} and points is {points}; 1 <= points <= steps is needed.")
+    return [steps * (point + 1) // points for point in range(points)]
+
+
+def _trainers(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str, Trainer, list[int]]]:
+    """What trains which of the losses, by place: all trees together, each other function alone."""
     for protected in (False, True):
-        places = [i for i, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
-        inner = [loss for loss in chosen if isinstance(loss, Loss) and loss.protected == protected]
-        if inner:
-            longest = max(programs.instructions_of(loss.tree) for loss in inner)
-            fitted = populations.trainer(task, populations.room(longest), protected)
-            candidates = fitted.candidates(
-                [loss.tree for loss in inner for _ in seeds],
-                list(seeds) * len(inner),
-                [loss.coefficients for loss in inner for _ in seeds],
-                [rates[place] for place in places for _ in seeds],
-            )
-            curves[places] = fitted.train(candidates, stops, splits=splits).scores.reshape(
-                len(inner), len(seeds), points, len(splits)
-            )
+        places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
+        if places:
+            longest = max(programs.instructions_of(chosen[place].tree) for place in places)  # type: ignore[attr-defined]
+            trainer = populations.trainer(task, populations.room(longest), protected)
+            yield "protected" if protected else "trees", trainer, places
     for place, loss in enumerate(chosen):
         if not isinstance(loss, Loss):
-            alone = Trainer(task, loss=loss)
-            candidates = alone.candidates([Tree("y")] * len(seeds), seeds, rates=[rates[place]] * len(seeds))
-            curves[place] = alone.train(candidates, stops, splits=splits).scores
-    return curves
+            yield f"loss {place}", Trainer(task, loss=loss), [place]
 
 
 def over_seeds(
@@ -141,9 +168,3 @@ def over_seeds(
         keep=None if keep is None else lambda scores: np.repeat(keep(means(scores)), len(seeds)),
     )
     return means(trained.scores[:, -1]), trained.steps.reshape(len(population), -1).sum(axis=1)
-
-
-def _stops(steps: int, points: int) -> list[int]:
-    if not 1 <= points <= steps:
-        raise ValueError(f"steps is {steps} and points is {points}; 1 <= points <= steps is needed.")
-    return [(point + 1) * (steps // points) for point in range(points)]

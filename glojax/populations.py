@@ -10,7 +10,9 @@ What a step does to one network is in ``training``, which candidate runs where i
 training that of a group.
 """
 
+import hashlib
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -49,6 +51,14 @@ class Trained(NamedTuple):
 
     scores: np.ndarray  # float32[candidates, stops, splits]
     steps: np.ndarray  # int64[candidates], optimizer steps that each was trained for
+
+
+class _Progress(NamedTuple):
+    """How far candidates have come; what is changed in place as they train."""
+
+    scores: np.ndarray  # float32[candidates, stops, splits]
+    alive: np.ndarray  # bool[candidates]
+    steps: np.ndarray  # int64[candidates]
 
 
 class _Block(NamedTuple):
@@ -97,7 +107,8 @@ class Trainer:
         )
         self._score = on_devices(partial(_score, task), shard, shard, shard, whole, whole)
         # JAX keeps one cache for a function: a partial is this trainer's own.
-        self._regroup = jax.jit(partial(_regrouped), out_shardings=NamedSharding(mesh, shard))
+        self._sharding = NamedSharding(mesh, shard)
+        self._regroup = jax.jit(partial(_regrouped), out_shardings=self._sharding)
         data = {name: tuple(part) for name, part in task.splits.items()}
         self._data = jax.device_put(data, NamedSharding(mesh, whole))
 
@@ -132,6 +143,8 @@ class Trainer:
         *,
         splits: Sequence[str] = ("validation",),
         keep: Callable[[np.ndarray], np.ndarray] | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        on_stop: Callable[[int, np.ndarray], None] | None = None,
     ) -> Trained:
         """Train candidates, and score them at every stop.
 
@@ -144,9 +157,14 @@ class Trainer:
           splits: parts of the data that are scored.
           keep: called at every stop but the last with scores ``[candidates, splits]``; which candidates go on, as
             bool ``[candidates]``. One that does not keeps that score at the stops that follow.
+          directory: keep all that training needs to go on there, at every stop; go on with what is there already,
+            on as many devices as there are now.
+          on_stop: called after every stop with the number of stops so far and the scores
+            ``[candidates, stops, splits]``, of which so many are known.
 
         Raises:
-          ValueError: stops that do not rise from at least 1, or a split that the task lacks.
+          ValueError: stops that do not rise from at least 1, a split that the task lacks, or a directory that holds
+            another training or is damaged.
         """
         if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
             raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")
@@ -154,36 +172,84 @@ class Trainer:
         if missing:
             raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(self.task.splits)}.")
         count = len(candidates.seed)
-        scores = np.zeros((count, len(stops), len(splits)), np.float32)
-        alive, steps = np.ones(count, bool), np.zeros(count, np.int64)
+        progress = _Progress(
+            np.zeros((count, len(stops), len(splits)), np.float32), np.ones(count, bool), np.zeros(count, np.int64)
+        )
         members_of_blocks = groups.blocks(self.plan, candidates.seed)
         begun: dict[int, _Block] = {}
-        for stop, (first, last) in enumerate(itertools.pairwise((0, *stops))):
-            for number, members in enumerate(members_of_blocks):
-                block = begun.pop(number, None) or self._begin(candidates, members)
-                for chunk in range(first, last, CHUNK):
-                    living = members[alive[members]]
-                    if not len(living):
-                        break
-                    block = self._compact(block, candidates, living)
-                    length = min(CHUNK, last - chunk)
-                    block = self._advance_block(block, chunk, chunk + length)
-                    steps[living] += length
-                    alive[living] = self._by_candidate(block, block.learners.finite, count)[living]
-                living = members[alive[members]]
-                scores[living, stop] = self._score_block(block, splits, count)[living]
-                if last < stops[-1]:
-                    begun[number] = block
-            if keep is not None and last < stops[-1]:
-                dropped = ~keep(scores[:, stop])
-                scores[dropped, stop + 1 :] = scores[dropped, stop, None]
-                alive &= ~dropped
-        return Trained(scores, steps)
+        checkpoint, reached = None, 0
+        if directory is not None:
+            from glojax.checkpoints import Checkpoint  # Orbax takes most of a second to import
 
-    def _begin(self, candidates: Candidates, members: np.ndarray) -> _Block:
+            checkpoint = Checkpoint(directory, _identity(self.task, candidates, stops, splits))
+            if (kept := checkpoint.restore((progress, self._learners_like(count)))) is not None:
+                reached, (progress, learners) = kept
+                for number, members in enumerate(members_of_blocks):
+                    if len(living := members[progress.alive[members]]):
+                        begun[number] = self._begin(candidates, living, learners)
+                if on_stop is not None:
+                    on_stop(reached, progress.scores)
+        for stop, (first, last) in list(enumerate(itertools.pairwise((0, *stops))))[reached:]:
+            for number, members in enumerate(members_of_blocks):
+                block = begun.pop(number, None)
+                if progress.alive[members].any():
+                    block = block or self._begin(candidates, members)
+                    block = self._train_block(block, candidates, members, progress, first, last)
+                    living = members[progress.alive[members]]
+                    progress.scores[living, stop] = self._score_block(block, splits, count)[living]
+                    if last < stops[-1] or checkpoint is not None:
+                        begun[number] = block
+            if keep is not None and last < stops[-1]:
+                dropped = ~keep(progress.scores[:, stop])
+                progress.scores[dropped, stop + 1 :] = progress.scores[dropped, stop, None]
+                progress.alive[dropped] = False
+            if checkpoint is not None:
+                checkpoint.save(stop + 1, (progress, self._on_host(list(begun.values()), count)))
+            if on_stop is not None:
+                on_stop(stop + 1, progress.scores)
+        return Trained(progress.scores, progress.steps)
+
+    def _train_block(
+        self, block: _Block, candidates: Candidates, members: np.ndarray, progress: _Progress, first: int, last: int
+    ) -> _Block:
+        for chunk in range(first, last, CHUNK):
+            living = members[progress.alive[members]]
+            if not len(living):
+                break
+            block = self._compact(block, candidates, living)
+            length = min(CHUNK, last - chunk)
+            block = self._advance_block(block, chunk, chunk + length)
+            progress.steps[living] += length
+            progress.alive[living] = self._by_candidate(block, block.learners.finite, len(progress.alive))[living]
+        return block
+
+    def _begin(self, candidates: Candidates, members: np.ndarray, learners: Learner | None = None) -> _Block:
+        """A block of these candidates: new, or as ``learners`` ``[candidates, ...]`` of the host."""
         layout = groups.lay_out(self.plan, members, candidates.seed[members])
         chosen = _laid_out(candidates, layout)
-        return _Block(layout, chosen, self._start(chosen.seed, layout.counts))
+        if learners is None:
+            return _Block(layout, chosen, self._start(chosen.seed, layout.counts))
+        like = training.shapes(self.task)
+        laid_out = jax.tree.map(lambda leaf: jax.device_put(leaf[layout.slots], self._sharding), learners)
+        return _Block(layout, chosen, jax.tree.map(_typed, like, laid_out))
+
+    def _learners_like(self, count: int) -> Learner:
+        """Arrays as ``_on_host`` gives them for so many candidates; no memory is touched."""
+
+        def empty(leaf: Any) -> np.ndarray:
+            raw = jax.eval_shape(_raw, leaf)
+            return np.empty((count, *raw.shape), raw.dtype)
+
+        return jax.tree.map(empty, training.shapes(self.task))
+
+    def _on_host(self, begun: Sequence[_Block], count: int) -> Learner:
+        """Learners ``[candidates, ...]``; what lies there for a candidate that is in no block has no meaning."""
+        learners = jax.tree.map(np.zeros_like, self._learners_like(count))
+        for block in begun:
+            used = block.layout.used
+            for array, leaf in zip(jax.tree.leaves(learners), jax.tree.leaves(block.learners), strict=True):
+                array[block.layout.slots[used]] = np.asarray(_raw(leaf))[used]
+        return learners
 
     def _compact(self, block: _Block, candidates: Candidates, living: np.ndarray) -> _Block:
         """The block without the others, if that saves time."""
@@ -219,6 +285,22 @@ class Trainer:
         found = np.zeros((count, *values.shape[2:]), values.dtype)
         found[block.layout.slots[block.layout.used]] = np.asarray(values)[block.layout.used]
         return found
+
+
+def _identity(task: Task, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]) -> str:
+    digest = hashlib.sha256(repr((task.fingerprint, list(stops), list(splits))).encode())
+    for leaf in jax.tree.leaves(candidates):
+        digest.update(leaf.tobytes())
+    return digest.hexdigest()
+
+
+def _raw(leaf: jax.Array) -> jax.Array:
+    """Random keys, which a model's state may hold, as the numbers that they are."""
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _typed(like: Any, leaf: jax.Array) -> jax.Array:
+    return jax.random.wrap_key_data(leaf) if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) else leaf
 
 
 def _laid_out(candidates: Candidates, layout: Layout) -> Candidates:

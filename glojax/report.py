@@ -3,13 +3,15 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from glojax import losses, trees
+from glojax import controls, losses, trees
+from glojax.curves import CONTROL, Curves
 from glojax.evolution import Generation
 from glojax.losses import Loss
 
@@ -45,6 +47,36 @@ def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
     _curves(value_axes, curves)
     _curves(slope_axes, curves, slope=True)
     _save(figure, path)
+
+
+def training_figure(path: str | os.PathLike[str], curves: Curves, title: str) -> None:
+    """The accuracy of losses by steps: mean over seeds and its 95% interval, a panel for each part of the data.
+
+    Args:
+      path: of the image; its ending names the format.
+      curves: ``curves.train``'s.
+      title: above the panels.
+    """
+    figure = Figure(figsize=(6 * len(curves.splits), 4), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(1, len(curves.splits), sharey=True, squeeze=False)[0]
+    for place, (axes, split) in enumerate(zip(panels, curves.splits, strict=True)):
+        for row in curves.shown:
+            scores = row.scores[..., place]
+            is_control = row.name == CONTROL and row.rate != 1
+            band(axes, curves.steps, scores, f"{row.name}, x{row.rate:g}", linestyle="--" if is_control else "-")
+        axes.set(xlabel="steps", ylabel=f"{split} accuracy")
+        axes.legend(loc="lower right")
+    _save(figure, path)
+
+
+def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> None:
+    """Mean of scores ``[seeds, points]`` as a line, their 95% confidence interval around it."""
+    summaries = [controls.summarize(column) for column in scores.T]
+    (line,) = axes.plot(x, [summary.mean for summary in summaries], label=label, **style)
+    if len(scores) > 1:
+        low, high = ([getattr(summary, end) for summary in summaries] for end in ("low", "high"))
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
 def binary_curve(loss: Loss, y: np.ndarray) -> np.ndarray:

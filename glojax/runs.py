@@ -59,40 +59,14 @@ class Run:
     def __init__(self, directory: str | os.PathLike[str] | None, phase: str, task: Task, config: Any, resume: bool):
         self.directory = None if directory is None else Path(directory)
         self.phase = phase
-        self._write_settings(task, config, resume)
+        if self.directory is not None:
+            write_settings(self.directory, phase, task, dataclasses.asdict(config), resume)
         self._database = sqlite3.connect(":memory:" if self.directory is None else self.directory / "record.sqlite")
         try:
             self._database.execute(_TABLE)
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise ValueError(f"{self.directory}/record.sqlite is not a run's record: {error}.") from None
-
-    def _write_settings(self, task: Task, config: Any, resume: bool) -> None:
-        if self.directory is None:
-            return
-        path = self.directory / "settings.json"
-        settings: dict[str, Any] = {"glojax_run": SCHEMA, "task": task.name, "fingerprint": task.fingerprint}
-        new = json.loads(json.dumps(dataclasses.asdict(config)))
-        if path.exists():
-            before = read_settings(self.directory)
-            if before["fingerprint"] != task.fingerprint:
-                raise ValueError(
-                    f"{self.directory} is the run of task {before['task']!r} ({before['fingerprint']}); this is "
-                    f"{task.name!r} ({task.fingerprint}). Choose another run directory."
-                )
-            if self.phase in before and not resume:
-                raise ValueError(
-                    f"{self.directory} already holds a {self.phase}; resume it or choose another run directory."
-                )
-            for field, value in before.get(self.phase, {}).items():
-                if field != "generations" and new.get(field) != value:
-                    raise ValueError(
-                        f"{self.directory} was run with {self.phase} setting {field} = {value!r}, now it is "
-                        f"{new.get(field)!r}; resume with the same settings or choose another run directory."
-                    )
-            settings = before
-        settings[self.phase] = new
-        files.write_atomically(path, json.dumps(settings, indent=2) + "\n")
 
     def save_generation(self, generation: int, records: Sequence[Record]) -> None:
         """Append a generation, all of it or nothing."""
@@ -143,6 +117,38 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def write_settings(
+    directory: str | os.PathLike[str], phase: str, task: Task, config: dict[str, Any], resume: bool
+) -> None:
+    """Put a phase's configuration into ``settings.json``, after a look at what is there.
+
+    Raises:
+      ValueError: as ``Run`` does.
+    """
+    directory = Path(directory)
+    path = directory / "settings.json"
+    settings: dict[str, Any] = {"glojax_run": SCHEMA, "task": task.name, "fingerprint": task.fingerprint}
+    new = json.loads(json.dumps(config))
+    if path.exists():
+        before = read_settings(directory)
+        if before["fingerprint"] != task.fingerprint:
+            raise ValueError(
+                f"{directory} is the run of task {before['task']!r} ({before['fingerprint']}); this is "
+                f"{task.name!r} ({task.fingerprint}). Choose another run directory."
+            )
+        if phase in before and not resume:
+            raise ValueError(f"{directory} already holds a {phase}; resume it or choose another run directory.")
+        for field, value in before.get(phase, {}).items():
+            if field != "generations" and new.get(field) != value:
+                raise ValueError(
+                    f"{directory} was run with {phase} setting {field} = {value!r}, now it is "
+                    f"{new.get(field)!r}; resume with the same settings or choose another run directory."
+                )
+        settings = before
+    settings[phase] = new
+    files.write_atomically(path, json.dumps(settings, indent=2) + "\n")
 
 
 def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:

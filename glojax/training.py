@@ -62,6 +62,11 @@ def start(task: Task, keys: Keys) -> Learner:
     return Learner(params, state, task.optimizer.init(params), jnp.array(True))
 
 
+def shapes(task: Task) -> Learner:
+    """The shapes and types of what ``start`` gives."""
+    return jax.eval_shape(lambda seed: start(task, keys_of(seed)), jax.ShapeDtypeStruct((), jnp.uint32))
+
+
 def network_input(task: Task, keys: Keys, number: jax.Array, x: jax.Array) -> jax.Array:
     """A minibatch as the network is given it in step ``number``; the same for all networks with these keys."""
     return task.training_input(jax.random.fold_in(keys.augmentation, number), x)

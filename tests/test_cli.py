@@ -4,10 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from glojax import cli, losses
+from glojax import cli, controls, evaluate, losses, tasks
 
 COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export")
 
@@ -51,12 +52,23 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> 
     assert again.output.splitlines()[-3] == output.splitlines()[-3]
 
 
-def test_evaluate_prints_a_row_of_statistics_for_each_loss() -> None:
+def cells(line: str) -> list[str]:
+    """Of a row of a table."""
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> None:
     result = run("evaluate", "digits", "cross_entropy", "log(y) - x / y", "--seeds", 2, "--steps", 20)
-    assert result.exit_code == 0
-    assert "95% interval" in result.output
-    assert "cross_entropy" in result.output
-    assert "log(y) - x / y" in result.output
+    assert result.exit_code == 0, result.output
+    first, second, control = (cells(line) for line in result.output.splitlines() if line.startswith("│"))
+    given = [losses.cross_entropy, losses.baikal] + [losses.cross_entropy] * len(controls.RATES)
+    scores = evaluate(tasks.digits(steps=20), given, 2, rates=[1, 1, *controls.RATES])
+    best = scores[2:].mean(axis=1).argmax()
+    assert first[:3] == ["cross_entropy", "x1", f"{scores[0].mean():.4f} ± {scores[0].std(ddof=1):.4f}"]
+    assert second[4] == f"{controls.welch(scores[2 + best], scores[1]):.2g}"
+    assert control[:2] == ["cross-entropy", f"x{controls.RATES[best]:g}"]
+    assert control[4:] == ["", ""]
+    assert f"differences below {controls.detectable(scores[2 + best].std(ddof=1), 2):.4f} are" in result.output
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train", "tune", "search"])
@@ -69,10 +81,19 @@ def test_data_dir_reaches_the_task(
     assert f"or put these files into {tmp_path}" in message
 
 
-def test_train_prints_accuracy_by_steps_and_on_the_test_set() -> None:
-    result = run("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3)
-    assert [line.split()[1] for line in result.output.splitlines() if line.startswith("│")] == ["20", "40", "60"]
-    assert "test accuracy, baikal: " in result.output
+def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:
+    arguments = ("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3, "--schedule", "cosine")
+    result = run(*arguments, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    steps = [line.split()[1] for line in result.output.splitlines() if line.startswith("step ")]
+    assert steps == ["20/60", "40/60", "60/60"]
+    (baikal, *_) = json.loads((tmp_path / "curves.json").read_text())["rows"]
+    ends = np.array(baikal["scores"])[:, -1]
+    rows = [cells(line) for line in result.output.splitlines() if line.startswith("│ baikal")]
+    assert [row[2] for row in rows] == [f"{end.mean():.4f} ± {end.std(ddof=1):.4f}" for end in ends.T]
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    again = run(*arguments, "--run-dir", tmp_path, "--resume")
+    assert again.output.splitlines()[2:] == result.output.splitlines()[4:]
 
 
 def test_tune_saves_what_it_found(tmp_path: Path) -> None:
@@ -113,6 +134,8 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
         (("show", "next_generation"), "not an expression tree"),
         (("search", "--population", 5), "elites is 6, population is 5; elites must be smaller than the population"),
         (("search", "--resume"), "--resume needs the --run-dir"),
+        (("train", "digits", "baikal", "--resume"), "--resume needs the --run-dir"),
+        (("train", "digits", "baikal", "--weight-decay", -1), "weight_decay is -1.0; a finite number of at least 0"),
         (("search", "--steps", 0), "steps is 0"),
         (("search", "--data-dir", "here"), "'digits' takes no data_dir; allowed for mnist, cifar10"),
         (("tune", "digits", "baikal", "--population", 2), "population is 2"),

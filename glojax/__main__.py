@@ -1,0 +1,5 @@
+"""``python -m glojax`` is the command."""
+
+from glojax.cli import main
+
+main()

@@ -1,0 +1,144 @@
+"""Train given losses."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from glojax.cli.shared import (
+    DataDir,
+    Devices,
+    Group,
+    LossNames,
+    Resume,
+    RunDir,
+    Steps,
+    TaskName,
+    app,
+    console_of,
+    interval,
+    plain,
+    say_device,
+    task_of,
+)
+
+Control = Annotated[
+    bool, typer.Option(help="Train cross-entropy at seven learning rates beside them, and show the best.")
+]
+
+
+class Schedule(StrEnum):
+    """The learning rate in the course of training."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+    step = "step"
+
+
+@app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
+def evaluate(
+    task: TaskName,
+    loss: LossNames,
+    seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
+    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
+    control: Control = True,
+    steps: Steps = None,
+    devices: Devices = None,
+    group: Group = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Train losses over several seeds, as a search does, beside cross-entropy at its best learning rate.
+
+    Scores are of the validation set: the test set is left for ``train``.
+    """
+    from glojax import curves, losses
+
+    console = console_of()
+    made = {name: losses.named(name) for name in loss}
+    job = task_of(task, steps, devices, group, data_dir)
+    config = curves.TrainConfig(job.steps, seeds, 1, rate, control=control, splits=("validation",))
+    say_device(console, job)
+    _print_scores(console, curves.train(job, made, config))
+
+
+@app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
+def train(
+    task: TaskName,
+    loss: LossNames,
+    seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
+    points: Annotated[int, typer.Option(help="The accuracy is taken so many times in the course of training.")] = 10,
+    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate, for these losses.")] = 1.0,
+    schedule: Annotated[
+        Schedule, typer.Option(help="Of the rate: linear and cosine end at 0, step divides by 10 at 1/2 and 3/4.")
+    ] = Schedule.constant,
+    warmup: Annotated[int, typer.Option(help="Steps in which the rate rises from 0.")] = 0,
+    weight_decay: Annotated[float, typer.Option(help="This times the parameters is added to the gradients.")] = 0.0,
+    control: Control = True,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
+    devices: Devices = None,
+    group: Group = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Train in full, ten times the shortened training: accuracy by steps, and the test accuracy.
+
+    With --run-dir the accuracies so far (curves.json), a figure of them and, at every point, the networks are kept;
+    the same command with --resume goes on at the last point.
+    """
+    from glojax import curves, losses, report
+
+    console = console_of()
+    if resume and run_dir is None:
+        raise ValueError("--resume needs the --run-dir that it goes on with.")
+    made = {name: losses.named(name) for name in loss}
+    job = task_of(task, None, devices, group, data_dir)
+    config = curves.TrainConfig(
+        10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, control
+    )
+    say_device(console, job)
+
+    def show(found: Any) -> None:
+        known = [row.scores[0, :, 0] == row.scores[0, :, 0] for row in found.rows]
+        count = min(int(reached.sum()) for reached in known)
+        if count:
+            scores = (f"{row.name} {row.scores[:, count - 1, 0].mean():.4f}" for row in found.rows)
+            console.print(plain(f"step {found.steps[count - 1]}/{config.steps}  {'  '.join(scores)}"), soft_wrap=True)
+
+    found = curves.train(job, made, config, run_dir, resume=resume, on_point=show)
+    _print_scores(console, found)
+    if run_dir is not None:
+        report.training_figure(run_dir / "curves.png", found, f"{job.name}, {seeds} seeds, mean and 95% interval")
+        console.print(f"Saved {run_dir / 'curves.json'} and {run_dir / 'curves.png'}", soft_wrap=True)
+
+
+def _print_scores(console: Console, found: Any) -> None:
+    """Scores at the end of training, and p and g against the control, or the first row where there is none."""
+    from glojax import controls
+
+    shown = found.shown
+    base = shown[-1] if found.control else shown[0]
+    seeds = len(base.scores)
+    for place, split in enumerate(found.splits):
+        beside = "cross-entropy at its best rate" if found.control else base.name
+        table = Table(
+            Column("loss", overflow="fold"), "rate", f"{split} accuracy", "95% interval", "p", "g",
+            title=f"p and g against {plain(beside)}", title_justify="left",
+        )  # fmt: skip
+        for row in shown:
+            scores = row.scores[:, -1, place]
+            summary = controls.summarize(scores)
+            tests = ["", ""]
+            if row is not base and seeds > 1:
+                reference = base.scores[:, -1, place]
+                tests = [f"{controls.welch(reference, scores):.2g}", f"{controls.effect_size(reference, scores):+.1f}"]
+            table.add_row(
+                plain(row.name), f"x{row.rate:g}", f"{summary.mean:.4f} ± {summary.std:.4f}", interval(summary), *tests
+            )
+        console.print(table)
+        if seeds > 1:
+            least = controls.detectable(controls.summarize(base.scores[:, -1, place]).std, seeds)
+            console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")

@@ -1,0 +1,95 @@
+"""What the commands share: their options, and how they name a task, a loss, a device."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="glojax",
+    help="Discover loss functions by genetic programming and CMA-ES, and compare them honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+TaskName = Annotated[
+    str, typer.Argument(help="digits, mnist, cifar10, or path/to/file.py:function that returns a Task.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Where TensorFlow Datasets keeps mnist and cifar10; its own default if left out."),
+]
+LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
+Seed = Annotated[int, typer.Option(help="All randomness derives from it.")]
+Steps = Annotated[int | None, typer.Option(help="Optimizer steps of a training; the task's own if left out.")]
+RunDir = Annotated[Path | None, typer.Option(help="Where the record is kept.")]
+Devices = Annotated[
+    int | None,
+    typer.Option(help="CPU devices; one a core if left out, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
+]
+Group = Annotated[
+    int | None,
+    typer.Option(help="Candidates trained together on a device, at most; as many as fit its memory if left out."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
+
+
+def console_of() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a log has no width; tables need this much
+    return console
+
+
+def plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def prepare(devices: int | None) -> None:
+    """Tell JAX how to use this machine, before anything starts it."""
+    from glojax.devices import keep_programs, use_cores
+
+    if devices is not None:
+        use_cores(devices)
+    keep_programs()
+
+
+def task_of(name: str, steps: int | None, devices: int | None, group: int | None, data_dir: Path | None) -> Any:
+    import dataclasses
+
+    from glojax import tasks
+
+    prepare(devices)
+    task = tasks.named(name, **({} if data_dir is None else {"data_dir": data_dir}))
+    given = {field: value for field, value in (("steps", steps), ("group", group)) if value is not None}
+    return dataclasses.replace(task, **given) if given else task
+
+
+def tree_loss(name: str) -> Any:
+    from glojax import losses
+
+    loss = losses.named(name)
+    if not isinstance(loss, losses.Loss):
+        raise ValueError(
+            f"{name} is not an expression tree: it can be evaluated and trained, but not shown, tuned or exported."
+        )
+    return loss
+
+
+def say_device(console: Console, task: Any) -> None:
+    from glojax.devices import all_devices
+
+    devices = all_devices()
+    console.print(
+        f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {len(devices)} "
+        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})."
+    )
+
+
+def interval(summary: Any) -> str:
+    return "" if summary.low != summary.low else f"{summary.low:.4f} to {summary.high:.4f}"

@@ -1,0 +1,62 @@
+"""Show and export a loss."""
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glojax.cli.shared import app, console_of, plain, tree_loss
+
+
+class Format(StrEnum):
+    """What a loss is exported to."""
+
+    python = "python"
+    latex = "latex"
+    sympy = "sympy"
+    json = "json"
+
+
+@app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
+def show(
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
+    figure: Annotated[Path, typer.Option(help="Where the figure of its curve goes.")] = Path("loss.png"),
+) -> None:
+    """Show a loss: formula, LaTeX, canonical form, coefficients that matter, and its curve as a figure."""
+    from glojax import canonical, report
+
+    console = console_of()
+    shown = tree_loss(loss)
+    nodes = canonical.identifiable_coefficients(shown.tree)
+    console.print(f"f(x, y)      [bold]{plain(str(shown))}[/]", soft_wrap=True)
+    console.print(f"LaTeX        {plain(shown.latex())}", soft_wrap=True)
+    console.print(f"canonical    {plain(str(canonical.canonical(shown.tree)))}", soft_wrap=True)
+    console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
+    report.loss_figure(figure, shown)
+    console.print(f"figure       {figure}", soft_wrap=True)
+
+
+@app.command(epilog="Example: `glojax export runs/digits/loss.json --to python --output my_loss.py`")
+def export(
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
+    to: Annotated[Format, typer.Option(help="The form.")] = Format.python,
+    output: Annotated[Path | None, typer.Option(help="The file; printed if left out.")] = None,
+) -> None:
+    """Write a loss as self-contained Python source, LaTeX, a sympy expression, or glojax's JSON."""
+    from glojax import files
+
+    made = tree_loss(loss)
+    forms: dict[Format, Callable[[], str]] = {
+        Format.python: made.to_python,
+        Format.latex: made.latex,
+        Format.sympy: lambda: str(made.sympy()),
+        Format.json: made.to_json,
+    }
+    text = forms[to]().rstrip("\n") + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        files.write_atomically(output, text)

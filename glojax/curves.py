@@ -1,0 +1,139 @@
+"""Full trainings of several losses and seeds beside cross-entropy at its best rate: curves, recorded as they grow."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glojax import controls, evaluation, files, losses, optimizers, runs
+from glojax.losses import Loss, LossFunction
+from glojax.tasks import Task
+
+CONTROL = "cross-entropy"
+"""Name of the rows of the control, one for each of ``controls.RATES``."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How losses are trained.
+
+    Raises:
+      ValueError: a number out of its range; the message names the field.
+    """
+
+    steps: int  # of each training
+    seeds: int = 10  # trainings of each loss
+    points: int = 10  # of each curve
+    rate: float = 1.0  # scale of the task's learning rate for the given losses
+    schedule: str = "constant"  # this and the next two are optimizers.adapted's
+    warmup: int = 0
+    weight_decay: float = 0.0
+    control: bool = True  # train cross-entropy too, at every one of controls.RATES
+    splits: tuple[str, ...] = ("validation", "test")  # scored where the task has them; the first chooses the control
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "seeds", "points"):
+            if (value := getattr(self, field)) < 1:
+                raise ValueError(f"{field} is {value}; it must be at least 1.")
+        if not 0 < self.rate < float("inf"):
+            raise ValueError(f"rate is {self.rate}; a finite number above 0 is needed.")
+
+
+class Row(NamedTuple):
+    """One loss at one rate."""
+
+    name: str
+    rate: float  # scale of the task's learning rate
+    scores: np.ndarray  # float32[seeds, points, splits]; NaN at points that are not reached yet
+
+
+class Curves(NamedTuple):
+    """What trainings gave."""
+
+    steps: list[int]  # [points]
+    splits: tuple[str, ...]
+    rows: list[Row]  # the given losses
+    control: list[Row]  # cross-entropy at every rate, or none
+
+    @property
+    def shown(self) -> list[Row]:
+        """The given losses, then cross-entropy at the rate whose mean score at the end is best by the first split.
+
+        The same scores choose that rate and are shown, so that by this split the control is flattered, if anything.
+        """
+        ends = [row.scores[:, -1, 0].mean() for row in self.control]
+        return self.rows + ([self.control[int(np.argmax(ends))]] if ends else [])
+
+
+def train(
+    task: Task,
+    named: Mapping[str, LossFunction],
+    config: TrainConfig,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    on_point: Callable[[Curves], None] | None = None,
+) -> Curves:
+    """Train every loss with every seed, and the control; score all of them along the way.
+
+    Args:
+      task: what they are trained on.
+      named: losses by the name that the rows show.
+      config: of the trainings.
+      run_dir: ``settings.json``, ``curves.json`` with the scores so far, and checkpoints of the networks are kept
+        there, anew at every point.
+      resume: go on with what the directory holds, at the last point that was reached.
+      on_point: called with the curves whenever some scores are new.
+
+    Raises:
+      ValueError: no losses, a setting out of its range, or a directory that holds something else.
+    """
+    if not named:
+        raise ValueError("train: no losses were given; at least one is needed.")
+    optimizer = optimizers.adapted(
+        task.optimizer, config.steps,
+        schedule=config.schedule, warmup=config.warmup, weight_decay=config.weight_decay,
+    )  # fmt: skip
+    splits = tuple(split for split in config.splits if split in task.splits)
+    settings = [(name, loss, config.rate) for name, loss in named.items()]
+    if config.control:
+        settings += [(CONTROL, losses.cross_entropy, rate) for rate in controls.RATES]
+    steps = evaluation.points_of(config.steps, config.points)
+
+    def curves(scores: np.ndarray) -> Curves:
+        rows = [Row(name, rate, scores[place].copy()) for place, (name, _, rate) in enumerate(settings)]
+        return Curves(steps, splits, rows[: len(named)], rows[len(named) :])
+
+    if run_dir is not None:
+        given = {name: loss.to_json() if isinstance(loss, Loss) else name for name, loss in named.items()}
+        runs.write_settings(run_dir, "train", task, dataclasses.asdict(config) | {"losses": given}, resume)
+
+    def take(scores: np.ndarray) -> None:
+        if run_dir is not None:
+            files.write_atomically(Path(run_dir) / "curves.json", _to_json(curves(scores)))
+        if on_point is not None:
+            on_point(curves(scores))
+
+    found = evaluation.learning_curves(
+        dataclasses.replace(task, optimizer=optimizer), [loss for _, loss, _ in settings], range(config.seeds),
+        [rate for _, _, rate in settings], splits=splits, steps=config.steps, points=config.points,
+        directory=None if run_dir is None else Path(run_dir) / "checkpoints", on_point=take,
+    )  # fmt: skip
+    return curves(found)
+
+
+def _to_json(curves: Curves) -> str:
+    rows = [row._asdict() | {"scores": _with_nulls(row.scores)} for row in curves.rows + curves.control]
+    return json.dumps({"steps": curves.steps, "splits": curves.splits, "rows": rows}) + "\n"
+
+
+def _with_nulls(scores: np.ndarray) -> Any:
+    """As lists; JSON knows no NaN."""
+    numbers = np.round(scores.astype(float), 6).astype(object)
+    numbers[np.isnan(scores)] = None
+    return numbers.tolist()
