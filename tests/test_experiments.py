@@ -42,7 +42,7 @@ def test_accuracy_of_five_rows_is_that_of_the_same_trainings(rows: Any) -> None:
 
 
 def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: Any) -> None:
-    found = rows("training_speed", "--steps", 40, "--seeds", 2)
+    found = rows("training_speed", "--steps", 40, "--seeds", 2, "--points", 40)
     assert [row["loss"] for row in found] == ["cross-entropy", "Baikal", "BaikalCMA"] * 2
     reached = 0
     for row in found:
