@@ -1,7 +1,8 @@
 """Discovery and tuning with the settings of arXiv 1905.11528: genetic programming, then CMA-ES on its winner.
 
-Makes: the found and the tuned loss over fresh seeds, each at the task's learning rate and at its best one, with Welch's
-p and Hedges' g against cross-entropy at the task's rate; and a figure of the search.
+Makes: the found and the tuned loss, and what a random search of the same budget found, over fresh seeds, each at the
+task's learning rate and at its best one, with Welch's p and Hedges' g against cross-entropy at the task's rate; the
+noise floor; and a figure of the search.
 Command: python experiments/discovery.py [--scale full] [--data-dir DIR] [--task digits]
 Time: half a minute on 2 CPU cores with --task digits; on mnist it was not timed yet.
 
@@ -28,12 +29,20 @@ def main() -> None:
     tuned = tune(task, found.best, TuneConfig(generations=options.tuning, seeds=1, finalists=1), run_dir, resume=resume)
     print(f"tuned {tuned.loss}, validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}")
     named = {"found": Loss(found.best), "found, tuned": tuned.loss}
+    # As many optimizer steps as the search took, on trees that are drawn and not bred.
+    drawn = controls.random_search(task, settings, found.steps)
+    print(f"random search {drawn.best}, validation accuracy {drawn.fitness:.4f}")
+    if drawn.fitness:
+        named["random search"] = Loss(drawn.best)
     compared = controls.compare(task, named, options.seeds)
     rows = [
         {"loss": row.name, "rate": f"x{row.rate:g}", "validation": float(row.validation.mean())}
         | study.against(compared[0].test, row.test)
         for row in compared
     ]
+    if options.seeds > 1:
+        floor = controls.detectable(controls.summarize(compared[0].test).std, options.seeds)
+        print(f"with {options.seeds} seeds, differences below {floor:.4f} are hardly told from chance")
     report.search_figure(options.output / "discovery.png", found.generations, tuned.history, tuned.loss)
     study.keep(options, "discovery", rows)
 
