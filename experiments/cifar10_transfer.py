@@ -11,16 +11,14 @@ The training is the paper's: random 24x24 crops, flips, brightness and contrast;
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation, report
+from glojax import evaluation, report
 
 POINTS = 10
 
 
 def main() -> None:
     """Choose the rates, then train all rows in one program."""
-    options = study.options_of(
-        __doc__, "cifar10", {"rates": controls.RATES}, seeds=(10, 2), tuning_seeds=(10, 1), steps=(43_000, 40)
-    )
+    options = study.options_of(__doc__, "cifar10", study.RATES, seeds=(10, 2), tuning_seeds=(10, 1), steps=(43_000, 40))
     task = study.task_of(options)
     rates, curves = study.at_both_rates(options, task, POINTS)
     figure, rows = Figure(figsize=(7, 4.5), layout="constrained"), []

@@ -15,12 +15,12 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation, report
+from glojax import evaluation, report
 
 
 def main() -> None:
     """Train every loss at every share, at all rates and then at the best."""
-    lists = {"rates": controls.RATES, "shares": (0.05, 0.11, 0.22, 0.47, 1.0)}
+    lists = study.RATES | {"shares": ((0.05, 0.11, 0.22, 0.47, 1.0), (0.05, 0.22, 1.0))}
     options = study.options_of(__doc__, lists=lists, seeds=(5, 2), tuning_seeds=(5, 1), steps=(2000, 200))
     if max(options.shares) > 1:
         raise SystemExit(f"--shares holds {max(options.shares):g}; shares of the training set are at most 1")

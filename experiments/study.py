@@ -21,7 +21,7 @@ LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "Baika
 def options_of(
     doc: str | None,
     task: str = "mnist",
-    lists: Mapping[str, Sequence[float]] | None = None,
+    lists: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     **settings: tuple[int, int],
 ) -> argparse.Namespace:
     """The command line.
@@ -29,7 +29,7 @@ def options_of(
     Args:
       doc: the script's docstring.
       task: its default.
-      lists: options that take several numbers, with their defaults.
+      lists: options that take several numbers, with those at the full and at the small scale.
       **settings: options that take a whole number from 1, with the values at the full and at the small scale.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,11 +42,14 @@ def options_of(
         parser.add_argument(
             f"--{option}", type=int, help=f"{full} at the full scale, {small} at the small, if left out"
         )
-    for name, numbers in (lists or {}).items():
-        shown = " ".join(f"{number:g}" for number in numbers)
-        parser.add_argument(f"--{name}", type=float, nargs="+", default=numbers, help=f"left out: {shown}")
+    for name, pair in (lists or {}).items():
+        full, small = (" ".join(f"{number:g}" for number in numbers) for numbers in pair)
+        help_text = f"left out: {full} at the full scale, {small} at the small"
+        parser.add_argument(f"--{name}", type=float, nargs="+", help=help_text)
     options = parser.parse_args()
-    for name in lists or {}:
+    for name, pair in (lists or {}).items():
+        if getattr(options, name) is None:
+            setattr(options, name, pair[options.scale == "small"])
         if min(getattr(options, name)) <= 0:
             parser.error(f"--{name} holds {min(getattr(options, name))}; numbers above 0 are needed")
     for name, pair in settings.items():
@@ -62,6 +65,10 @@ def task_of(options: argparse.Namespace) -> Task:
     keep_programs()
     task = tasks.named(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
     return replace(task, steps=options.steps)
+
+
+RATES = {"rates": (controls.RATES, (1.0, 10.0))}
+"""The option of the scripts that choose a rate, with the rates at the full and at the small scale."""
 
 
 def best_rates(options: argparse.Namespace, task: Task) -> list[float]:

@@ -11,7 +11,7 @@ The best rates are chosen by validation accuracy at the end of training, over se
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation, report
+from glojax import evaluation, report
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99)
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Choose the rates, train all rows in one program, and look up the levels."""
     options = study.options_of(
         __doc__,
-        lists={"rates": controls.RATES},
+        lists=study.RATES,
         seeds=(10, 2),
         tuning_seeds=(10, 1),
         steps=(20_000, 200),
