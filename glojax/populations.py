@@ -159,12 +159,10 @@ class Trainer:
             bool ``[candidates]``. One that does not keeps that score at the stops that follow.
           directory: keep all that training needs to go on there, at every stop; go on with what is there already,
             on as many devices as there are now.
-          on_stop: called after every stop with the number of stops so far and the scores
-            ``[candidates, stops, splits]``, of which so many are known.
+          on_stop: called after every stop with their number so far and scores ``[candidates, stops, splits]``.
 
         Raises:
-          ValueError: stops that do not rise from at least 1, a split that the task lacks, or a directory that holds
-            another training or is damaged.
+          ValueError: stops that do not rise from 1, an unknown split, or a directory that cannot be gone on with.
         """
         if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
             raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")

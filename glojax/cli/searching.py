@@ -98,7 +98,7 @@ def search(
         {"found, tuned": loss} if loss.tuned else {}
     )
     rows = controls.compare(job, named, seeds, seed)
-    print_comparison(console, rows)
+    _print_comparison(console, rows)
     console.print(f"Found loss   f(x, y) = [bold]{plain(str(loss))}[/]")
     console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
     console.print(f"Figure       {run_dir / 'search.png'}", soft_wrap=True)
@@ -138,7 +138,7 @@ def tune(
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
 
 
-def print_comparison(console: Console, rows: Sequence[Any]) -> None:
+def _print_comparison(console: Console, rows: Sequence[Any]) -> None:
     from glojax import controls
 
     table = Table("loss", "learning rate", "validation", "test", "test, 95% interval")

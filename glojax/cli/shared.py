@@ -38,6 +38,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run 
 
 
 def console_of() -> Console:
+    """Standard output, wide enough for tables where it is a log."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120  # a log has no width; tables need this much
@@ -45,6 +46,7 @@ def console_of() -> Console:
 
 
 def plain(text: str) -> str:
+    """Text in which rich sees no markup."""
     from rich.markup import escape
 
     return escape(text)
@@ -60,6 +62,7 @@ def prepare(devices: int | None) -> None:
 
 
 def task_of(name: str, steps: int | None, devices: int | None, group: int | None, data_dir: Path | None) -> Any:
+    """The task of that name with the options that were given."""
     import dataclasses
 
     from glojax import tasks
@@ -71,6 +74,7 @@ def task_of(name: str, steps: int | None, devices: int | None, group: int | None
 
 
 def tree_loss(name: str) -> Any:
+    """The loss of that name, an expression tree."""
     from glojax import losses
 
     loss = losses.named(name)
@@ -82,6 +86,7 @@ def tree_loss(name: str) -> Any:
 
 
 def say_device(console: Console, task: Any) -> None:
+    """What is trained, and on what."""
     from glojax.devices import all_devices
 
     devices = all_devices()
@@ -92,4 +97,5 @@ def say_device(console: Console, task: Any) -> None:
 
 
 def interval(summary: Any) -> str:
+    """The 95% confidence interval, if there is one."""
     return "" if summary.low != summary.low else f"{summary.low:.4f} to {summary.high:.4f}"
