@@ -52,9 +52,7 @@ class Screened(NamedTuple):
     both: np.ndarray  # bool[candidates], the tree holds x and y
     finite: np.ndarray  # bool[candidates], value and gradient are
     guided: np.ndarray  # bool[candidates], the gradient is not zero, and other labels change it
-    fingerprint: (
-        np.ndarray
-    )  # float32[candidates, 8], equal for equal gradients: projections to 3 digits; NaN if rejected
+    fingerprint: np.ndarray  # float32[candidates, 8], projections of the gradient to 3 digits; NaN if rejected
     trainable: np.ndarray  # bool[candidates], by it free logits learn their labels
 
 
@@ -121,8 +119,8 @@ def _examine(
     gradient: training.Gradient, program: Program, logits: jax.Array, labels: jax.Array, directions: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     classes = logits.shape[-1]
-    found, finite = gradient(program, jnp.asarray(logits), jax.nn.one_hot(labels, classes))
-    other, other_finite = gradient(program, jnp.asarray(logits), jax.nn.one_hot((labels + 1) % classes, classes))
+    found, finite = gradient(program, logits, jax.nn.one_hot(labels, classes))
+    other, other_finite = gradient(program, logits, jax.nn.one_hot((labels + 1) % classes, classes))
     finite = finite & other_finite
     size = jnp.abs(found).max()
     # Rounding alone stays well below this; so does the gradient of a constant.
@@ -143,7 +141,6 @@ def _descend(
         updates, state = _DESCENT.update(found, state)
         return optax.apply_updates(logits, updates), state, finite & step_is_finite
 
-    start = jnp.asarray(logits)
-    end, _, finite = jax.lax.fori_loop(0, _DESCENT_STEPS, step, (start, _DESCENT.init(start), jnp.array(True)))
-    before, after = (jnp.mean(part.argmax(axis=-1) == labels) for part in (start, end))
+    end, _, finite = jax.lax.fori_loop(0, _DESCENT_STEPS, step, (logits, _DESCENT.init(logits), jnp.array(True)))
+    before, after = (jnp.mean(part.argmax(axis=-1) == labels) for part in (logits, end))
     return (finite & (after >= before + _LEAST_RISE),)

@@ -17,6 +17,7 @@ from glojax.cli.shared import (
     Steps,
     TaskName,
     app,
+    check_resume,
     console_of,
     interval,
     plain,
@@ -92,8 +93,7 @@ def train(
     from glojax import curves, losses, report
 
     console = console_of()
-    if resume and run_dir is None:
-        raise ValueError("--resume needs the --run-dir that it goes on with.")
+    check_resume(resume, run_dir)
     made = {name: losses.named(name) for name in loss}
     job = task_of(task, None, devices, group, data_dir)
     config = curves.TrainConfig(

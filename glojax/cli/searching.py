@@ -20,6 +20,7 @@ from glojax.cli.shared import (
     Steps,
     TaskName,
     app,
+    check_resume,
     console_of,
     interval,
     plain,
@@ -69,8 +70,7 @@ def search(
     make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
     config = make(**given)  # type: ignore[arg-type]
     tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
-    if resume and run_dir is None:
-        raise ValueError("--resume needs the --run-dir that it goes on with.")
+    check_resume(resume, run_dir)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     job = task_of(task, steps, devices, group, data_dir)
     say_device(console, job)
@@ -123,8 +123,7 @@ def tune(
     import glojax
 
     console = console_of()
-    if resume and run_dir is None:
-        raise ValueError("--resume needs the --run-dir that it goes on with.")
+    check_resume(resume, run_dir)
     tree = tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
     job = task_of(task, steps, devices, group, data_dir)

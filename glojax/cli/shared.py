@@ -73,6 +73,12 @@ def task_of(name: str, steps: int | None, devices: int | None, group: int | None
     return dataclasses.replace(task, **given) if given else task
 
 
+def check_resume(resume: bool, run_dir: Path | None) -> None:
+    """Refuse to go on with nothing."""
+    if resume and run_dir is None:
+        raise ValueError("--resume needs the --run-dir that it goes on with.")
+
+
 def tree_loss(name: str) -> Any:
     """The loss of that name, an expression tree."""
     from glojax import losses
