@@ -78,7 +78,7 @@ def screen(
     given = probe() if given is None else given
     count = len(population)
     factors = [None] * count if coefficients is None else coefficients
-    both = np.array([{"x", "y"} <= {node.symbol for node in tree.nodes()} for tree in population], bool)
+    both = np.array([tree.has_x_and_y for tree in population], bool)
     finite, guided, trainable = (np.zeros(count, bool) for _ in range(3))
     fingerprint = np.full((count, len(given.directions)), np.nan, np.float32)
     (places,) = np.nonzero(both)
