@@ -67,7 +67,7 @@ def task_of(options: argparse.Namespace) -> Task:
     return replace(task, steps=options.steps)
 
 
-RATES = {"rates": (controls.RATES, (1.0, 10.0))}
+RATES = {"rates": (evaluation.RATES, (1.0, 10.0))}
 """The option of the scripts that choose a rate, with the rates at the full and at the small scale."""
 
 

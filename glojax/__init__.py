@@ -8,7 +8,8 @@
     tuned.loss(logits, labels)
 
 Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``tasks``,
-``populations``, ``evaluation``, ``genetics``, ``evolution``, ``tuning``, ``controls``.
+``populations``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``, ``exhaustive``, ``tuning``,
+``controls``.
 """
 
 from importlib import import_module
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from glojax.devices import keep_programs, use_cores
     from glojax.evaluation import evaluate
     from glojax.evolution import SearchConfig, search
+    from glojax.exhaustive import ExhaustiveConfig, exhaust
     from glojax.losses import Loss, load
     from glojax.tasks import Task
     from glojax.trees import Tree, parse
-    from glojax.tuning import TuneConfig, tune
+    from glojax.tuning import TuneConfig, search_taylor, tune
 
 __all__ = [
+    "ExhaustiveConfig",
     "Loss",
     "SearchConfig",
     "Task",
@@ -37,12 +40,14 @@ __all__ = [
     "convolution",
     "data",
     "evaluate",
+    "exhaust",
     "keep_programs",
     "load",
     "losses",
     "models",
     "parse",
     "search",
+    "search_taylor",
     "tasks",
     "train",
     "tune",
@@ -56,10 +61,11 @@ _NAMES_OF_MODULES = {
     "devices": ("keep_programs", "use_cores"),
     "evaluation": ("evaluate",),
     "evolution": ("SearchConfig", "search"),
+    "exhaustive": ("ExhaustiveConfig", "exhaust"),
     "losses": ("Loss", "load"),
     "tasks": ("Task",),
     "trees": ("Tree", "parse"),
-    "tuning": ("TuneConfig", "tune"),
+    "tuning": ("TuneConfig", "search_taylor", "tune"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
 

@@ -5,20 +5,17 @@ cross-entropy whose rate was tuned as well.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from glojax import evaluation, evolution, losses
-from glojax.evolution import Found, SearchConfig
+from glojax import evaluation, evolution, losses, populations, programs, screening
+from glojax.evolution import Found, Generation, SearchConfig
 from glojax.losses import Loss
 from glojax.seeds import named_seed
 from glojax.tasks import Task
-
-RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Scales of the task's learning rate among which the tuned control is chosen."""
 
 
 class Summary(NamedTuple):
@@ -112,7 +109,13 @@ def detectable(std: float, seeds: int) -> float:
     return float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * std * (2 / seeds) ** 0.5
 
 
-def random_search(task: Task, config: SearchConfig, budget: int) -> Found:
+def random_search(
+    task: Task,
+    config: SearchConfig,
+    budget: int,
+    *,
+    on_generation: Callable[[Generation], None] | None = None,
+) -> Found:
     """What drawing trees at random finds with the same settings and the same number of optimizer steps.
 
     Args:
@@ -120,12 +123,13 @@ def random_search(task: Task, config: SearchConfig, budget: int) -> Found:
       config: of the search that it is held against; its seed gives draws of its own.
       budget: ``Found.steps`` of that search. The last generation may exceed it; a hundred times as many generations
         are drawn at most.
+      on_generation: called after each generation.
     """
     drawn = dataclasses.replace(
         config, breeding=False, budget=budget, generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),
     )  # fmt: skip
-    return evolution.search(task, drawn)
+    return evolution.search(task, drawn, on_generation=on_generation)
 
 
 class Comparison(NamedTuple):
@@ -137,44 +141,66 @@ class Comparison(NamedTuple):
     test: np.ndarray  # [seeds], empty where the task has no test set
 
 
-def compare(task: Task, named: dict[str, Loss], seeds: int, seed: int = 0) -> list[Comparison]:
+def compare(
+    task: Task, named: dict[str, Loss], seeds: int, seed: int = 0, *, rates: dict[str, float] | None = None
+) -> list[Comparison]:
     """Losses beside cross-entropy, each at the task's own learning rate and at its best one.
 
-    The best rate of each is chosen among ``RATES`` by mean validation score over as many seeds as the comparison
-    has; the comparison itself uses fresh seeds, the same for every row.
+    The best rate of each is chosen by mean validation score over as many seeds as the comparison has, among those at
+    which its gradient is ``evaluation.RATES`` times that of cross-entropy, 1, and the one that it was found at; the
+    comparison itself uses fresh seeds, the same for every row.
 
     Args:
       task: what they are trained on, at its own number of steps.
       named: losses by the name that the rows show.
       seeds: trainings a row.
       seed: from which all seeds derive; none is one that a search or tuning uses.
+      rates: those that losses were found at.
     """
     rows = [("cross-entropy", losses.cross_entropy), *named.items()]
+    found_at = {} if rates is None else rates
+    grids = [[*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(rows), strict=True)]
     tuning_seeds = [named_seed(seed, "rates", i) for i in range(seeds)]
-    best = dict(zip(dict(rows), best_rates(task, [loss for _, loss in rows], tuning_seeds), strict=True))
+    best = dict(zip(dict(rows), best_rates(task, [loss for _, loss in rows], tuning_seeds, grids), strict=True))
     settings = [(name, loss, 1.0) for name, loss in rows]
     settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
     audit_seeds = [named_seed(seed, "audit", i) for i in range(seeds)]
     splits = ("validation", "test") if task.test is not None else ("validation",)
     compared = [loss for _, loss, _ in settings]
-    rates = [rate for _, _, rate in settings]
-    scores = evaluation.score_losses(task, compared, audit_seeds, rates, splits=splits)
+    scores = evaluation.score_losses(task, compared, audit_seeds, [rate for _, _, rate in settings], splits=splits)
     return [
         Comparison(name, rate, score[:, 0], score[:, 1] if len(splits) > 1 else np.zeros(0))
         for (name, _, rate), score in zip(settings, scores, strict=True)
     ]
 
 
-def best_rates(task: Task, chosen: Sequence[Loss], seeds: Sequence[int], rates: Sequence[float] = RATES) -> list[float]:
+def _grids(rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
+    """Learning rates ``[losses, rates]`` at which gradients are as large as cross-entropy's at ``evaluation.RATES``."""
+    sizes = np.ones(len(rows))
+    for place, (_, loss) in enumerate(rows):
+        room = populations.room(programs.instructions_of(loss.tree))
+        screened = screening.screen([loss.tree], [loss.coefficients], protected=loss.protected, room=room)
+        sizes[place] = screened.size[0]
+    sizes[0] = 1  # cross-entropy's own, but for rounding
+    return np.array(evaluation.RATES) / np.where(np.isfinite(sizes), sizes, 1)[:, None]
+
+
+def best_rates(
+    task: Task,
+    chosen: Sequence[Loss],
+    seeds: Sequence[int],
+    rates: Sequence[float] | Sequence[Sequence[float]] = evaluation.RATES,
+) -> list[float]:
     """For each loss the rate with the best mean validation score; the first one where two tie.
 
     Args:
       task: what they are trained on.
       chosen: the losses.
       seeds: of each loss's trainings at each rate. As many as a comparison has: few may choose a rate that diverges.
-      rates: scales of the task's learning rate, rising.
+      rates: scales of the task's learning rate, the same for all losses or ``[losses, rates]``.
     """
-    at_every_rate = [loss for loss in chosen for _ in rates]
-    scores = evaluation.score_losses(task, at_every_rate, seeds, [*rates] * len(chosen))
-    means = scores[..., 0].mean(axis=1).reshape(len(chosen), len(rates))
-    return [rates[place] for place in means.argmax(axis=1)]
+    grids = np.broadcast_to(np.asarray(rates, float), (len(chosen), np.shape(rates)[-1]))
+    at_every_rate = [loss for loss in chosen for _ in range(grids.shape[1])]
+    scores = evaluation.score_losses(task, at_every_rate, seeds, grids.ravel().tolist())
+    means = scores[..., 0].mean(axis=1).reshape(grids.shape)
+    return [float(grid[place]) for grid, place in zip(grids, means.argmax(axis=1), strict=True)]

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glojax import controls, evaluation, files, losses, optimizers, runs
+from glojax import evaluation, files, losses, optimizers, runs
 from glojax.losses import Loss, LossFunction
 from glojax.tasks import Task
 
 CONTROL = "cross-entropy"
-"""Name of the rows of the control, one for each of ``controls.RATES``."""
+"""Name of the rows of the control, one for each of ``evaluation.RATES``."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TrainConfig:
     schedule: str = "constant"  # this and the next two are optimizers.adapted's
     warmup: int = 0
     weight_decay: float = 0.0
-    control: bool = True  # train cross-entropy too, at every one of controls.RATES
+    control: bool = True  # train cross-entropy too, at every one of evaluation.RATES
     splits: tuple[str, ...] = ("validation", "test")  # scored where the task has them; the first chooses the control
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ def train(
     splits = tuple(split for split in config.splits if split in task.splits)
     settings = [(name, loss, config.rate) for name, loss in named.items()]
     if config.control:
-        settings += [(CONTROL, losses.cross_entropy, rate) for rate in controls.RATES]
+        settings += [(CONTROL, losses.cross_entropy, rate) for rate in evaluation.RATES]
     steps = evaluation.points_of(config.steps, config.points)
 
     def curves(scores: np.ndarray) -> Curves:

@@ -3,14 +3,19 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from glojax import populations, programs, trees
 from glojax.losses import Loss, LossFunction
 from glojax.populations import Trainer
 from glojax.tasks import Task
 from glojax.trees import Tree
+
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Scales of the task's learning rate among which the tuned control is chosen."""
 
 
 def evaluate(
@@ -137,34 +142,74 @@ def _trainers(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str,
             yield f"loss {place}", Trainer(task, loss=loss), [place]
 
 
-def over_seeds(
+class Measured(NamedTuple):
+    """Trees trained over seeds, each at the best of its learning rates."""
+
+    scores: np.ndarray  # [trees, seeds], of the validation set
+    rates: np.ndarray  # [trees], scale of the task's learning rate
+    steps: np.ndarray  # int64[trees], of all trainings at all rates
+    finished: np.ndarray  # bool[trees], whether halving let it train to the end
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean scores ``[trees]``."""
+        return self.scores.mean(axis=1)
+
+
+def measure(
     trainer: Trainer,
     population: Sequence[Tree],
     seeds: Sequence[int],
     coefficients: Sequence[Sequence[float]] | None = None,
     *,
-    rungs: Sequence[int] = (),
-    keep: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Every tree trained with every seed: mean validation scores ``[trees]``, and the steps ``[trees]`` of all seeds.
+    rates: np.ndarray | None = None,
+    halving: int = 1,
+) -> Measured:
+    """Every tree trained with every seed, at every one of its rates.
 
     Args:
       trainer: for the trees' task.
       population: the trees.
       seeds: of each tree's trainings.
       coefficients: of each tree, all 1 if left out.
-      rungs: numbers of steps, rising, at which ``keep`` decides who goes on.
-      keep: of mean scores ``[trees]`` which trees go on, bool ``[trees]``; the mean of one that does not is final.
+      rates: scales of the learning rate of each tree ``[trees, rates]``; 1 if left out.
+      halving: one in so many, the best pairs of tree and rate by mean score, is trained on after each of two rungs, at
+        1 / halving² and 1 / halving of the steps (successive halving, arXiv 1502.07943); the score of another is that
+        at its rung. 1 trains all to the end.
     """
-
-    def means(scores: np.ndarray) -> np.ndarray:
-        return scores[:, 0].reshape(len(population), len(seeds)).mean(axis=1, dtype=float)
-
-    factors = None if coefficients is None else [values for values in coefficients for _ in seeds]
-    candidates = trainer.candidates([tree for tree in population for _ in seeds], [*seeds] * len(population), factors)
-    trained = trainer.train(
-        candidates,
-        sorted({*rungs, trainer.task.steps}),
-        keep=None if keep is None else lambda scores: np.repeat(keep(means(scores)), len(seeds)),
+    rates = np.ones((len(population), 1)) if rates is None else rates
+    pairs = [place for place in range(len(population)) for _ in range(rates.shape[1])]
+    places = [place for place in pairs for _ in seeds]
+    candidates = trainer.candidates(
+        [population[place] for place in places],
+        [*seeds] * len(pairs),
+        None if coefficients is None else [coefficients[place] for place in places],
+        np.repeat(rates.ravel(), len(seeds)).tolist(),
     )
-    return means(trained.scores[:, -1]), trained.steps.reshape(len(population), -1).sum(axis=1)
+    kept = np.ones(len(pairs), bool)
+
+    def by_pair(scores: np.ndarray) -> np.ndarray:
+        return scores[:, 0].reshape(len(pairs), len(seeds)).astype(float)
+
+    def keep(scores: np.ndarray) -> np.ndarray:
+        ranked = np.argsort(-np.where(kept, by_pair(scores).mean(axis=1), -np.inf), kind="stable")
+        kept[ranked[-(-int(kept.sum()) // halving) :]] = False
+        return np.repeat(kept, len(seeds))
+
+    rungs = {max(1, trainer.task.steps // halving**power) for power in (2, 1, 0)}
+    trained = trainer.train(candidates, sorted(rungs), keep=keep if halving > 1 else None)
+    scores = by_pair(trained.scores[:, -1])
+    best = scores.mean(axis=1).reshape(rates.shape).argmax(axis=1) + np.arange(len(population)) * rates.shape[1]
+    steps = trained.steps.reshape(len(population), -1).sum(axis=1)
+    return Measured(scores[best], rates.ravel()[best], steps, kept[best])
+
+
+def lower_bound(scores: np.ndarray) -> np.ndarray:
+    """One-sided 95% lower confidence bound of the mean of scores ``[..., seeds]``, by Student's t.
+
+    The mean of many losses that looks best is mostly a lucky one; the best bound is that of a loss that holds.
+    """
+    count = scores.shape[-1]
+    if count < 2:
+        return scores.mean(axis=-1)
+    return scores.mean(axis=-1) - stats.t.ppf(0.95, count - 1) * scores.std(axis=-1, ddof=1) / count**0.5

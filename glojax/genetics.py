@@ -18,8 +18,17 @@ from glojax.trees import MAX_NODES, Tree, draw_symbol, grow
 TOURNAMENT = 3
 """Entrants of a tournament; the fittest is selected."""
 
-MAX_ROUNDS = 1000
-"""How often the offspring that are not allowed are redrawn before selected parents fill their places unchanged."""
+MAX_ROUNDS = 100
+"""How often trees that may not enter are redrawn before others fill their places unchanged."""
+
+_ROUND = 256
+"""Trees a round where ``choose`` looks at them, which costs little more for many than for few."""
+
+_GROWN_ROUNDS = 5
+"""Rounds that only grow trees from nothing."""
+
+Choose = Callable[[Sequence[Tree], int], Sequence[int]]
+"""``choose(trees, wanted)``: places of the trees that may enter the population, at most so many, rising."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,28 @@ def swap(first: Tree, i: int, second: Tree, j: int) -> tuple[Tree, Tree]:
     return first.replaced(i, list(second.nodes())[j]), second.replaced(j, list(first.nodes())[i])
 
 
+def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
+    """The tree, with a random leaf become x, or y, where it lacks one.
+
+    Never the leaf that holds the only other variable: a tree with no other leaf gets an operator over both there.
+
+    Raises:
+      ValueError: that operator makes it no ``Tree``: it is over ``trees.MAX_NODES``.
+    """
+    for variable, other in (("x", "y"), ("y", "x")):
+        leaves = [(place, node.symbol) for place, node in enumerate(tree.nodes()) if not node.children]
+        symbols = [symbol for _, symbol in leaves]
+        if variable in symbols:
+            continue
+        free = [place for place, symbol in leaves if symbol != other or symbols.count(other) > 1]
+        if free:
+            tree = tree.replaced(free[random.integers(len(free))], Tree(variable))
+        else:
+            pair = (Tree(variable), Tree(other)) if random.random() < 0.5 else (Tree(other), Tree(variable))
+            tree = tree.replaced(leaves[0][0], Tree(draw_symbol(random, arity=2), pair))
+    return tree
+
+
 # SELECTION
 
 
@@ -183,19 +214,25 @@ def initial_population(
     max_depth: int = 2,
     max_nodes: int,
     both_variables: bool = False,
+    choose: Choose | None = None,
 ) -> list[Tree]:
     """Random trees, grown by the weighted rule and redrawn until they are allowed.
+
+    There are few small trees that are worth training: where ``choose`` finds too few of them, those it found have a
+    random subtree replaced by a random tree, and may become deeper. Where that does not fill the population in
+    ``MAX_ROUNDS`` rounds either, they are repeated.
 
     Args:
       random: source of the draws.
       size: number of trees, at least 1.
       max_depth: of each tree; a leaf has depth 0.
       max_nodes: of each tree, at most ``trees.MAX_NODES``.
-      both_variables: redraw trees without x or without y. arXiv 1905.11528 keeps them, with fitness 0; at
-        depth 2 they are five of six.
+      both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees without, with
+        fitness 0; at depth 2 they are five of six.
+      choose: which of the trees drawn may enter; all if left out.
 
     Raises:
-      ValueError: a setting out of range, or that leaves no tree to draw.
+      ValueError: a setting out of range, or that leaves no tree to draw; none that ``choose`` took.
     """
     if size < 1:
         raise ValueError(f"initial_population: size is {size}; it must be at least 1.")
@@ -203,14 +240,32 @@ def initial_population(
         needed = "1 for a tree with x and y" if both_variables else "0"
         raise ValueError(f"initial_population: max_depth is {max_depth}; it must be at least {needed}.")
     _check_max_nodes(max_nodes, both_variables)
+
+    def draw(count: int, around: Sequence[Tree] = ()) -> list[Tree]:
+        drawn: list[Tree] = []
+        while len(drawn) < count:
+            # A draw that outgrows Tree itself is one more that is not allowed.
+            with contextlib.suppress(ValueError):
+                tree = grow(random, max_depth)
+                if around:
+                    whole = around[int(random.integers(len(around)))]
+                    tree = whole.replaced(int(random.integers(whole.size)), tree)
+                tree = with_both_variables(random, tree) if both_variables else tree
+                if _allowed(tree, max_nodes, both_variables) and (around or tree.depth <= max_depth):
+                    drawn.append(tree)
+        return drawn
+
+    if choose is None:
+        return draw(size)
     population: list[Tree] = []
-    while len(population) < size:
-        # A draw that outgrows Tree itself is one more that is not allowed.
-        with contextlib.suppress(ValueError):
-            tree = grow(random, max_depth)
-            if _allowed(tree, max_nodes, both_variables):
-                population.append(tree)
-    return population
+    for number in range(MAX_ROUNDS):
+        drawn = draw(max(size - len(population), _ROUND), population if number >= _GROWN_ROUNDS else ())
+        population += [drawn[place] for place in choose(drawn, size - len(population))]
+        if len(population) == size:
+            return population
+    if not population:
+        raise ValueError(f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained.")
+    return (population * size)[:size]
 
 
 def next_generation(
@@ -223,13 +278,14 @@ def next_generation(
     selection: str = "roulette",
     max_nodes: int,
     both_variables: bool = False,
+    choose: Choose | None = None,
 ) -> list[Offspring]:
     """The generation that follows: the elites unchanged, then the offspring of selected parents.
 
     Parents are selected in pairs. A pair swaps subtrees with probability ``rates.crossover``; both are then
-    mutated and both are kept, as long as there is room. An offspring that is not allowed is never cut to fit: its
-    place is filled by a freshly selected pair's. Places still empty after ``MAX_ROUNDS`` rounds of that take
-    selected parents unchanged, which are allowed.
+    mutated and both are kept, as long as there is room. An offspring that is not allowed, or not chosen, is never cut
+    to fit: its place is filled by a freshly selected pair's. Places still empty after ``MAX_ROUNDS`` rounds of that
+    take selected parents unchanged, which are allowed.
 
     Args:
       random: source of the draws.
@@ -239,7 +295,8 @@ def next_generation(
       rates: probabilities of crossover and of each mutation.
       selection: a key of ``SELECTIONS``.
       max_nodes: bound on every tree, at most ``trees.MAX_NODES``. The paper has none; memory has.
-      both_variables: allow no tree without x or without y.
+      both_variables: give every offspring x and y (``with_both_variables``).
+      choose: which of the offspring may enter; all if left out.
 
     Returns:
       As many as the population has.
@@ -270,15 +327,23 @@ def next_generation(
         if missing == 0:
             return offspring
         # A round at a time: a draw from the roulette costs a pass over the population, however many are drawn.
-        pairs = select(random, fitness, missing + missing % 2).reshape(-1, 2)
-        bred = [child for pair in pairs.tolist() for child in _breed(random, population, *pair, rates)]
-        offspring += [child for child in bred if _allowed(child.tree, max_nodes, both_variables)][:missing]
+        count = missing if choose is None else max(missing, _ROUND)
+        pairs = select(random, fitness, count + count % 2).reshape(-1, 2)
+        bred = [child for pair in pairs.tolist() for child in _breed(random, population, *pair, rates, both_variables)]
+        bred = [child for child in bred if _allowed(child.tree, max_nodes, both_variables)]
+        chosen = range(len(bred)) if choose is None else choose([child.tree for child in bred], missing)
+        offspring += [bred[place] for place in chosen][:missing]
     unchanged = select(random, fitness, size - len(offspring))
     return offspring + [Offspring(population[place], (int(place),)) for place in unchanged]
 
 
 def _breed(
-    random: np.random.Generator, population: Sequence[Tree], first: int, second: int, rates: Rates
+    random: np.random.Generator,
+    population: Sequence[Tree],
+    first: int,
+    second: int,
+    rates: Rates,
+    both_variables: bool,
 ) -> list[Offspring]:
     """The offspring of a pair: two, less those that ``Tree`` refuses."""
     pair = [Offspring(population[first], (first,)), Offspring(population[second], (second,))]
@@ -291,7 +356,8 @@ def _breed(
     mutants: list[Offspring] = []
     for child in pair:
         with contextlib.suppress(ValueError):
-            mutants.append(child._replace(tree=mutate(random, child.tree, rates)))
+            tree = mutate(random, child.tree, rates)
+            mutants.append(child._replace(tree=with_both_variables(random, tree) if both_variables else tree))
     return mutants
 
 

@@ -311,10 +311,11 @@ symmetric_cross_entropy = _weighted((0.1, "x * log(y)"), (-4.0, "(1 - x) * y"))
 """0.1 times cross-entropy plus reverse cross-entropy with log 0 taken as -4 (arXiv 1908.06112), for one-hot labels."""
 
 
-def _taylor(centre: tuple[float, float], weights: Sequence[float]) -> Loss:
-    """A third-order Taylor polynomial about ``centre``, its integer leaves' factors (arXiv 2002.00059, section 3).
+def taylor(centre: tuple[float, float], weights: Sequence[float]) -> Loss:
+    """A third-order Taylor polynomial about ``centre``, without what has no gradient (arXiv 2002.00059, section 3).
 
-    The weights are those of y, y², y³, x y, x y² and x² y, where x and y are taken from the centre.
+    The six weights are those of y, y², y³, x y, x y² and x² y, where x and y are taken from the centre. Its 43 nodes
+    are the same for all of them, only their coefficients differ.
     """
     x, y = (_term("-", _term(leaf), _term(1, factor=value)) for leaf, value in zip("xy", centre, strict=True))
     xx, yy = _term("square", x), _term("square", y)
@@ -322,7 +323,7 @@ def _taylor(centre: tuple[float, float], weights: Sequence[float]) -> Loss:
     return _weighted(*zip(weights, terms, strict=True))
 
 
-taylor_mnist = _taylor((-10.9408, 7.5216), (8.2896, 0.2415, 7.8726, 8.9666, 2.0184, 7.0513))
+taylor_mnist = taylor((-10.9408, 7.5216), (8.2896, 0.2415, 7.8726, 8.9666, 2.0184, 7.0513))
 """The loss that TaylorGLO found on MNIST (arXiv 2002.00059)."""
 
 

@@ -1,6 +1,7 @@
 """How a search or a tuning goes, on a terminal or in a log."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -8,10 +9,15 @@ from rich.live import Live
 from rich.markup import escape
 
 
+def funnel_line(funnel: Mapping[str, int]) -> str:
+    """How many trees came so far, in a line."""
+    return " > ".join(f"{count:,} {name}" for name, count in funnel.items())
+
+
 class Progress:
     """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere."""
 
-    def __init__(self, console: Console, total: int, title: str):
+    def __init__(self, console: Console, total: int | None, title: str):
         self.console, self.total, self.title = console, total, title
         self.started = time.perf_counter()
         self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
@@ -30,9 +36,15 @@ class Progress:
         fates = generation.fates
         self._show(
             generation.fitness, fates.count("trained") + fates.count("dropped"), generation.seconds > 0,
-            f"cached {(fates.count('cached') + fates.count('elite')) / len(fates):4.0%}  "
-            f"failed {float((generation.fitness == 0).mean()):4.0%}  best: {generation.best}",
+            f"{funnel_line(generation.funnel)}  failed {float((generation.fitness == 0).mean()):4.0%}  "
+            f"best: {generation.best}",
         )  # fmt: skip
+
+    def batch(self, funnel: Mapping[str, int], ranking: Sequence[Any]) -> None:
+        import numpy as np  # the command shows its help without it
+
+        fitness = np.array([known.fitness for known in ranking])
+        self._show(fitness, funnel["trained"] - self.trained, True, f"{funnel_line(funnel)}  best: {ranking[0].tree}")
 
     def tuning(self, number: int, fitness: Any) -> None:
         self._show(fitness, len(fitness), True, "")
@@ -43,10 +55,12 @@ class Progress:
         self.trained += trained if fresh else 0
         self.best = max(self.best, float(fitness.max()))
         spent = time.perf_counter() - self.started
-        left = spent / max(self.fresh, 1) * (self.total - self.done)
+        of, left = "", ""
+        if self.total is not None:
+            of, left = f"/{self.total}", f"left {spent / max(self.fresh, 1) * (self.total - self.done):3.0f} s  "
         line = (
-            f"{self.title} {self.done}/{self.total}  best {self.best:.4f}  mean {float(fitness.mean()):.4f}  "
-            f"{self.trained / spent:5.1f} candidates/s  left {left:3.0f} s  {rest}"
+            f"{self.title} {self.done}{of}  best {self.best:.4f}  mean {float(fitness.mean()):.4f}  "
+            f"{self.trained / spent:5.1f} candidates/s  {left}{rest}"
         )
         if self.live:
             self.live.update(escape(line), refresh=True)

@@ -13,6 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from glojax import controls, losses, trees
 from glojax.curves import CONTROL, Curves
 from glojax.evolution import Generation
+from glojax.exhaustive import Exhausted
+from glojax.fitness import total
 from glojax.losses import Loss
 
 
@@ -22,7 +24,7 @@ def search_figure(
     tuning: Sequence[np.ndarray] = (),
     found: Loss | None = None,
 ) -> None:
-    """A figure of a run: fitness by generation in both phases, and the found loss beside cross-entropy.
+    """A figure of a run: fitness by generation in both phases, its funnel, and the found loss beside cross-entropy.
 
     Args:
       path: of the image; its ending names the format.
@@ -30,12 +32,39 @@ def search_figure(
       tuning: fitness ``[population]`` of each generation of CMA-ES.
       found: the loss that the run ended with.
     """
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
-    search_axes, tuning_axes, loss_axes = figure.subplots(1, 3)
+    figure = Figure(figsize=(12, 7.2), layout="constrained")
+    (search_axes, funnel_axes), (tuning_axes, loss_axes) = figure.subplots(2, 2)
     _fitness(search_axes, [generation.fitness for generation in generations], "Search")
-    _fitness(tuning_axes, tuning, "Tuning by CMA-ES")
+    _funnel(funnel_axes, total(generation.funnel for generation in generations))
+    _fitness(tuning_axes, tuning, "CMA-ES")
     if found is not None:
         _curves(loss_axes, {"cross-entropy": losses.cross_entropy, "found": found})
+    _save(figure, path)
+
+
+def ranking_figure(path: str | os.PathLike[str], exhausted: Exhausted, most: int = 40) -> None:
+    """A figure of an exhaustive search: the best losses with their 95% intervals, known ones by name, and its funnel.
+
+    Args:
+      path: of the image; its ending names the format.
+      exhausted: ``exhaustive.exhaust``'s.
+      most: losses that are shown.
+    """
+    shown = exhausted.ranking[:most]
+    figure = Figure(figsize=(13, 1.8 + 0.19 * max(len(shown), 15)), layout="constrained")
+    axes, funnel_axes = figure.subplots(1, 2, width_ratios=(3, 2))
+    names = {place: name for name, place in exhausted.known.items()}
+    for place, known in enumerate(shown, start=1):
+        summary = controls.summarize(np.array(known.scores))
+        error = [[summary.mean - summary.low], [summary.high - summary.mean]] if len(known.scores) > 1 else None
+        color = "C1" if place in names else "C0"
+        axes.errorbar([summary.mean], [place], xerr=error, fmt="o", markersize=4, color=color, elinewidth=1)
+    labels = [f"{known.tree}  ({names[place]})" if place in names else str(known.tree)
+              for place, known in enumerate(shown, start=1)]  # fmt: skip
+    axes.set_yticks(range(1, len(shown) + 1), labels, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlabel="validation accuracy, mean over seeds and its 95% interval", title="Ranking")
+    _funnel(funnel_axes, exhausted.funnel)
     _save(figure, path)
 
 
@@ -105,6 +134,17 @@ def _fitness(axes: Axes, generations: Sequence[np.ndarray], title: str) -> None:
     axes.plot(numbers, [fitness.mean() for fitness in generations], label="mean of all", linestyle=":")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
+
+
+def _funnel(axes: Axes, funnel: dict[str, int]) -> None:
+    axes.set_title("Trees that came so far")
+    if not any(funnel.values()):
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
+        return
+    bars = axes.barh(list(funnel), list(funnel.values()))
+    axes.bar_label(bars, labels=[f"{count:,}" for count in funnel.values()], padding=3)
+    axes.set(xscale="log", xlim=(0.5, 8 * max(funnel.values())), xlabel="trees")
+    axes.invert_yaxis()
 
 
 def _curves(axes: Axes, curves: dict[str, Loss], slope: bool = False) -> None:

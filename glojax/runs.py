@@ -16,15 +16,18 @@ from typing import Any, NamedTuple
 from glojax import files
 from glojax.tasks import Task
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the run directory's files."""
 
-_TABLE = """create table if not exists candidates (
+_TABLES = """create table if not exists candidates (
     phase text not null, generation integer not null, place integer not null,
     expression text not null, canonical text not null, coefficients text not null,
-    fitness real not null, fate text not null, parents text not null, seed integer not null, steps integer not null,
+    fitness real not null, scores text not null, rate real not null,
+    fate text not null, parents text not null, seed integer not null, steps integer not null,
     seconds real not null,
-    primary key (phase, generation, place))"""
+    primary key (phase, generation, place));
+create table if not exists funnels (
+    phase text not null, generation integer not null, counts text not null, primary key (phase, generation));"""
 
 
 class Record(NamedTuple):
@@ -33,7 +36,9 @@ class Record(NamedTuple):
     expression: str
     canonical: str
     coefficients: tuple[float, ...]  # of the nodes that phase 2 tunes; empty in phase 1
-    fitness: float
+    fitness: float  # mean score of all trainings so far
+    scores: tuple[float, ...]  # of the trainings of this generation; empty if there were none
+    rate: float  # scale of the task's learning rate
     fate: str  # "trained", "dropped" (trained in part), "cached", "invalid" (without x or y), "elite"
     parents: tuple[int, ...]  # places in the generation before
     seed: int  # of the training, the first if there are several
@@ -63,49 +68,73 @@ class Run:
             write_settings(self.directory, phase, task, dataclasses.asdict(config), resume)
         self._database = sqlite3.connect(":memory:" if self.directory is None else self.directory / "record.sqlite")
         try:
-            self._database.execute(_TABLE)
+            self._database.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise ValueError(f"{self.directory}/record.sqlite is not a run's record: {error}.") from None
 
-    def save_generation(self, generation: int, records: Sequence[Record]) -> None:
-        """Append a generation, all of it or nothing."""
-        self._save(self.phase, generation, records)
+    def save_generation(self, generation: int, records: Sequence[Record], funnel: dict[str, int] | None = None) -> None:
+        """Append a generation, all of it or nothing, and how many trees each stage let through to it."""
+        self._save(self.phase, generation, records, {} if funnel is None else funnel)
 
     def save_finals(self, records: Sequence[Record]) -> None:
         """Keep the finalists of this phase, in place of those of a shorter run that it went on from."""
         self._save(f"{self.phase} finals", 0, records)
 
-    def _save(self, phase: str, generation: int, records: Sequence[Record]) -> None:
+    def save_control(self, record: Record) -> None:
+        """Keep cross-entropy at its best rate."""
+        self._save(f"{self.phase} control", 0, [record])
+
+    def _save(
+        self, phase: str, generation: int, records: Sequence[Record], funnel: dict[str, int] | None = None
+    ) -> None:
         rows = [
             (
                 phase, generation, place, record.expression, record.canonical, json.dumps(record.coefficients),
-                record.fitness, record.fate, json.dumps(record.parents), record.seed, record.steps, record.seconds,
+                record.fitness, json.dumps(record.scores), record.rate, record.fate, json.dumps(record.parents),
+                record.seed, record.steps, record.seconds,
             )
             for place, record in enumerate(records)
         ]  # fmt: skip
         with self._database:
             if phase != self.phase:
                 self._database.execute("delete from candidates where phase = ?", (phase,))
-            self._database.executemany("insert into candidates values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            marks = ", ".join("?" * len(rows[0])) if rows else ""
+            self._database.executemany(f"insert into candidates values ({marks})", rows)
+            if funnel is not None:
+                counts = json.dumps(funnel)
+                self._database.execute("insert into funnels values (?, ?, ?)", (phase, generation, counts))
 
     def generations(self) -> list[list[Record]]:
         """Every generation of this phase so far, its candidates in their places."""
-        cursor = self._database.execute(
-            "select generation, expression, canonical, coefficients, fitness, fate, parents, seed, steps, seconds "
-            "from candidates where phase = ? order by generation, place",
-            (self.phase,),
+        return self._read(self.phase)
+
+    def finals(self) -> list[Record]:
+        """The finalists of this phase, if it came to them."""
+        return next(iter(self._read(f"{self.phase} finals")), [])
+
+    def control(self) -> Record | None:
+        """Cross-entropy at its best rate, if this phase has found it."""
+        return next((records[0] for records in self._read(f"{self.phase} control")), None)
+
+    def funnels(self) -> list[dict[str, int]]:
+        """Of every generation of this phase so far, how many trees each stage let through."""
+        query = "select counts from funnels where phase = ? order by generation"
+        return [json.loads(counts) for (counts,) in self._database.execute(query, (self.phase,))]
+
+    def _read(self, phase: str) -> list[list[Record]]:
+        rows = self._database.execute(
+            "select generation, expression, canonical, coefficients, fitness, scores, rate, fate, parents, seed, "
+            "steps, seconds from candidates where phase = ? order by generation, place",
+            (phase,),
         )
         generations: list[list[Record]] = []
-        for generation, expression, canonical, coefficients, fitness, fate, parents, seed, steps, seconds in cursor:
+        for generation, *columns in rows:
             if generation == len(generations):
                 generations.append([])
-            generations[generation].append(
-                Record(
-                    expression, canonical, tuple(json.loads(coefficients)), fitness, fate,
-                    tuple(json.loads(parents)), seed, steps, seconds,
-                )
-            )  # fmt: skip
+            record = Record(*columns)
+            lists = {name: tuple(json.loads(getattr(record, name))) for name in ("coefficients", "scores", "parents")}
+            generations[generation].append(record._replace(**lists))
         return generations
 
     def close(self) -> None:
@@ -139,7 +168,9 @@ def write_settings(
                 f"{task.name!r} ({task.fingerprint}). Choose another run directory."
             )
         if phase in before and not resume:
-            raise ValueError(f"{directory} already holds a {phase}; resume it or choose another run directory.")
+            raise ValueError(
+                f"{directory} already holds results of {phase!r}; resume it or choose another run directory."
+            )
         for field, value in before.get(phase, {}).items():
             if field != "generations" and new.get(field) != value:
                 raise ValueError(

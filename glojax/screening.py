@@ -21,11 +21,15 @@ from glojax.seeds import named_random
 from glojax.trees import Tree
 
 _BATCH = 128  # candidates in one call, so that there is one program to compile
+_DESCENT_BATCH = 32  # fewer come so far
 _DIRECTIONS = 8
 _DIGITS = 3
 _DESCENT = optax.adam(0.1)
 _DESCENT_STEPS = 100
 _LEAST_RISE = 0.1
+
+STAGES = ("finite", "guided", "distinct", "trainable")
+"""In their order, after the look for x and y; distinct is told by ``Screened.fingerprint`` or ``direction``."""
 
 
 class Probe(NamedTuple):
@@ -53,6 +57,8 @@ class Screened(NamedTuple):
     finite: np.ndarray  # bool[candidates], value and gradient are
     guided: np.ndarray  # bool[candidates], the gradient is not zero, and other labels change it
     fingerprint: np.ndarray  # float32[candidates, 8], projections of the gradient to 3 digits; NaN if rejected
+    direction: np.ndarray  # the same of the gradient over its size: a learning rate makes up for that
+    size: np.ndarray  # float32[candidates], norm of the gradient over that of cross-entropy's; NaN if rejected
     trainable: np.ndarray  # bool[candidates], by it free logits learn their labels
 
 
@@ -80,29 +86,39 @@ def screen(
     factors = [None] * count if coefficients is None else coefficients
     both = np.array([tree.has_x_and_y for tree in population], bool)
     finite, guided, trainable = (np.zeros(count, bool) for _ in range(3))
-    fingerprint = np.full((count, len(given.directions)), np.nan, np.float32)
+    fingerprint, direction = (np.full((count, len(given.directions)), np.nan, np.float32) for _ in range(2))
+    size = np.full(count, np.nan, np.float32)
     (places,) = np.nonzero(both)
     if not len(places):
-        return Screened(both, finite, guided, fingerprint, trainable)
+        return Screened(both, finite, guided, fingerprint, direction, size, trainable)
     room = max(programs.instructions_of(population[place]) for place in places.tolist()) if room is None else room
     examine, descend = _stages(protected)
 
-    def batched(stage: Callable[..., tuple[jax.Array, ...]], places: np.ndarray) -> list[np.ndarray]:
+    def batched(stage: Callable[..., tuple[jax.Array, ...]], places: np.ndarray, most: int) -> list[np.ndarray]:
         found = []
-        for first in range(0, len(places), _BATCH):
-            batch = np.resize(places[first : first + _BATCH], _BATCH).tolist()
+        for first in range(0, len(places), most):
+            batch = np.resize(places[first : first + most], most).tolist()
             chosen = [population[place] for place in batch], [factors[place] for place in batch]
             found.append(stage(programs.encode(*chosen, room), *given))
         return [np.concatenate(column)[: len(places)] for column in zip(*found, strict=True)]
 
-    finite[places], guided[places], fingerprint[places] = batched(examine, places)
-    fingerprint[~guided] = np.nan
+    finite[places], guided[places], fingerprint[places], direction[places], size[places] = batched(
+        examine, places, _BATCH
+    )
+    for described in (fingerprint, direction, size):
+        described[~guided] = np.nan
+    size /= _cross_entropy_size(given)
     if guided.any():
         (guides,) = np.nonzero(guided)
         _, first, which = np.unique(fingerprint[guides], axis=0, return_index=True, return_inverse=True)
-        (learns,) = batched(descend, guides[first])
+        (learns,) = batched(descend, guides[first], _DESCENT_BATCH)
         trainable[guides] = learns[which.reshape(-1)]
-    return Screened(both, finite, guided, fingerprint, trainable)
+    return Screened(both, finite, guided, fingerprint, direction, size, trainable)
+
+
+def _cross_entropy_size(given: Probe) -> float:
+    softmax = np.exp(given.logits) / np.exp(given.logits).sum(axis=-1, keepdims=True)
+    return float(np.linalg.norm(softmax - np.eye(given.logits.shape[-1])[given.labels]) / len(given.labels))
 
 
 @lru_cache
@@ -117,17 +133,23 @@ def _stages(protected: bool) -> tuple[Callable[..., tuple[jax.Array, ...]], Call
 
 def _examine(
     gradient: training.Gradient, program: Program, logits: jax.Array, labels: jax.Array, directions: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
     classes = logits.shape[-1]
     found, finite = gradient(program, logits, jax.nn.one_hot(labels, classes))
     other, other_finite = gradient(program, logits, jax.nn.one_hot((labels + 1) % classes, classes))
     finite = finite & other_finite
-    size = jnp.abs(found).max()
+    largest = jnp.abs(found).max()
     # Rounding alone stays well below this; so does the gradient of a constant.
-    guided = finite & (size * len(logits) > 1e-5) & (jnp.abs(found - other).max() > 1e-4 * size)
+    guided = finite & (largest * len(logits) > 1e-5) & (jnp.abs(found - other).max() > 1e-4 * largest)
+    size = largest * jnp.linalg.norm(found / largest)  # squares of the gradient itself may overflow
     projected = jnp.einsum("dsc,sc->d", directions, found)
+    return finite, guided, _rounded(projected), _rounded(projected / size), size
+
+
+def _rounded(projected: jax.Array) -> jax.Array:
+    """To digits of the largest; adding 0 makes -0 equal to 0 in its bytes too."""
     unit = 10.0 ** (jnp.floor(jnp.log10(jnp.abs(projected).max())) - (_DIGITS - 1))
-    return finite, guided, jnp.round(projected / unit) * unit
+    return jnp.round(projected / unit) * unit + 0.0
 
 
 def _descend(

@@ -290,6 +290,14 @@ def enumerate_trees(depth: int) -> Iterator[Tree]:
             yield from (Tree(operator.symbol, (left, right)) for left in operands for right in operands)
 
 
+def count_trees(depth: int) -> int:
+    """How many trees ``enumerate_trees`` yields."""
+    count = len(grammar.LEAVES)
+    for _ in range(depth):
+        count = len(grammar.LEAVES) + sum(count**operator.arity for operator in grammar.OPERATORS)
+    return count
+
+
 # EVALUATING
 
 

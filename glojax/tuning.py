@@ -1,7 +1,8 @@
 """Phase 2: CMA-ES on the identifiable coefficients of a tree (arXiv 1905.11528, section III-B).
 
 Every node of the tree carries a factor, 1 at the start; only the factors that change training in independent ways
-are tuned. The objective is phase 1's: the validation score after the shortened training, in the same program.
+are tuned. The objective is phase 1's: the validation score after the shortened training, in the same program. The same
+search over the coefficients of a Taylor polynomial needs no phase 1 (TaylorGLO, arXiv 2002.00059).
 """
 
 import math
@@ -16,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax import evaluation, populations
+from glojax import evaluation, losses, populations
 from glojax.canonical import canonical, identifiable_coefficients
-from glojax.evolution import check_bounds, final_seeds
+from glojax.fitness import check_bounds, decide, final_seeds
 from glojax.losses import Loss
 from glojax.programs import instructions_of
 from glojax.runs import Record, Run
@@ -38,11 +39,12 @@ class TuneConfig:
       generations: of CMA-ES.
       population: vectors a generation; ``None`` for the usual 4 + floor(3 ln n).
       sigma: initial step size, in units of the coefficients.
+      rate: scale of the task's learning rate for all trainings: that which the tree was found at.
       protected: use the protected operators.
       seeds: trainings a vector, whose mean is its fitness.
       finalists: so many of the fittest distinct vectors, and the start, are trained again over fresh seeds; the best of
-        them by those trainings is the result. With 1, the fittest is.
-      final_seeds: trainings of a finalist.
+        them by those trainings is the result (``fitness.decide``). With 1, the fittest is.
+      final_seeds: trainings of a finalist; the best quarter has three times as many more.
       seed: from which all randomness derives.
 
     Raises:
@@ -52,6 +54,7 @@ class TuneConfig:
     generations: int = 20
     population: int | None = None
     sigma: float = 1.5
+    rate: float = 1.0
     protected: bool = False
     seeds: int = 2
     finalists: int = 24
@@ -68,18 +71,52 @@ class TuneConfig:
         )  # fmt: skip
         if self.population is not None:
             check_bounds(self, {"population": (4, 100_000)})
-        if not (isinstance(self.sigma, int | float) and 0 < self.sigma < math.inf):
-            raise ValueError(f"TuneConfig.sigma is {self.sigma!r}; a number above 0 is allowed.")
+        for field in ("sigma", "rate"):
+            value = getattr(self, field)
+            if not (isinstance(value, int | float) and 0 < value < math.inf):
+                raise ValueError(f"TuneConfig.{field} is {value!r}; a number above 0 is allowed.")
 
 
 class Tuned(NamedTuple):
     """What a tuning reached."""
 
     loss: Loss
+    rate: float  # scale of the task's learning rate that goes with it
     fitness: float  # mean validation score: over fresh seeds if there were finals, else as in the tuning
-    start_fitness: float  # of all coefficients 1, on the same trainings
-    coefficients: tuple[int, ...]  # pre-order indices of the nodes that were tuned
+    start_fitness: float  # of the start, on the same trainings
+    vector: np.ndarray  # [n], what CMA-ES found
     history: list[np.ndarray]  # fitness [population] of each generation
+    steps: int  # optimizer steps of all trainings without the finals
+
+
+class Space(NamedTuple):
+    """Vectors, and the losses that they stand for: one tree with different coefficients."""
+
+    tree: Tree
+    start: np.ndarray  # [n]
+    coefficients: Callable[[np.ndarray], tuple[float, ...]]
+
+
+def coefficient_space(tree: Tree) -> Space:
+    """The identifiable coefficients of a tree, all of them 1 at the start."""
+    nodes = list(identifiable_coefficients(tree))
+
+    def coefficients(vector: np.ndarray) -> tuple[float, ...]:
+        factors = np.ones(tree.size)
+        factors[nodes] = vector
+        return tuple(map(float, factors))
+
+    return Space(tree, np.ones(len(nodes)), coefficients)
+
+
+def taylor_space() -> Space:
+    """Third-order Taylor polynomials by their 8 parameters, all 0 at the start (arXiv 2002.00059, section 3)."""
+
+    def loss(vector: np.ndarray) -> Loss:
+        return losses.taylor((float(vector[0]), float(vector[1])), vector[2:].tolist())
+
+    start = np.zeros(8)
+    return Space(loss(start).tree, start, lambda vector: loss(vector).coefficients)
 
 
 def tune(
@@ -104,93 +141,125 @@ def tune(
     Raises:
       ValueError: a tree without x or y, or a run directory that does not fit (``runs.Run``).
     """
-    config = TuneConfig() if config is None else config
     Loss(tree)  # raises for a tree that is no loss
-    with Run(run_dir, "tune", task, config, resume) as run:
-        objective = _Objective(task, tree, config, run, on_generation)
+    config = TuneConfig() if config is None else config
+    return _tune("tune", coefficient_space(tree), task, config, run_dir, resume, on_generation)
+
+
+def search_taylor(
+    task: Task,
+    config: TuneConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    on_generation: Callable[[int, np.ndarray], None] | None = None,
+) -> Tuned:
+    """Search a loss among third-order Taylor polynomials by CMA-ES alone (TaylorGLO, arXiv 2002.00059).
+
+    Its settings, where ``config`` is left out, are a population of 28 and a step size of 1.2. The scale of the
+    polynomial is one of its parameters, so that its learning rate is searched as well. Other arguments as ``tune``'s.
+    """
+    config = TuneConfig(population=28, sigma=1.2) if config is None else config
+    return _tune("taylor", taylor_space(), task, config, run_dir, resume, on_generation)
+
+
+def _tune(
+    phase: str,
+    space: Space,
+    task: Task,
+    config: TuneConfig,
+    run_dir: str | os.PathLike[str] | None,
+    resume: bool,
+    on_generation: Callable[[int, np.ndarray], None] | None,
+) -> Tuned:
+    with Run(run_dir, phase, task, config, resume) as run:
+        objective = _Objective(task, space, config, run, on_generation)
         # The start is a generation of its own, so that it is among the vectors the best is taken from.
-        start = np.ones(len(objective.nodes))
-        objective(start[None])
-        if objective.nodes:
+        objective(space.start[None])
+        if len(space.start):
             maximize(
-                objective, start, sigma=config.sigma, population=config.population, generations=config.generations,
-                seed=named_seed(config.seed, "tune"),
+                objective, space.start, sigma=config.sigma, population=config.population,
+                generations=config.generations, seed=named_seed(config.seed, phase),
             )  # fmt: skip
-        vectors, scores = objective.finals() if config.finalists > 1 else objective.seen()
-    best = int(np.argmax(scores))
-    loss = Loss(tree, objective.factors(vectors[best]), config.protected)
-    return Tuned(loss, float(scores[best]), float(scores[0]), objective.nodes, objective.history)
+        vectors, fitness = np.concatenate(objective.vectors), np.concatenate(objective.history)
+        if config.finalists == 1:
+            best, start_fitness = int(np.argmax(fitness)), float(fitness[0])
+            reached = float(fitness[best])
+        else:
+            ranked = np.argsort(-fitness, kind="stable")[: config.finalists]
+            vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
+            best, reached, start_fitness = objective.finals(vectors)
+    loss = Loss(space.tree, space.coefficients(vectors[best]), config.protected)
+    return Tuned(loss, config.rate, reached, start_fitness, vectors[best], objective.history, objective.steps)
 
 
 class _Objective:
-    """Fitness of coefficient vectors: read back while the record lasts, trained and recorded after it."""
+    """Fitness of vectors: read back while the record lasts, trained and recorded after it."""
 
     def __init__(
-        self, task: Task, tree: Tree, config: TuneConfig, run: Run, report: Callable[[int, np.ndarray], None] | None
+        self, task: Task, space: Space, config: TuneConfig, run: Run, report: Callable[[int, np.ndarray], None] | None
     ):
-        self.tree, self.config, self.run, self.report = tree, config, run, report
-        self.nodes = identifiable_coefficients(tree)
+        self.space, self.config, self.run, self.report = space, config, run, report
         self.recorded = run.generations()
-        if self.recorded and self.recorded[0][0].expression != str(tree):
+        if self.recorded and self.recorded[0][0].expression != str(space.tree):
             raise ValueError(
-                f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {tree}; "
+                f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {space.tree}; "
                 "choose another directory."
             )
-        self.trainer = populations.trainer(task, populations.room(instructions_of(tree)), config.protected)
+        self.trainer = populations.trainer(task, populations.room(instructions_of(space.tree)), config.protected)
         self.history: list[np.ndarray] = []
         self.vectors: list[np.ndarray] = []
+        self.steps = 0
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Of vectors ``[population, n]``, the start first: the mean validation score of each."""
         number = len(self.history)
         if number < len(self.recorded):
-            if not np.array_equal(vectors, [record.coefficients for record in self.recorded[number]]):
+            records = self.recorded[number]
+            if not np.array_equal(vectors, [record.coefficients for record in records]):
                 raise ValueError(
                     f"{self.run.directory} does not replay: generation {number} of its tuning was drawn otherwise, "
                     "perhaps by another version of evosax or JAX. Choose another run directory."
                 )
-            fitness = np.array([record.fitness for record in self.recorded[number]])
         else:
+            started = time.perf_counter()
             seeds = [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
-            fitness, records = self._train(vectors, seeds)
+            rates = np.full((len(vectors), 1), self.config.rate)
+            factors = list(map(self.space.coefficients, vectors))
+            measured = evaluation.measure(self.trainer, [self.space.tree] * len(vectors), seeds, factors, rates=rates)
+            found = [tuple(scores) for scores in measured.scores.tolist()]
+            records = self._records(vectors, found, measured.steps.tolist(), seeds[0], time.perf_counter() - started)
             self.run.save_generation(number, records)
+        fitness = np.array([record.fitness for record in records])
+        self.steps += sum(record.steps for record in records)
         self.history.append(fitness)
         self.vectors.append(vectors)
         if self.report is not None:
             self.report(number, fitness)
         return fitness
 
-    def seen(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every vector so far, the start first, and its fitness."""
-        return np.concatenate(self.vectors), np.concatenate(self.history)
-
-    def finals(self) -> tuple[np.ndarray, np.ndarray]:
-        """The start, the fittest vectors, and their scores over fresh seeds."""
-        vectors, fitness = self.seen()
-        ranked = np.argsort(-fitness, kind="stable")[: self.config.finalists]
-        vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
-        scores, records = self._train(vectors, final_seeds(self.config.seed, self.config.final_seeds))
-        self.run.save_finals(records)
-        return vectors, scores
-
-    def factors(self, vector: np.ndarray) -> tuple[float, ...]:
-        """The factor of every node: those of the vector, 1 elsewhere."""
-        factors = np.ones(self.tree.size)
-        factors[list(self.nodes)] = vector
-        return tuple(map(float, factors))
-
-    def _train(self, vectors: np.ndarray, seeds: Sequence[int]) -> tuple[np.ndarray, list[Record]]:
-        """Mean scores ``[vectors]`` over the seeds, and their records."""
+    def finals(self, vectors: np.ndarray) -> tuple[int, float, float]:
+        """Place of the best of these vectors over fresh seeds, its score, and that of the first of them."""
         started = time.perf_counter()
-        factors = [self.factors(vector) for vector in vectors]
-        scores, steps = evaluation.over_seeds(self.trainer, [self.tree] * len(vectors), seeds, factors)
-        seconds = (time.perf_counter() - started) / len(vectors)
-        expression, key = str(self.tree), str(canonical(self.tree))
-        return scores, [
+        seed, count, factors = self.config.seed, self.config.final_seeds, list(map(self.space.coefficients, vectors))
+        decided = decide(
+            self.trainer, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count, factors,
+            always=(0,),
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        self.run.save_finals(self._records(vectors, decided.scores, decided.steps, final_seeds(seed, 1)[0], seconds))
+        return decided.best, float(np.mean(decided.scores[decided.best])), float(np.mean(decided.scores[0]))
+
+    def _records(
+        self, vectors: np.ndarray, scores: Sequence[tuple[float, ...]], steps: Sequence[int], seed: int, seconds: float
+    ) -> list[Record]:
+        expression, form = str(self.space.tree), str(canonical(self.space.tree))
+        return [
             Record(
-                expression, key, tuple(map(float, vector)), float(score), "trained", (), seeds[0], int(taken), seconds
+                expression, form, tuple(map(float, vector)), float(np.mean(found)), found, self.config.rate, "trained",
+                (), seed, taken, seconds / len(vectors),
             )
-            for vector, score, taken in zip(vectors, scores, steps, strict=True)
+            for vector, found, taken in zip(vectors, scores, steps, strict=True)
         ]  # fmt: skip
 
 

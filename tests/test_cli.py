@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from glojax import cli, controls, evaluate, losses, tasks
+from glojax import cli, controls, evaluate, evaluation, losses, tasks
 
 COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export")
 
@@ -61,12 +61,12 @@ def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> No
     result = run("evaluate", "digits", "cross_entropy", "log(y) - x / y", "--seeds", 2, "--steps", 20)
     assert result.exit_code == 0, result.output
     first, second, control = (cells(line) for line in result.output.splitlines() if line.startswith("│"))
-    given = [losses.cross_entropy, losses.baikal] + [losses.cross_entropy] * len(controls.RATES)
-    scores = evaluate(tasks.digits(steps=20), given, 2, rates=[1, 1, *controls.RATES])
+    given = [losses.cross_entropy, losses.baikal] + [losses.cross_entropy] * len(evaluation.RATES)
+    scores = evaluate(tasks.digits(steps=20), given, 2, rates=[1, 1, *evaluation.RATES])
     best = scores[2:].mean(axis=1).argmax()
     assert first[:3] == ["cross_entropy", "x1", f"{scores[0].mean():.4f} ± {scores[0].std(ddof=1):.4f}"]
     assert second[4] == f"{controls.welch(scores[2 + best], scores[1]):.2g}"
-    assert control[:2] == ["cross-entropy", f"x{controls.RATES[best]:g}"]
+    assert control[:2] == ["cross-entropy", f"x{evaluation.RATES[best]:g}"]
     assert control[4:] == ["", ""]
     assert f"differences below {controls.detectable(scores[2 + best].std(ddof=1), 2):.4f} are" in result.output
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glojax import controls, evaluation, losses, search
+from glojax import controls, evaluation, losses, screening, search
 from glojax.evolution import SearchConfig
 from glojax.seeds import named_seed
 from glojax.tasks import Task
@@ -108,12 +108,21 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_a_comparison_holds_every_loss_at_its_own_and_its_best_rate(tiny_task: Task, calls: list[dict]) -> None:
     rows = controls.compare(tiny_task, {"found": losses.baikal}, seeds=4, seed=9)
+    tree = losses.baikal.tree
+    sizes = screening.screen([tree, losses.cross_entropy.tree], room=31).size
+    grid = np.array(evaluation.RATES) / sizes[0]
+    nearest = grid[np.abs(np.log(grid / 3)).argmin()]
+    assert sizes == pytest.approx([40.4, 1], rel=0.01)  # Baikal's 1 / y, of logits of deviation 1
     assert [(row.name, row.rate) for row in rows] == [
-        ("cross-entropy", 1.0), ("found", 1.0), ("cross-entropy, best rate", 30.0), ("found, best rate", 3.0),
+        ("cross-entropy", 1.0), ("found", 1.0), ("cross-entropy, best rate", 30.0),
+        ("found, best rate", pytest.approx(nearest)),
     ]  # fmt: skip
     assert [row.test.shape for row in rows] == [(4,)] * 4
-    choosing, comparing = calls
-    assert sorted(set(choosing["rates"])) == sorted(controls.RATES)
+    choosing, comparing = calls[:2]
+    assert choosing["rates"] == pytest.approx([*evaluation.RATES, 1, 1, *grid, 1, 1])
+    controls.compare(tiny_task, {"found": losses.baikal}, seeds=4, seed=9, rates={"found": 3.0})
+    assert calls[2]["rates"][-1] == 3
+    assert calls[3]["rates"] == [1, 1, 30, 3]
     assert choosing["splits"] == ("validation",)
     assert comparing["splits"] == ("validation", "test")
 
@@ -131,7 +140,7 @@ def test_the_best_rate_is_that_of_real_trainings(tiny_task: Task) -> None:
     seeds = [1, 2]
     (best,) = controls.best_rates(tiny_task, [losses.cross_entropy], seeds)
     means = [
-        evaluation.evaluate(tiny_task, [losses.cross_entropy], seeds, rates=[rate]).mean() for rate in controls.RATES
+        evaluation.evaluate(tiny_task, [losses.cross_entropy], seeds, rates=[rate]).mean() for rate in evaluation.RATES
     ]
-    assert best == controls.RATES[int(np.argmax(means))]
+    assert best == evaluation.RATES[int(np.argmax(means))]
     assert best > 1

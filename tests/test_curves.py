@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import controls, curves, evaluate, losses, populations
+from glojax import curves, evaluate, evaluation, losses, populations
 from glojax.checkpoints import Checkpoint
 from glojax.curves import TrainConfig
 from glojax.tasks import Task
@@ -65,9 +65,9 @@ def test_curves_are_those_of_evaluate(tiny_task: Task, whole: curves.Curves) -> 
 
 
 def test_the_control_is_cross_entropy_at_its_best_rate_by_validation(tiny_task: Task, whole: curves.Curves) -> None:
-    scores = evaluate(tiny_task, [losses.cross_entropy] * len(controls.RATES), 2, rates=controls.RATES)
+    scores = evaluate(tiny_task, [losses.cross_entropy] * len(evaluation.RATES), 2, rates=evaluation.RATES)
     assert [row.name for row in whole.shown] == ["Baikal", "optax", curves.CONTROL]
-    assert whole.shown[-1].rate == controls.RATES[scores.mean(axis=1).argmax()]
+    assert whole.shown[-1].rate == evaluation.RATES[scores.mean(axis=1).argmax()]
     np.testing.assert_allclose(whole.shown[-1].scores[:, -1, 0].mean(), scores.mean(axis=1).max(), atol=1e-6)
 
 
@@ -138,7 +138,7 @@ def test_what_is_complete_is_not_trained_again(
 def test_a_directory_is_not_trained_into_twice_nor_with_other_settings(tiny_task: Task, tmp_path: Path) -> None:
     config = TrainConfig(steps=2, seeds=1, points=1, control=False)
     curves.train(tiny_task, {"Baikal": losses.baikal}, config, tmp_path)
-    with pytest.raises(ValueError, match="already holds a train; resume it or choose another"):
+    with pytest.raises(ValueError, match="already holds results of 'train'; resume it or choose another"):
         curves.train(tiny_task, {"Baikal": losses.baikal}, config, tmp_path)
     other = dataclasses.replace(config, schedule="cosine")
     with pytest.raises(ValueError, match="train setting schedule = 'constant', now it is 'cosine'"):

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from glojax import genetics, grammar
-from glojax.genetics import Offspring, Rates, crossover, initial_population, mutate, next_generation, roulette, swap
-from glojax.trees import MAX_NODES, Tree, parse
+from glojax.genetics import (
+    Offspring,
+    Rates,
+    crossover,
+    initial_population,
+    mutate,
+    next_generation,
+    roulette,
+    swap,
+    with_both_variables,
+)
+from glojax.trees import MAX_NODES, Tree, grow, parse
 
 NOTHING = Rates(crossover=0, integer_shift=0, replace=0, collapse=0, extend=0)
 SIGNIFICANCE = 1e-3  # the seeds are fixed: a test that passes goes on passing
@@ -246,6 +256,68 @@ def test_the_initial_population_keeps_its_bounds():
     assert all(tree.has_x_and_y for tree in initial_population(random, 200, max_nodes=9, both_variables=True))
 
 
+def test_a_tree_gets_the_variables_it_lacks_and_keeps_all_else():
+    random = np.random.default_rng(31)
+    for tree in [grow(random, int(random.integers(4))) for _ in range(2000)]:
+        completed = with_both_variables(random, tree)
+        assert completed.has_x_and_y
+        if tree.has_x_and_y:
+            assert completed == tree
+            continue
+        before, after = (list(one.nodes()) for one in (tree, completed))
+        if sum(not node.children for node in before) > 1:
+            changed = [(a.symbol, b.symbol) for a, b in zip(before, after, strict=True) if a.symbol != b.symbol]
+            assert len(changed) <= 2
+            assert all(new in ("x", "y") and old != new for old, new in changed)
+        else:
+            assert len(after) == len(before) + 2
+            assert {node.symbol for node in after[-2:]} == {"x", "y"}
+            assert [node.symbol for node in after[: len(before) - 1]] == [node.symbol for node in before[:-1]]
+
+
+def test_every_leaf_that_may_change_does():
+    random = np.random.default_rng(32)
+    found = {str(with_both_variables(random, parse("x + 1 * (x - 2)"))) for _ in range(200)}
+    assert found == {"y + 1 * (x - 2)", "x + y * (x - 2)", "x + 1 * (y - 2)", "x + 1 * (x - y)"}
+    assert {str(with_both_variables(random, parse("log(y)"))) for _ in range(300)} == {
+        f"log({first} {operator} {second})" for operator in "+-*/" for first, second in ("xy", "yx")
+    }
+
+
+def test_only_what_is_chosen_enters_a_population_and_its_trees_are_built_upon():
+    def simple(trees, wanted):
+        seen.extend(trees)
+        return [place for place, tree in enumerate(trees) if tree.symbol == "/"][:wanted]
+
+    seen: list[Tree] = []
+    population = initial_population(
+        np.random.default_rng(33), 30, max_depth=2, max_nodes=32, both_variables=True, choose=simple
+    )
+    assert len(population) == 30
+    assert population == [tree for tree in seen if tree.symbol == "/"][:30]
+    with pytest.raises(ValueError, match="none of 25600 trees drawn may be trained"):
+        initial_population(np.random.default_rng(0), 3, max_depth=1, max_nodes=9, choose=lambda trees, wanted: [])
+
+    def first_only(trees, wanted):
+        known.append(trees[0])
+        return [0] if len(known) == 1 else []
+
+    known: list[Tree] = []
+    repeated = initial_population(
+        np.random.default_rng(0), 4, max_depth=1, max_nodes=9, both_variables=True, choose=first_only
+    )
+    assert repeated == known[:1] * 4
+    assert max(tree.depth for tree in known[: genetics._GROWN_ROUNDS]) == 1
+    assert max(tree.depth for tree in known[genetics._GROWN_ROUNDS :]) == 2
+
+    offspring = next_generation(
+        np.random.default_rng(34), population, np.ones(30), elites=2, rates=Rates(), max_nodes=20, both_variables=True,
+        choose=simple,
+    )  # fmt: skip
+    assert len(offspring) == 30
+    assert {child.tree.symbol for child in offspring} == {"/"}
+
+
 def test_deep_trees_that_outgrow_every_bound_are_redrawn():
     population = initial_population(np.random.default_rng(14), 500, max_depth=40, max_nodes=MAX_NODES)
     assert len(population) == 500
@@ -356,10 +428,11 @@ def test_the_fit_have_more_offspring(selection):
 
 def test_a_place_that_no_offspring_can_fill_takes_a_selected_parent_unchanged():
     population = [parse("x * y"), parse("y / x")]
-    always = dataclasses.replace(NOTHING, collapse=1)  # every mutant is one leaf, which lacks x or y
+    always = dataclasses.replace(NOTHING, collapse=1)
     offspring = next_generation(
-        np.random.default_rng(23), population, np.ones(2), elites=0, rates=always, max_nodes=3, both_variables=True
-    )
+        np.random.default_rng(23), population, np.ones(2), elites=0, rates=always, max_nodes=3,
+        choose=lambda trees, wanted: [],
+    )  # fmt: skip
     assert all(child == Offspring(population[child.parents[0]], child.parents) for child in offspring)
     assert [len(child.parents) for child in offspring] == [1, 1]
 

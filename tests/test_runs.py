@@ -15,18 +15,23 @@ from glojax.tasks import Task
 
 CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=2, final_seeds=1)
 RECORDS = [
-    Record("x * log(y)", "x * log(y)", (), 0.5, "trained", (), 3, 500, 0.25),
-    Record("y - x", "y - x", (1.5, -2.0), 0.25, "cached", (0, 1), 3, 0, 0.0),
+    Record("x * log(y)", "x * log(y)", (), 0.5, (0.25, 0.75), 3.0, "trained", (), 3, 500, 0.25),
+    Record("y - x", "y - x", (1.5, -2.0), 0.25, (), 1.0, "cached", (0, 1), 3, 0, 0.0),
 ]
 
 
 def test_generations_are_read_back_as_they_were_saved(tiny_task: Task, tmp_path: Path) -> None:
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
-        run.save_generation(0, RECORDS)
+        run.save_generation(0, RECORDS, {"drawn": 7})
         run.save_generation(1, RECORDS[::-1])
         run.save_finals(RECORDS[:1])
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=True) as run:
         assert run.generations() == [RECORDS, RECORDS[::-1]]
+        assert run.finals() == RECORDS[:1]
+        assert run.funnels() == [{"drawn": 7}, {}]
+        assert run.control() is None
+        run.save_control(RECORDS[0])
+        assert run.control() == RECORDS[0]
 
 
 def test_without_a_directory_the_record_is_in_memory(tiny_task: Task) -> None:
@@ -74,7 +79,7 @@ def test_the_directory_of_another_task_is_refused_before_anything_trains(tiny_ta
 
 def test_a_run_is_not_begun_twice(tiny_task: Task, tmp_path: Path) -> None:
     Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
-    with pytest.raises(ValueError, match="already holds a search; resume it or choose another"):
+    with pytest.raises(ValueError, match="already holds results of 'search'; resume it or choose another"):
         Run(tmp_path, "search", tiny_task, CONFIG, resume=False)
 
 
@@ -88,7 +93,7 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "settings.json is damaged"), ("[]", "no.? .*run's settings"), ('{"glojax_run": 99}', "schema 2")],
+    [("{", "settings.json is damaged"), ("[]", "no.? .*run's settings"), ('{"glojax_run": 99}', "schema 3")],
 )
 def test_damaged_or_foreign_settings_are_refused_by_name(
     tiny_task: Task, tmp_path: Path, content: str, message: str

@@ -9,12 +9,12 @@ import cma
 import numpy as np
 import pytest
 
-from glojax import evaluate, parse, tune
+from glojax import evaluate, losses, parse, search_taylor, trees, tune
 from glojax.canonical import identifiable_coefficients
 from glojax.losses import Loss
 from glojax.seeds import named_seed
 from glojax.tasks import Task
-from glojax.tuning import TuneConfig, default_population, maximize
+from glojax.tuning import TuneConfig, default_population, maximize, taylor_space
 
 SMALL = TuneConfig(generations=4, seeds=1, finalists=3, final_seeds=2, seed=2)
 BAIKAL = parse("log(y) - x / y")
@@ -113,22 +113,56 @@ def test_the_usual_population() -> None:
 
 def test_only_identifiable_coefficients_are_tuned_and_the_score_is_their_loss(tiny_task: Task) -> None:
     tuned = tune(tiny_task, BAIKAL, SMALL)
-    assert tuned.coefficients == identifiable_coefficients(BAIKAL) == (0, 1)
-    assert [value for index, value in enumerate(tuned.loss.coefficients) if index not in tuned.coefficients] == [
-        1.0
-    ] * 4
-    seeds = [named_seed(2, "finals", i) for i in range(2)]
+    assert identifiable_coefficients(BAIKAL) == (0, 1)
+    assert tuned.loss.coefficients == (*map(float, tuned.vector), 1, 1, 1, 1)
+    seeds = [named_seed(2, "finals", i) for i in range(4 * 2)]
     scores = evaluate(tiny_task, [tuned.loss, BAIKAL], seeds).mean(axis=1)
     np.testing.assert_allclose([tuned.fitness, tuned.start_fitness], scores, atol=1e-6)
     assert tuned.fitness >= tuned.start_fitness
     assert [len(fitness) for fitness in tuned.history] == [1, 6, 6, 6, 6]
 
 
+def test_all_trainings_are_at_the_rate_that_is_given(tiny_task: Task) -> None:
+    tuned = tune(tiny_task, BAIKAL, dataclasses.replace(SMALL, rate=2.5, generations=1))
+    seeds = [named_seed(2, "search", i) for i in range(1)]
+    assert tuned.rate == 2.5
+    assert tuned.history[0] == pytest.approx(evaluate(tiny_task, [BAIKAL], seeds, rates=[2.5])[0], abs=1e-6)
+    assert tuned.steps == (1 + 6) * 30
+
+
+def test_the_taylor_space_is_the_polynomial_of_its_paper() -> None:
+    space = taylor_space()
+    assert (len(space.start), Loss(space.tree, space.coefficients(space.start))) == (8, losses.taylor((0, 0), [0] * 6))
+    vector = np.array([-10.9408, 7.5216, 8.2896, 0.2415, 7.8726, 8.9666, 2.0184, 7.0513])
+    found = Loss(space.tree, space.coefficients(vector))
+    assert found == losses.taylor_mnist
+    x, y = np.meshgrid([0.0, 1.0], [0.1, 0.5, 0.9])
+    dx, dy = x + 10.9408, y - 7.5216
+    expected = (
+        8.2896 * dy + 0.2415 * dy**2 + 7.8726 * dy**3 + 8.9666 * dx * dy + 2.0184 * dx * dy**2 + 7.0513 * dx**2 * dy
+    )
+    np.testing.assert_allclose(trees.evaluate(found.tree, x, y, np, False, found.coefficients), expected, rtol=1e-9)
+
+
+def test_taylor_polynomials_are_searched_from_zero_and_the_result_is_the_score_of_its_loss(
+    tiny_task: Task, tmp_path: Path
+) -> None:
+    config = TuneConfig(generations=6, population=12, sigma=1.2, seeds=1, finalists=4, final_seeds=2, seed=3)
+    found = search_taylor(tiny_task, config, tmp_path)
+    assert found.fitness > found.start_fitness + 0.2
+    seeds = [named_seed(3, "finals", i) for i in range(8)]
+    assert found.fitness == pytest.approx(evaluate(tiny_task, [found.loss], seeds).mean(), abs=1e-6)
+    again = search_taylor(tiny_task, config, tmp_path, resume=True)
+    assert again.loss == found.loss
+
+
 @pytest.mark.parametrize("finalists", [1, 4])
 def test_the_result_is_never_worse_than_the_start(tiny_task: Task, finalists: int) -> None:
     # A step size so large that no vector drawn is of use.
     tuned = tune(tiny_task, BAIKAL, dataclasses.replace(SMALL, sigma=1e4, finalists=finalists))
-    assert tuned.fitness >= tuned.start_fitness > 0
+    assert tuned.start_fitness > 0
+    if finalists > 1:
+        assert tuned.loss == Loss(BAIKAL)
     if finalists == 1:
         assert tuned.fitness == max(fitness.max() for fitness in tuned.history)
 
@@ -136,7 +170,7 @@ def test_the_result_is_never_worse_than_the_start(tiny_task: Task, finalists: in
 def test_a_tree_without_coefficients_to_tune_is_returned_as_it_is(tiny_task: Task) -> None:
     tree = parse("log(x - 1) * y")  # nowhere finite
     tuned = tune(tiny_task, tree, SMALL)
-    assert (tuned.loss, tuned.fitness, tuned.coefficients) == (Loss(tree), 0, ())
+    assert (tuned.loss, tuned.fitness, len(tuned.vector)) == (Loss(tree), 0, 0)
 
 
 def test_a_tuning_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Search and tune."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -28,7 +29,11 @@ from glojax.cli.shared import (
     task_of,
     tree_loss,
 )
-from glojax.progress import Progress
+from glojax.progress import Progress, funnel_line
+
+if TYPE_CHECKING:
+    from glojax.losses import Loss
+    from glojax.tasks import Task
 
 
 class Preset(StrEnum):
@@ -38,20 +43,63 @@ class Preset(StrEnum):
     paper = "paper"
 
 
+class Space(StrEnum):
+    """What is searched."""
+
+    trees = "trees"
+    taylor = "taylor"
+
+
+class _Result(NamedTuple):
+    """A loss that a search ended with."""
+
+    loss: "Loss"
+    rate: float
+    steps: int
+
+
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
 def search(
     task: TaskName = "digits",
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
+    space: Annotated[
+        Space, typer.Option(help="Trees, or third-order Taylor polynomials by CMA-ES alone (TaylorGLO).")
+    ] = Space.trees,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Rank every loss up to --depth instead of breeding trees.")
+    ] = False,
+    depth: Annotated[int, typer.Option(help="Of the trees of an exhaustive search.")] = 2,
     generations: Annotated[
-        int | None, typer.Option(help="Generations of the search; the preset's if left out.")
+        int | None, typer.Option(help="Generations of the search; the preset's, or 20 of Taylor's, if left out.")
     ] = None,
     population: Annotated[int | None, typer.Option(help="Candidates a generation; the preset's if left out.")] = None,
+    candidate_seeds: Annotated[
+        int | None, typer.Option(help="Trainings of a candidate; those of the kind of search if left out.")
+    ] = None,
     halving: Annotated[
         int | None,
         typer.Option(help="One candidate in so many goes on at each rung of a training; 1 trains all to the end."),
     ] = None,
+    fair_rates: Annotated[
+        bool | None,
+        typer.Option(
+            "--fair-rates/--one-rate",
+            help="Train each loss at three learning rates that suit it, or at the task's; the preset's if left out.",
+        ),
+    ] = None,
+    screening: Annotated[
+        str | None,
+        typer.Option(
+            help="Stages before training, of finite,guided,distinct,trainable, or none; the preset's if left out."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Begin nothing new after so many candidate-steps (2e6) or minutes of training (10m)."),
+    ] = None,
     tune_generations: Annotated[int, typer.Option(help="Generations of CMA-ES after the search; 0 for none.")] = 20,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss in the final comparison.")] = 8,
+    control: Annotated[bool, typer.Option(help="Search at random with the same budget, too.")] = True,
     steps: Steps = None,
     run_dir: RunDir = None,
     resume: Resume = False,
@@ -60,48 +108,168 @@ def search(
     group: Group = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Discover a loss: genetic search, coefficient tuning, and a comparison with cross-entropy."""
+    """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
-    from glojax import controls, losses, report
 
     console = console_of()
-    changes = {"generations": generations, "population": population, "halving": halving, "seed": seed}
-    given = {field: value for field, value in changes.items() if value is not None}
-    make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
-    config = make(**given)  # type: ignore[arg-type]
-    tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
     check_resume(resume, run_dir)
+    given = {
+        "generations": generations, "population": population, "seeds": candidate_seeds, "halving": halving,
+        "fair_rates": fair_rates, "screening": _stages(screening), "seed": seed, **_budget(budget),
+    }  # fmt: skip
+    given = {field: value for field, value in given.items() if value is not None}
+    if exhaustive and (space is not Space.trees or preset is not Preset.default):
+        raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
+    if exhaustive:
+        _refuse("--exhaustive", given, ("generations", "population"))
+        config: Any = glojax.ExhaustiveConfig(depth=depth, **given)
+    elif space is Space.taylor:
+        _refuse("--space taylor", given, ("halving", "fair_rates", "screening", "budget", "minutes"))
+        config = glojax.TuneConfig(**{"population": 28, "sigma": 1.2} | given)  # type: ignore[arg-type]
+    else:
+        make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
+        config = make(**given)  # type: ignore[arg-type]
+    tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     job = task_of(task, steps, devices, group, data_dir)
     say_device(console, job)
 
-    with Progress(console, config.generations, f"search on {job.name}") as progress:
-        found = glojax.search(job, config, run_dir, resume=resume, on_generation=progress.generation)
-    if found.fitness == 0:
-        raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
-    console.print(f"Search found [bold]{plain(str(found.best))}[/], validation accuracy {found.fitness:.4f}.")
-    loss, history = losses.Loss(found.best, protected=config.protected), []
-    if tune_generations:
-        with Progress(console, tune_generations + 1, "tuning") as progress:
-            # A search that was complete may be followed by a tuning that was not begun.
-            tuned = glojax.tune(job, found.best, tune_config, run_dir, resume=resume, on_generation=progress.tuning)
-        loss, history = tuned.loss, tuned.history
-        console.print(
-            f"Tuned {len(tuned.coefficients)} of {loss.tree.size} coefficients: validation accuracy "
-            f"{tuned.start_fitness:.4f} to {tuned.fitness:.4f}."
-        )
-    loss.save(run_dir / "loss.json")
-    report.search_figure(run_dir / "search.png", found.generations, history, loss)
-
-    console.print(f"Comparing with cross-entropy over {seeds} fresh seeds ...")
-    named = {"found": losses.Loss(found.best, protected=config.protected)} | (
-        {"found, tuned": loss} if loss.tuned else {}
+    options = {"run_dir": run_dir, "resume": resume}
+    if exhaustive:
+        found = _exhaust(console, job, config, options)
+    elif space is Space.taylor:
+        found = _search_taylor(console, job, config, options)
+    else:
+        found = _breed(console, job, config, tune_config if tune_generations else None, options)
+    named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
+    found[-1].loss.save(run_dir / "loss.json")
+    if control and not exhaustive and space is Space.trees:
+        named["random search"] = _search_randomly(console, job, config, found[0].steps)
+    _compare(console, job, named, seeds, seed)
+    console.print(
+        f"Found loss   f(x, y) = [bold]{plain(str(found[-1].loss))}[/], at x{found[-1].rate:.3g} of the task's rate"
     )
-    rows = controls.compare(job, named, seeds, seed)
-    _print_comparison(console, rows)
-    console.print(f"Found loss   f(x, y) = [bold]{plain(str(loss))}[/]")
     console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
     console.print(f"Figure       {run_dir / 'search.png'}", soft_wrap=True)
+
+
+def _breed(console: Console, job: "Task", config: Any, tune_config: Any, options: dict[str, Any]) -> list[_Result]:
+    import glojax
+    from glojax import report
+
+    with Progress(console, config.generations, f"search on {job.name}") as progress:
+        found = glojax.search(job, config, on_generation=progress.generation, **options)
+    _say_control(console, found.control)
+    console.print(f"Trees: {funnel_line(found.funnel)}", soft_wrap=True)
+    if found.fitness == 0:
+        raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
+    console.print(
+        f"Search found [bold]{plain(str(found.best))}[/] at x{found.rate:.3g}, validation accuracy {found.fitness:.4f},"
+        f" in {found.steps:,} candidate-steps.",
+        soft_wrap=True,
+    )
+    results = [_Result(glojax.Loss(found.best, protected=config.protected), found.rate, found.steps)]
+    history: list[Any] = []
+    if tune_config is not None:
+        tune_config = dataclasses.replace(tune_config, rate=found.rate)
+        with Progress(console, tune_config.generations + 1, "tuning") as progress:
+            # A search that was complete may be followed by a tuning that was not begun.
+            tuned = glojax.tune(job, found.best, tune_config, on_generation=progress.tuning, **options)
+        history = tuned.history
+        console.print(
+            f"Tuned {len(tuned.vector)} of {tuned.loss.tree.size} coefficients: validation accuracy "
+            f"{tuned.start_fitness:.4f} to {tuned.fitness:.4f}."
+        )
+        if tuned.loss.tuned:
+            results.append(_Result(tuned.loss, tuned.rate, tuned.steps))
+    report.search_figure(options["run_dir"] / "search.png", found.generations, history, results[-1].loss)
+    return results
+
+
+def _exhaust(console: Console, job: "Task", config: Any, options: dict[str, Any]) -> list[_Result]:
+    import numpy as np
+
+    import glojax
+    from glojax import controls, report
+
+    with Progress(console, None, f"exhaustive search on {job.name}, batch") as progress:
+        found = glojax.exhaust(job, config, on_batch=progress.batch, **options)
+    _say_control(console, found.control)
+    drawn = found.funnel["drawn"]
+    console.print(
+        f"Of {found.trees:,} trees of depth at most {config.depth}: {funnel_line(found.funnel)}.", soft_wrap=True
+    )
+    if drawn < found.trees:
+        console.print(f"The budget ended the search at {drawn / found.trees:.2%} of them.")
+    names = {place: name for name, place in found.known.items()}
+    table = Table("rank", "loss", "learning rate", "validation", "known as")
+    for place, known in enumerate(found.ranking, start=1):
+        if place <= 20 or place in names:
+            mean, std = (getattr(controls.summarize(np.array(known.scores)), field) for field in ("mean", "std"))
+            table.add_row(
+                str(place),
+                plain(str(known.tree)),
+                f"x{known.rate:.3g}",
+                f"{mean:.4f} ± {std:.4f}",
+                names.get(place, ""),
+            )
+    console.print(table)
+    report.ranking_figure(options["run_dir"] / "search.png", found)
+    return [_Result(glojax.Loss(found.best, protected=config.protected), found.rate, found.steps)]
+
+
+def _search_taylor(console: Console, job: "Task", config: Any, options: dict[str, Any]) -> list[_Result]:
+    import glojax
+    from glojax import report
+
+    with Progress(console, config.generations + 1, f"Taylor polynomials on {job.name}") as progress:
+        found = glojax.search_taylor(job, config, on_generation=progress.tuning, **options)
+    console.print(f"Validation accuracy {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
+    report.search_figure(options["run_dir"] / "search.png", [], found.history, found.loss)
+    return [_Result(found.loss, found.rate, found.steps)]
+
+
+def _search_randomly(console: Console, job: "Task", config: Any, budget: int) -> _Result:
+    import glojax
+    from glojax import controls
+
+    with Progress(console, None, "random search of the same budget, draw") as progress:
+        drawn = controls.random_search(job, config, budget, on_generation=progress.generation)
+    console.print(
+        f"Random search found {plain(str(drawn.best))}, validation accuracy {drawn.fitness:.4f}.", soft_wrap=True
+    )
+    return _Result(glojax.Loss(drawn.best, protected=config.protected), drawn.rate, drawn.steps)
+
+
+def _stages(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return () if text == "none" else tuple(part.strip() for part in text.split(","))
+
+
+def _budget(text: str | None) -> dict[str, float | int | None]:
+    if text is None:
+        return {}
+    try:
+        number = float(text.removesuffix("m"))
+    except ValueError:
+        raise ValueError(
+            f"--budget is {text!r}; candidate-steps such as 2e6, or minutes such as 10m, are allowed."
+        ) from None
+    return {"minutes": number} if text.endswith("m") else {"budget": int(number)}
+
+
+def _refuse(option: str, given: dict[str, Any], fields: Sequence[str]) -> None:
+    for field in fields:
+        if field in given:
+            raise ValueError(f"{option} has no {field.replace('_', ' ')}; leave out that option.")
+
+
+def _say_control(console: Console, control: Any) -> None:
+    if control is not None:
+        console.print(
+            f"Cross-entropy: best at x{control.rate:g} of the task's learning rate, validation {control.fitness:.4f}."
+        )
 
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
@@ -114,6 +282,7 @@ def tune(
     steps: Steps = None,
     run_dir: RunDir = None,
     resume: Resume = False,
+    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     seed: Seed = 0,
     devices: Devices = None,
     group: Group = None,
@@ -125,7 +294,7 @@ def tune(
     console = console_of()
     check_resume(resume, run_dir)
     tree = tree_loss(loss).tree
-    config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, seed=seed)
+    config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
     job = task_of(task, steps, devices, group, data_dir)
     say_device(console, job)
     with Progress(console, generations + 1, "tuning") as progress:
@@ -137,15 +306,26 @@ def tune(
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
 
 
-def _print_comparison(console: Console, rows: Sequence[Any]) -> None:
+def _compare(console: Console, job: "Task", named: dict[str, _Result], seeds: int, seed: int) -> None:
     from glojax import controls
 
-    table = Table("loss", "learning rate", "validation", "test", "test, 95% interval")
+    console.print(f"Comparing with cross-entropy over {seeds} fresh seeds ...")
+    rows = controls.compare(
+        job, {name: result.loss for name, result in named.items()}, seeds, seed,
+        rates={name: result.rate for name, result in named.items()},
+    )  # fmt: skip
+    table = Table("loss", "learning rate", "validation", "test", "test, 95% interval", "failed")
     for row in rows:
         validation, test = (controls.summarize(part) if len(part) else None for part in (row.validation, row.test))
         table.add_row(
-            plain(row.name), f"x{row.rate:g}",
+            plain(row.name), f"x{row.rate:.3g}",
             f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
             f"{test.mean:.4f} ± {test.std:.4f}" if test else "none", interval(test) if test else "",
+            f"{int((row.validation == 0).sum())} of {seeds}",
         )  # fmt: skip
     console.print(table)
+    tuned = next((row for row in rows if row.name == "cross-entropy, best rate"), rows[0])
+    scores = tuned.test if len(tuned.test) else tuned.validation
+    if seeds > 1:
+        least = controls.detectable(controls.summarize(scores).std, seeds)
+        console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")

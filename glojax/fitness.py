@@ -1,0 +1,377 @@
+"""Fitness: which trees are worth a training, how they are trained, and all that is known of them so far.
+
+The searches differ in where their trees come from; what they share is here. A tree is trained once under its canonical
+form and, with screening, once under its gradient. Its fitness is its mean validation score over seeds: at the task's
+own learning rate as in arXiv 1905.11528, or, as that mostly finds learning rates, at the best of a few that suit it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from glojax import evaluation, losses, populations, screening, trees
+from glojax.canonical import canonical
+from glojax.evaluation import Measured
+from glojax.populations import Trainer
+from glojax.runs import Record, Run
+from glojax.seeds import named_seed
+from glojax.tasks import Task
+from glojax.trees import Tree
+
+FACTORS = (1 / 3, 1.0, 3.0)
+"""Fair rates of a loss, in those at which its gradient is as large as cross-entropy's at its best rate."""
+
+_MOST_LOOKS = 100_000
+
+FUNNEL = ("drawn", "valid", "finite", "guided", "distinct", "trainable", "trained", "finished")
+"""What is counted of trees, in the order in which they drop out; valid is with x and y."""
+
+
+@dataclass(frozen=True)
+class FitnessConfig:
+    """Settings that every search has.
+
+    Attributes:
+      seeds: trainings a candidate, whose mean is its fitness.
+      fair_rates: train every loss at three learning rates in place of the task's own: that at which its gradient is as
+        large as cross-entropy's is at the best of ``evaluation.RATES``, a third of it, and three times it. Its fitness
+        is that at its best.
+      halving: one in so many of the new trainings, the best, goes on at each rung (``evaluation.measure``).
+      screening: stages of ``screening.STAGES`` that a tree must pass to be trained.
+      finalists: so many of the fittest distinct trees are trained again, over fresh seeds, and the best of them by
+        those trainings is the result: the fittest of thousands is often only the luckiest. 1 takes the fittest.
+      final_seeds: trainings of a finalist; the best quarter has three times as many more, and of these the one with
+        the best lower confidence bound is the result.
+      protected: use the protected operators.
+      budget: optimizer steps of all candidates together, after which nothing new is begun; the finals are beside it.
+      minutes: of training, after which nothing new is begun; a result that depends on the machine.
+      seed: from which all randomness derives.
+    """
+
+    seeds: int = 2
+    fair_rates: bool = True
+    halving: int = 3
+    screening: tuple[str, ...] = screening.STAGES
+    finalists: int = 24
+    final_seeds: int = 8
+    protected: bool = False
+    budget: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_bounds(
+            self,
+            {
+                "seeds": (1, 1000), "finalists": (1, 10_000), "final_seeds": (1, 1000), "halving": (1, 100),
+                "seed": (0, 2**63 - 1),
+            },
+        )  # fmt: skip
+        if self.budget is not None:
+            check_bounds(self, {"budget": (1, 2**63 - 1)})
+        name = type(self).__name__
+        minutes = self.minutes
+        if minutes is not None and (isinstance(minutes, bool) or not 0 < minutes < float("inf")):
+            raise ValueError(f"{name}.minutes is {minutes!r}; a number above 0 is allowed.")
+        unknown = [stage for stage in self.screening if stage not in screening.STAGES]
+        if unknown:
+            raise ValueError(f"{name}.screening holds {unknown[0]!r}; allowed are {', '.join(screening.STAGES)}.")
+
+
+def check_bounds(config: object, bounds: dict[str, tuple[int, int]]) -> None:
+    """Raise ``ValueError`` for a field that is no integer or outside its inclusive bounds."""
+    for field, (low, high) in bounds.items():
+        value = getattr(config, field)
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(
+                f"{type(config).__name__}.{field} is {value!r}; an integer from {low} to {high} is allowed."
+            )
+
+
+class Known(NamedTuple):
+    """What the trainings of a tree gave."""
+
+    tree: Tree
+    rate: float  # scale of the task's learning rate
+    scores: tuple[float, ...]  # validation scores of its trainings at that rate
+    finished: bool  # whether they went to the end
+
+    @property
+    def fitness(self) -> float:
+        """Their mean."""
+        return float(np.mean(self.scores))
+
+
+class Control(NamedTuple):
+    """Cross-entropy at the best of ``evaluation.RATES``."""
+
+    rate: float
+    fitness: float  # mean validation score
+    steps: int  # optimizer steps that finding it took, of all trainings
+
+
+class _Look(NamedTuple):
+    """What screening says of a tree."""
+
+    passed: frozenset[str]  # stages, without distinct
+    key: bytes  # of its gradient; empty where it has none to compare
+    size: float
+
+
+class Fitness:
+    """Screens trees, trains what is new, and remembers.
+
+    Args:
+      task: what they are trained on.
+      config: of the search.
+      max_nodes: of every tree.
+    """
+
+    def __init__(self, task: Task, config: FitnessConfig, max_nodes: int):
+        self.config = config
+        self.known: dict[Tree, Known] = {}
+        """By canonical form."""
+        self.control: Control | None = None
+        self._room = populations.room(max_nodes - 1)
+        self.trainer = populations.trainer(task, self._room, config.protected)
+        self._looks: dict[Tree, _Look] = {}
+        self._keys: set[bytes] = set()
+        self._met: set[bytes] = set()
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of a tree's first trainings, the same for all."""
+        return [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
+
+    def choose(self, population: Sequence[Tree], wanted: int) -> list[int]:
+        """Places of the first trees, at most so many, that pass the stages; all before are counted as drawn."""
+        forms = [canonical(tree) for tree in population]
+        if len(self._looks) > _MOST_LOOKS:
+            self._looks = {form: look for form, look in self._looks.items() if form in self.known}
+        self._look_at(population, forms)
+        chosen: list[int] = []
+        for place, (tree, form) in enumerate(zip(population, forms, strict=True)):
+            if len(chosen) == wanted:
+                break
+            passed = ["drawn"]
+            if tree.has_x_and_y:
+                look = self._looks[form]
+                passed.append("valid")
+                for stage in screening.STAGES:
+                    if not (look.key not in self._met if stage == "distinct" else stage in look.passed):
+                        break
+                    passed.append(stage)
+                self._met.add(look.key)
+                if not set(self.config.screening) - {*passed} and form not in self.known:
+                    chosen.append(place)
+            self._counts.update(passed)
+        return chosen
+
+    def count(self, **counts: int) -> None:
+        """Add to the funnel what ``choose`` does not see."""
+        self._counts.update(counts)
+
+    def take_funnel(self) -> dict[str, int]:
+        """Counts since the last call."""
+        counted = total([self._counts])
+        self._counts.clear()
+        return counted
+
+    def forget_rejected(self) -> None:
+        """Let a gradient that was met, but not trained, be distinct again: no generation depends on earlier draws."""
+        self._met = set(self._keys)
+
+    def train(self, new: Sequence[Tree]) -> Measured:
+        """Train trees that were not trained before."""
+        rates, forms = None, [canonical(tree) for tree in new]
+        if self.config.screening or self.config.fair_rates:
+            self._look_at(new, forms)
+        if self.config.fair_rates:
+            assert self.control is not None
+            sizes = np.array([self._looks[form].size for form in forms])
+            rates = self.control.rate / np.where(np.isfinite(sizes), sizes, 1)[:, None] * np.array(FACTORS)
+        measured = evaluation.measure(self.trainer, new, self.seeds, rates=rates, halving=self.config.halving)
+        columns = zip(new, measured.rates, measured.scores, measured.finished, strict=True)
+        for tree, rate, scores, finished in columns:
+            self.remember(Known(tree, float(rate), tuple(scores.tolist()), bool(finished)))
+        return measured
+
+    def train_again(self, trained: Sequence[Tree], seeds: Sequence[int]) -> Measured:
+        """Train known trees over more seeds, at the rate they had: fitness is the mean over all of them."""
+        known = [self.known[canonical(tree)] for tree in trained]
+        rates = np.array([[one.rate] for one in known])
+        measured = evaluation.measure(self.trainer, trained, seeds, rates=rates)
+        for one, scores in zip(known, measured.scores, strict=True):
+            self.remember_more(one, scores.tolist())
+        return measured
+
+    def remember(self, known: Known) -> None:
+        """Keep what was trained now or, read back, in an earlier run."""
+        form = canonical(known.tree)
+        self.known[form] = known
+        if self.config.screening:
+            self._look_at([known.tree], [form])
+            self._keys.add(self._looks[form].key)
+            self._met.add(self._looks[form].key)
+
+    def remember_more(self, known: Known, scores: Sequence[float]) -> None:
+        """Add scores to the end of training; they replace those of trainings that halving stopped."""
+        before = known.scores if known.finished else ()
+        self.known[canonical(known.tree)] = known._replace(scores=(*before, *scores), finished=True)
+
+    def remember_all(self, records: Sequence[Record]) -> None:
+        """Keep what a generation of the run's record says."""
+        for record in records:
+            if record.fate in ("trained", "dropped"):
+                self.remember(
+                    Known(trees.parse(record.expression), record.rate, record.scores, record.fate == "trained")
+                )
+            elif record.scores:
+                self.remember_more(self.known[canonical(trees.parse(record.expression))], record.scores)
+
+    def is_spent(self, steps: int, seconds: float) -> bool:
+        """Whether the budget is."""
+        budget, minutes = self.config.budget, self.config.minutes
+        return (budget is not None and steps >= budget) or (minutes is not None and seconds >= 60 * minutes)
+
+    def find_control(self, run: Run) -> int:
+        """The control, if rates are to be fair, from the run's record if it has one; the steps that it took."""
+        if not self.config.fair_rates:
+            return 0
+        kept = run.control()
+        if kept is None:
+            started = time.perf_counter()
+            seeds = [named_seed(self.config.seed, "control", i) for i in range(self.config.final_seeds)]
+            tree, rates = losses.cross_entropy.tree, np.array([evaluation.RATES])
+            found = evaluation.measure(self.trainer, [tree], seeds, rates=rates, halving=self.config.halving)
+            seconds = time.perf_counter() - started
+            kept = record_of(
+                Known(tree, float(found.rates[0]), tuple(found.scores[0].tolist()), True), "trained", seeds[0],
+                int(found.steps[0]), seconds,
+            )  # fmt: skip
+            run.save_control(kept)
+        self.control = Control(kept.rate, kept.fitness, kept.steps)
+        return kept.steps
+
+    def places_of(self, ranking: Sequence[Known], named: Mapping[str, Tree]) -> dict[str, int]:
+        """Places in a ranking, from 1, of the trees that train like these; only with screening."""
+        forms = {name: canonical(tree) for name, tree in named.items()}
+        self._look_at(list(named.values()), list(forms.values()))
+        keys = [self._looks[canonical(known.tree)].key for known in ranking]
+        ours = {name: self._looks[form].key for name, form in forms.items()}
+        return {name: keys.index(key) + 1 for name, key in ours.items() if key in keys}
+
+    def ranking(self) -> list[Known]:
+        """All that is known, the fittest first."""
+        return sorted(self.known.values(), key=lambda known: -known.fitness)
+
+    def finals(self, run: Run) -> Known:
+        """The winner: the best finalist over fresh seeds, or simply the fittest if there is one finalist."""
+        finalists = [known for known in self.ranking()[: self.config.finalists] if known.fitness > 0]
+        if self.config.finalists == 1 or not finalists:
+            return self.ranking()[0]
+        started = time.perf_counter()
+        decided = decide(
+            self.trainer, [known.tree for known in finalists], [known.rate for known in finalists], self.config.seed,
+            self.config.final_seeds,
+        )  # fmt: skip
+        ended = [
+            known._replace(scores=scores, finished=True)
+            for known, scores in zip(finalists, decided.scores, strict=True)
+        ]
+        seconds = (time.perf_counter() - started) / len(finalists)
+        seed = final_seeds(self.config.seed, 1)[0]
+        run.save_finals(
+            [
+                record_of(known, "trained", seed, taken, seconds)
+                for known, taken in zip(ended, decided.steps, strict=True)
+            ]
+        )
+        return ended[decided.best]
+
+    def _look_at(self, population: Sequence[Tree], forms: Sequence[Tree]) -> None:
+        """Screen the trees with x and y whose canonical form was not screened yet."""
+        pairs = zip(forms, population, strict=True)
+        fresh = {form: tree for form, tree in pairs if form not in self._looks and tree.has_x_and_y}
+        if not fresh:
+            return
+        found = screening.screen(list(fresh.values()), protected=self.config.protected, room=self._room)
+        keys = found.direction if self.config.fair_rates else found.fingerprint
+        for place, form in enumerate(fresh):
+            passed = [stage for stage in screening.STAGES if stage != "distinct" and getattr(found, stage)[place]]
+            key = keys[place].tobytes() if found.guided[place] else b""
+            self._looks[form] = _Look(frozenset(passed), key, float(found.size[place]))
+
+
+def record_of(known: Known, fate: str, seed: int, steps: int, seconds: float, parents: tuple[int, ...] = ()) -> Record:
+    """What a run keeps of a tree that was trained."""
+    return Record(
+        str(known.tree), str(canonical(known.tree)), (), known.fitness, known.scores, known.rate, fate, parents, seed,
+        steps, seconds,
+    )  # fmt: skip
+
+
+def total(funnels: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of funnels."""
+    counts = Counter[str]()
+    for funnel in funnels:
+        counts.update(funnel)
+    return {name: counts[name] for name in FUNNEL if name in counts}
+
+
+class Decided(NamedTuple):
+    """Which of some losses is the best."""
+
+    best: int  # its place
+    scores: list[tuple[float, ...]]  # of each; those of the second round have four times as many
+    steps: list[int]  # optimizer steps of all trainings of each
+
+
+def decide(
+    trainer: Trainer,
+    finalists: Sequence[Tree],
+    rates: Sequence[float],
+    seed: int,
+    count: int,
+    coefficients: Sequence[Sequence[float]] | None = None,
+    *,
+    always: Sequence[int] = (),
+) -> Decided:
+    """Train finalists over fresh seeds; the best is the one of the second round with the best lower confidence bound.
+
+    Args:
+      trainer: for the finalists' task.
+      finalists: the trees.
+      rates: scale of the learning rate of each.
+      seed: of the search.
+      count: trainings of each in the first round; three times as many more in the second.
+      coefficients: of each, all 1 if left out.
+      always: places of those that come to the second round beside the best quarter.
+    """
+    seeds = final_seeds(seed, 4 * count)
+
+    def train(places: Sequence[int], seeds: Sequence[int]) -> Measured:
+        factors = None if coefficients is None else [coefficients[place] for place in places]
+        scales = np.array([[rates[place]] for place in places])
+        return evaluation.measure(trainer, [finalists[place] for place in places], seeds, factors, rates=scales)
+
+    first = train(range(len(finalists)), seeds[:count])
+    quarter = np.argsort(-first.means, kind="stable")[: -(-len(finalists) // 4)].tolist()
+    places = sorted({*quarter, *always})
+    second = train(places, seeds[count:])
+    scores, steps = [tuple(row) for row in first.scores.tolist()], first.steps.tolist()
+    for place, row, taken in zip(places, second.scores.tolist(), second.steps.tolist(), strict=True):
+        scores[place] += tuple(row)
+        steps[place] += taken
+    bounds = evaluation.lower_bound(np.array([scores[place] for place in places]))
+    return Decided(places[int(bounds.argmax())], scores, steps)
+
+
+def final_seeds(seed: int, count: int) -> list[int]:
+    """Seeds of the trainings that decide between the best, which no phase uses elsewhere."""
+    return [named_seed(seed, "finals", i) for i in range(count)]
