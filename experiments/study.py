@@ -101,9 +101,9 @@ def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
 
 def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], figure: Figure | None = None) -> None:
     """Print the rows as a table; write them as JSON, and the figure, unless it is there already, as PNG."""
-    columns = [field for field in rows[0] if not isinstance(rows[0][field], list)]
+    columns = [field for field in rows[0] if not isinstance(rows[0][field], list | dict)]
     for row in rows[1:]:
-        columns += [field for field in row if field not in columns and not isinstance(row[field], list)]
+        columns += [field for field in row if field not in columns and not isinstance(row[field], list | dict)]
     print("| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns), sep="\n")
     for row in rows:
         cells = [row.get(column, "") for column in columns]

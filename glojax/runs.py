@@ -19,6 +19,9 @@ from glojax.tasks import Task
 SCHEMA = 3
 """Version of the run directory's files."""
 
+LENGTHS = ("generations", "budget", "minutes")
+"""Settings that only say when a run ends: it may go on with others."""
+
 _TABLES = """create table if not exists candidates (
     phase text not null, generation integer not null, place integer not null,
     expression text not null, canonical text not null, coefficients text not null,
@@ -54,7 +57,7 @@ class Run:
       phase: ``"search"`` or ``"tune"``; a directory can hold both.
       task: what the run is about; a directory of another task is refused.
       config: the phase's configuration, a frozen dataclass.
-      resume: go on with what the directory holds of this phase. Only ``generations`` may differ from before.
+      resume: go on with what the directory holds of this phase. Only ``LENGTHS`` may differ from before.
 
     Raises:
       ValueError: the directory holds this phase and ``resume`` is false, another task, another configuration, or
@@ -172,7 +175,7 @@ def write_settings(
                 f"{directory} already holds results of {phase!r}; resume it or choose another run directory."
             )
         for field, value in before.get(phase, {}).items():
-            if field != "generations" and new.get(field) != value:
+            if field not in LENGTHS and new.get(field) != value:
                 raise ValueError(
                     f"{directory} was run with {phase} setting {field} = {value!r}, now it is "
                     f"{new.get(field)!r}; resume with the same settings or choose another run directory."

@@ -85,7 +85,8 @@ def test_a_run_is_not_begun_twice(tiny_task: Task, tmp_path: Path) -> None:
 
 def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task, tmp_path: Path) -> None:
     Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
-    Run(tmp_path, "search", tiny_task, dataclasses.replace(CONFIG, generations=9), resume=True).close()
+    longer = dataclasses.replace(CONFIG, generations=9, budget=10, minutes=2.5)
+    Run(tmp_path, "search", tiny_task, longer, resume=True).close()
     assert read_settings(tmp_path)["search"]["generations"] == 9
     with pytest.raises(ValueError, match="setting seed = 0, now it is 1"):
         Run(tmp_path, "search", tiny_task, dataclasses.replace(CONFIG, seed=1), resume=True)
