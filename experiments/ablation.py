@@ -118,8 +118,7 @@ def searched(task: Task, options: argparse.Namespace, name: str, seed: int) -> S
     config = dataclasses.replace(config, budget=budget)
     if isinstance(config, ExhaustiveConfig):
         ranked = exhaust(task, config, run_dir, resume=resume)
-        best = ranked.ranking[0]
-        point = Reached(ranked.steps, best.fitness, Loss(best.tree), best.rate)
+        point = Reached(ranked.steps, ranked.ranking[0].fitness, Loss(ranked.best), ranked.rate)
         return Searched([point], Loss(ranked.best), ranked.rate, len(ranked.ranking))
     found = search(task, config, run_dir, resume=resume)
     steps = found.control.steps if found.control else 0
@@ -222,10 +221,14 @@ def figure_of(
             lines.append(np.where(places >= 0, audit[np.maximum(places, 0), 0], np.nan))
         drawn = np.array(lines)
         shown = np.isfinite(drawn).all(axis=0)
-        report.band(curve_axes, grid[shown], drawn[:, shown], name)
+        if SETTINGS[name] in (PAPER, DEFAULT):
+            report.band(curve_axes, grid[shown], drawn[:, shown], name, linewidth=2.5)
+        else:
+            curve_axes.plot(grid[shown], drawn[:, shown].mean(axis=0), label=name, linestyle="--")
     curve_axes.set(
-        xscale="log", xlabel="candidate-steps", ylabel=f"validation accuracy over {AUDITS} fresh seeds", ylim=(0.75, 1),
-        title=f"{task.name}: the best so far, {options.seeds} searches, 95% intervals",
+        xscale="log", xlabel="candidate-steps", ylabel=f"validation accuracy over {AUDITS} fresh seeds",
+        ylim=(min(audit[-1, 0] for ones in audits.values() for audit in ones) - 0.03, None),
+        title=f"{task.name}: the best so far, mean of {options.seeds} searches, with two 95% intervals",
     )  # fmt: skip
     curve_axes.legend(fontsize=8, loc="lower right")
     for shift, scores, color in ((-0.12, "test", "C0"), (0.12, "test, best rate", "C1")):

@@ -52,6 +52,28 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> 
     assert again.output.splitlines()[-3] == output.splitlines()[-3]
 
 
+def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(tmp_path: Path) -> None:
+    arguments = ("search", "--exhaustive", "--candidate-seeds", 1, "--seeds", 2, "--steps", 20, "--no-control")
+    result = run(*arguments, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "Of 25,844 trees of depth at most 2: 25,844 drawn > 9,496 valid > 7,028 finite > " in result.output
+    ranked = [cells(line) for line in result.output.splitlines() if line.startswith("│")]
+    known = {row[4]: row[1] for row in ranked if len(row) == 5 and row[4]}
+    assert known["baikal"] == "log(y) - x / y"
+    assert {"cross_entropy", "baikal"} <= set(known)
+    assert (tmp_path / "search.png").stat().st_size > 10_000
+    assert losses.load(tmp_path / "loss.json").tree.has_x_and_y
+
+
+def test_taylor_polynomials_are_searched_beside_random_trees(tmp_path: Path) -> None:
+    arguments = ("search", "--space", "taylor", "--generations", 2, "--seeds", 2, "--steps", 10)
+    result = run(*arguments, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    for text in ("Taylor polynomials on digits-mlp 3/3", "Random search found", "random search, best rate", "Noise: "):
+        assert text in result.output
+    assert losses.load(tmp_path / "loss.json").tree == losses.taylor_mnist.tree
+
+
 def cells(line: str) -> list[str]:
     """Of a row of a table."""
     return [cell.strip() for cell in line.strip("│").split("│")]
@@ -137,6 +159,14 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
         (("train", "digits", "baikal", "--resume"), "--resume needs the --run-dir"),
         (("train", "digits", "baikal", "--weight-decay", -1), "weight_decay is -1.0; a finite number of at least 0"),
         (("search", "--steps", 0), "steps is 0"),
+        (("search", "--budget", "ten"), "--budget is 'ten'; candidate-steps such as 2e6, or minutes such as 10m"),
+        (("search", "--budget", "-5"), "budget is -5; an integer from 1"),
+        (("search", "--budget", "0m"), "minutes is 0.0; a number above 0"),
+        (("search", "--screening", "finite,fast"), "screening holds 'fast'; allowed are finite, guided"),
+        (("search", "--exhaustive", "--depth", 7), "depth is 7; an integer from 1 to 4"),
+        (("search", "--exhaustive", "--preset", "paper"), "goes with neither --space taylor nor --preset paper"),
+        (("search", "--exhaustive", "--generations", 3), "--exhaustive has no generations"),
+        (("search", "--space", "taylor", "--budget", "1e5"), "--space taylor has no budget"),
         (("search", "--data-dir", "here"), "'digits' takes no data_dir; allowed for mnist, cifar10"),
         (("tune", "digits", "baikal", "--population", 2), "population is 2"),
     ],

@@ -108,3 +108,12 @@ def test_bad_settings_are_refused_by_name() -> None:
         ExhaustiveConfig(depth=5)
     with pytest.raises(ValueError, match=r"ExhaustiveConfig\.batch is 0"):
         ExhaustiveConfig(batch=0)
+
+
+def test_depth_3_is_a_stream_that_a_budget_ends(tiny_task: Task) -> None:
+    config = dataclasses.replace(DEPTH_1, depth=3, seeds=1, budget=3000, finalists=1)
+    found = exhaust(tiny_task, config)
+    assert found.trees == count_trees(3)
+    assert found.funnel["drawn"] < 30_000
+    assert 3000 <= found.steps < 3000 + 4 * 3 * 30
+    assert max(known.tree.depth for known in found.ranking) <= 3

@@ -143,8 +143,9 @@ def search(
         found = _breed(console, job, config, tune_config if tune_generations else None, options)
     named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
     found[-1].loss.save(run_dir / "loss.json")
-    if control and not exhaustive and space is Space.trees:
-        named["random search"] = _search_randomly(console, job, config, found[0].steps)
+    if control:
+        drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
+        named["random search"] = _search_randomly(console, job, drawn, found[0].steps)
     _compare(console, job, named, seeds, seed)
     console.print(
         f"Found loss   f(x, y) = [bold]{plain(str(found[-1].loss))}[/], at x{found[-1].rate:.3g} of the task's rate"
