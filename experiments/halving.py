@@ -4,8 +4,8 @@ Makes: candidate-steps of both, and the test accuracy of what each found, over s
 Command: python experiments/halving.py [--seeds 5] [--generations 20] [--json FILE]
 Time: about 5 minutes on 2 CPU cores.
 
-Both breed the same number of candidates. "To the end" is what the search without halving would take if candidates
-that met NaN went on as well.
+Both breed the same number of candidates, without screening and at the task's learning rate. "To the end" is what the
+search without halving would take if candidates that met NaN went on as well.
 """
 
 import argparse
@@ -23,7 +23,10 @@ AUDITS = 16  # trainings of what a search found, over seeds that no search uses
 
 def row(task: Task, seed: int, halving: int, generations: int) -> dict[str, Any]:
     """Steps and the found loss of one search."""
-    config = SearchConfig(generations=generations, seed=seed, halving=halving)
+    config = SearchConfig(
+        generations=generations, seed=seed, halving=halving, screening=(), fair_rates=False, elite_seeds=0,
+        max_depth=2, selection="roulette",
+    )  # fmt: skip
     found = search(task, config)
     new = sum(fate in ("trained", "dropped") for generation in found.generations for fate in generation.fates)
     audit = [named_seed(seed, "audit", number) for number in range(AUDITS)]

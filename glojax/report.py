@@ -42,7 +42,7 @@ def search_figure(
     _save(figure, path)
 
 
-def ranking_figure(path: str | os.PathLike[str], exhausted: Exhausted, most: int = 40) -> None:
+def ranking_figure(path: str | os.PathLike[str], exhausted: Exhausted, most: int = 30) -> None:
     """A figure of an exhaustive search: the best losses with their 95% intervals, known ones by name, and its funnel.
 
     Args:
@@ -63,6 +63,7 @@ def ranking_figure(path: str | os.PathLike[str], exhausted: Exhausted, most: int
               for place, known in enumerate(shown, start=1)]  # fmt: skip
     axes.set_yticks(range(1, len(shown) + 1), labels, fontsize=7)
     axes.invert_yaxis()
+    axes.set_xlim(left=max(0.0, shown[0].fitness - 0.15))  # the worst are of no interest
     axes.set(xlabel="validation accuracy, mean over seeds and its 95% interval", title="Ranking")
     _funnel(funnel_axes, exhausted.funnel)
     _save(figure, path)
