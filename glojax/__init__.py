@@ -16,13 +16,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glojax import augmentation, data, losses, models, tasks
+    from glojax import augmentation, data, losses, metrics, models, tasks
     from glojax.convolutions import convolution
     from glojax.curves import TrainConfig, train
     from glojax.devices import keep_programs, use_cores
     from glojax.evaluation import evaluate
     from glojax.evolution import SearchConfig, search
     from glojax.exhaustive import ExhaustiveConfig, exhaust
+    from glojax.kinds import Kind
     from glojax.losses import Loss, load
     from glojax.tasks import Task
     from glojax.trees import Tree, parse
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExhaustiveConfig",
+    "Kind",
     "Loss",
     "SearchConfig",
     "Task",
@@ -44,6 +46,7 @@ __all__ = [
     "keep_programs",
     "load",
     "losses",
+    "metrics",
     "models",
     "parse",
     "search",
@@ -62,6 +65,7 @@ _NAMES_OF_MODULES = {
     "evaluation": ("evaluate",),
     "evolution": ("SearchConfig", "search"),
     "exhaustive": ("ExhaustiveConfig", "exhaust"),
+    "kinds": ("Kind",),
     "losses": ("Loss", "load"),
     "tasks": ("Task",),
     "trees": ("Tree", "parse"),

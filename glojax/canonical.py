@@ -9,6 +9,7 @@ that its own training would not have earned.
 import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from glojax.trees import Tree
 _ONE = Tree(1)
 
 
+@lru_cache(maxsize=2**16)
 def canonical(tree: Tree) -> Tree:
     """The tree that stands for all its equals under these rules, and for itself: a fixed point.
 
@@ -138,7 +140,7 @@ def _factors(part: Tree) -> Counter[Tree]:
 
 
 def _product(factors: Counter[Tree]) -> Tree:
-    ordered = sorted(factors.items(), key=lambda item: str(item[0]))
+    ordered = sorted(factors.items(), key=lambda item: _text(item[0]))
     squares = [_bounded_tree("square", (factor,)) for factor, power in ordered for _ in range(power // 2)]
     singles = [factor for factor, power in ordered if power % 2]
     return _chain("*", squares + singles)
@@ -146,9 +148,13 @@ def _product(factors: Counter[Tree]) -> Tree:
 
 def _ordered(total: _Sum) -> list[tuple[Tree, int]]:
     """Terms by their text, the constant last, and a positive term first if there is one."""
-    ordered = sorted(total.items(), key=lambda item: (item[0] == _ONE, str(item[0])))
+    ordered = sorted(total.items(), key=lambda item: (item[0] == _ONE, _text(item[0])))
     first = next((place for place, (_, multiple) in enumerate(ordered) if multiple > 0), 0)
     return [ordered[first], *ordered[:first], *ordered[first + 1 :]]
+
+
+_text = lru_cache(maxsize=2**16)(str)
+"""Of a tree; the same small ones are sorted over and over."""
 
 
 def _to_tree(total: _Sum) -> Tree:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from glojax import evaluation, evolution, losses, populations, programs, screening
+from glojax import evaluation, evolution, models, optimizers, populations, programs, screening
 from glojax.evolution import Found, Generation, SearchConfig
 from glojax.losses import Loss
 from glojax.seeds import named_seed
@@ -78,12 +78,12 @@ class NoiseFloor(NamedTuple):
     detectable: float  # smallest difference of two means over the compared seeds that Welch's test finds
 
 
-def noise_floor(task: Task, loss: Loss = losses.cross_entropy, seeds: int = 32, *, compared: int = 8) -> NoiseFloor:
+def noise_floor(task: Task, loss: Loss | None = None, seeds: int = 32, *, compared: int = 8) -> NoiseFloor:
     """Train one loss over many seeds.
 
     Args:
       task: what it is trained on.
-      loss: cross-entropy if left out.
+      loss: the usual one of the task's kind, cross-entropy for classes, if left out.
       seeds: trainings, at least 2.
       compared: seeds of each of two losses that are to be told apart by ``detectable``, at least 2.
 
@@ -93,7 +93,7 @@ def noise_floor(task: Task, loss: Loss = losses.cross_entropy, seeds: int = 32, 
     for field, value in (("seeds", seeds), ("compared", compared)):
         if value < 2:
             raise ValueError(f"noise_floor: {field} is {value}; at least 2 are needed.")
-    scores = evaluation.evaluate(task, [loss], seeds)[0]
+    scores = evaluation.evaluate(task, [task.problem.usual if loss is None else loss], seeds)[0]
     summary = summarize(scores)
     return NoiseFloor(scores, summary, detectable(summary.std, compared))
 
@@ -144,10 +144,10 @@ class Comparison(NamedTuple):
 def compare(
     task: Task, named: dict[str, Loss], seeds: int, seed: int = 0, *, rates: dict[str, float] | None = None
 ) -> list[Comparison]:
-    """Losses beside cross-entropy, each at the task's own learning rate and at its best one.
+    """Losses beside the usual one, cross-entropy for classes, each at the task's learning rate and at its best one.
 
     The best rate of each is chosen by mean validation score over as many seeds as the comparison has, among those at
-    which its gradient is ``evaluation.RATES`` times that of cross-entropy, 1, and the one that it was found at; the
+    which its gradient is ``evaluation.RATES`` times that of the usual one, 1, and the one that it was found at; the
     comparison itself uses fresh seeds, the same for every row.
 
     Args:
@@ -157,9 +157,9 @@ def compare(
       seed: from which all seeds derive; none is one that a search or tuning uses.
       rates: those that losses were found at.
     """
-    rows = [("cross-entropy", losses.cross_entropy), *named.items()]
+    rows = [(task.problem.control_name, task.problem.usual), *named.items()]
     found_at = {} if rates is None else rates
-    grids = [[*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(rows), strict=True)]
+    grids = [[*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)]
     tuning_seeds = [named_seed(seed, "rates", i) for i in range(seeds)]
     best = dict(zip(dict(rows), best_rates(task, [loss for _, loss in rows], tuning_seeds, grids), strict=True))
     settings = [(name, loss, 1.0) for name, loss in rows]
@@ -174,15 +174,18 @@ def compare(
     ]
 
 
-def _grids(rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
-    """Learning rates ``[losses, rates]`` at which gradients are as large as cross-entropy's at ``evaluation.RATES``."""
+def _grids(task: Task, rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
+    """Learning rates ``[losses, rates]`` at which gradients are as large as the first's at ``evaluation.RATES``."""
+    growth = optimizers.growth(task.optimizer, models.shapes(task.pure_model)[0])
     sizes = np.ones(len(rows))
-    for place, (_, loss) in enumerate(rows):
+    for place, (_, loss) in enumerate(rows[1:], start=1):
         room = populations.room(programs.instructions_of(loss.tree))
-        screened = screening.screen([loss.tree], [loss.coefficients], protected=loss.protected, room=room)
+        screened = screening.screen(
+            [loss.tree], [loss.coefficients], screening.probe_of(task), kind=task.problem, protected=loss.protected,
+            room=room,
+        )  # fmt: skip
         sizes[place] = screened.size[0]
-    sizes[0] = 1  # cross-entropy's own, but for rounding
-    return np.array(evaluation.RATES) / np.where(np.isfinite(sizes), sizes, 1)[:, None]
+    return np.array(evaluation.RATES) / np.where(np.isfinite(sizes), sizes, 1)[:, None] ** growth
 
 
 def best_rates(

@@ -10,12 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glojax import evaluation, files, losses, optimizers, runs
+from glojax import evaluation, files, optimizers, runs
 from glojax.losses import Loss, LossFunction
 from glojax.tasks import Task
-
-CONTROL = "cross-entropy"
-"""Name of the rows of the control, one for each of ``evaluation.RATES``."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def train(
     splits = tuple(split for split in config.splits if split in task.splits)
     settings = [(name, loss, config.rate) for name, loss in named.items()]
     if config.control:
-        settings += [(CONTROL, losses.cross_entropy, rate) for rate in evaluation.RATES]
+        settings += [(task.problem.control_name, task.problem.usual, rate) for rate in evaluation.RATES]
     steps = evaluation.points_of(config.steps, config.points)
 
     def curves(scores: np.ndarray) -> Curves:

@@ -51,14 +51,13 @@ def evaluate(
     scales = [1.0] * len(candidates) if rates is None else list(rates)
     if len(scales) != len(candidates):
         raise ValueError(f"evaluate: rates has {len(scales)} values for {len(candidates)} losses.")
-    made = [_as_loss(given) for given in candidates]
+    made = [_as_loss(task, given) for given in candidates]
     return score_losses(task, made, chosen, scales, splits=(split,), steps=steps)[..., 0]
 
 
-def _as_loss(given: LossFunction | Tree | str) -> LossFunction:
-    if isinstance(given, str):
-        return Loss(trees.parse(given))
-    return Loss(given) if isinstance(given, Tree) else given
+def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
+    tree = trees.parse(given) if isinstance(given, str) else given
+    return task.loss(tree) if isinstance(tree, Tree) else tree
 
 
 def score_losses(
@@ -131,6 +130,12 @@ def points_of(steps: int, points: int) -> list[int]:
 
 def _trainers(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str, Trainer, list[int]]]:
     """What trains which of the losses, by place: all trees together, each other function alone."""
+    for loss in chosen:
+        if isinstance(loss, Loss) and loss.output != task.problem.output:
+            raise ValueError(
+                f"the loss {loss} is of output {loss.output!r}, the task {task.name} of {task.problem.output!r}; "
+                "make it with task.loss(...)."
+            )
     for protected in (False, True):
         places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
         if places:

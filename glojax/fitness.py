@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glojax import evaluation, losses, populations, screening, trees
+from glojax import evaluation, models, optimizers, populations, screening, trees
 from glojax.canonical import canonical
 from glojax.evaluation import Measured
 from glojax.populations import Trainer
@@ -23,9 +23,10 @@ from glojax.tasks import Task
 from glojax.trees import Tree
 
 FACTORS = (1 / 3, 1.0, 3.0)
-"""Fair rates of a loss, in those at which its gradient is as large as cross-entropy's at its best rate."""
+"""Fair rates of a loss, in those at which its gradient is as large as the usual loss's at its best rate."""
 
 _MOST_LOOKS = 100_000
+_CHUNK = 128  # trees that are screened together
 
 FUNNEL = ("drawn", "valid", "finite", "guided", "distinct", "trainable", "trained", "finished")
 """What is counted of trees, in the order in which they drop out; valid is with x and y."""
@@ -38,7 +39,7 @@ class FitnessConfig:
     Attributes:
       seeds: trainings a candidate, whose mean is its fitness.
       fair_rates: train every loss at three learning rates in place of the task's own: that at which its gradient is as
-        large as cross-entropy's is at the best of ``evaluation.RATES``, a third of it, and three times it. Its fitness
+        large as the usual loss's is at the best of ``evaluation.RATES``, a third of it, and three times it. Its fitness
         is that at its best.
       halving: one in so many of the new trainings, the best, goes on at each rung (``evaluation.measure``).
       screening: stages of ``screening.STAGES`` that a tree must pass to be trained.
@@ -107,7 +108,7 @@ class Known(NamedTuple):
 
 
 class Control(NamedTuple):
-    """Cross-entropy at the best of ``evaluation.RATES``."""
+    """The usual loss of the task's kind, cross-entropy for classes, at the best of ``evaluation.RATES``."""
 
     rate: float
     fitness: float  # mean validation score
@@ -136,8 +137,13 @@ class Fitness:
         self.known: dict[Tree, Known] = {}
         """By canonical form."""
         self.control: Control | None = None
+        task.check_metric(for_search=True)
+        self._task = task
+        self._probe = screening.probe_of(task)
         self._room = populations.room(max_nodes - 1)
         self.trainer = populations.trainer(task, self._room, config.protected)
+        params, _ = models.shapes(task.pure_model)
+        self._growth = optimizers.growth(task.optimizer, params) if config.fair_rates else 1.0
         self._looks: dict[Tree, _Look] = {}
         self._keys: set[bytes] = set()
         self._met: set[bytes] = set()
@@ -150,27 +156,34 @@ class Fitness:
 
     def choose(self, population: Sequence[Tree], wanted: int) -> list[int]:
         """Places of the first trees, at most so many, that pass the stages; all before are counted as drawn."""
-        forms = [canonical(tree) for tree in population]
         if len(self._looks) > _MOST_LOOKS:
             self._looks = {form: look for form, look in self._looks.items() if form in self.known}
-        self._look_at(population, forms)
         chosen: list[int] = []
-        for place, (tree, form) in enumerate(zip(population, forms, strict=True)):
-            if len(chosen) == wanted:
-                break
-            passed = ["drawn"]
-            if tree.has_x_and_y:
-                look = self._looks[form]
-                passed.append("valid")
-                for stage in screening.STAGES:
-                    if not (look.key not in self._met if stage == "distinct" else stage in look.passed):
-                        break
-                    passed.append(stage)
-                self._met.add(look.key)
-                if not set(self.config.screening) - {*passed} and form not in self.known:
+        size = _CHUNK if wanted < len(population) else len(population)
+        for first in range(0, len(population), size):
+            chunk = population[first : first + size]
+            forms = [canonical(tree) for tree in chunk]
+            self._look_at(chunk, forms)
+            for place, (tree, form) in enumerate(zip(chunk, forms, strict=True), start=first):
+                if len(chosen) == wanted:
+                    return chosen
+                if self._passes(tree, form):
                     chosen.append(place)
-            self._counts.update(passed)
         return chosen
+
+    def _passes(self, tree: Tree, form: Tree) -> bool:
+        """Whether a tree passes the stages; it is counted in the funnel."""
+        passed = ["drawn"]
+        if tree.has_x_and_y:
+            look = self._looks[form]
+            passed.append("valid")
+            for stage in screening.STAGES:
+                if not (look.key not in self._met if stage == "distinct" else stage in look.passed):
+                    break
+                passed.append(stage)
+            self._met.add(look.key)
+        self._counts.update(passed)
+        return "valid" in passed and not set(self.config.screening) - {*passed} and form not in self.known
 
     def count(self, **counts: int) -> None:
         """Add to the funnel what ``choose`` does not see."""
@@ -194,7 +207,9 @@ class Fitness:
         if self.config.fair_rates:
             assert self.control is not None
             sizes = np.array([self._looks[form].size for form in forms])
-            rates = self.control.rate / np.where(np.isfinite(sizes), sizes, 1)[:, None] * np.array(FACTORS)
+            # With an optimizer that makes up for the size of gradients there is nothing to divide by.
+            sizes = np.where(np.isfinite(sizes), sizes, 1) ** self._growth
+            rates = self.control.rate / sizes[:, None] * np.array(FACTORS)
         measured = evaluation.measure(self.trainer, new, self.seeds, rates=rates, halving=self.config.halving)
         columns = zip(new, measured.rates, measured.scores, measured.finished, strict=True)
         for tree, rate, scores, finished in columns:
@@ -226,13 +241,14 @@ class Fitness:
 
     def remember_all(self, records: Sequence[Record]) -> None:
         """Keep what a generation of the run's record says."""
-        for record in records:
+        population = [trees.parse(record.expression) for record in records]
+        if self.config.screening:
+            self._look_at(population, [canonical(tree) for tree in population])  # all at once is much faster
+        for record, tree in zip(records, population, strict=True):
             if record.fate in ("trained", "dropped"):
-                self.remember(
-                    Known(trees.parse(record.expression), record.rate, record.scores, record.fate == "trained")
-                )
+                self.remember(Known(tree, record.rate, record.scores, record.fate == "trained"))
             elif record.scores:
-                self.remember_more(self.known[canonical(trees.parse(record.expression))], record.scores)
+                self.remember_more(self.known[canonical(tree)], record.scores)
 
     def is_spent(self, steps: int, seconds: float) -> bool:
         """Whether the budget is."""
@@ -247,7 +263,7 @@ class Fitness:
         if kept is None:
             started = time.perf_counter()
             seeds = [named_seed(self.config.seed, "control", i) for i in range(self.config.final_seeds)]
-            tree, rates = losses.cross_entropy.tree, np.array([evaluation.RATES])
+            tree, rates = self._task.problem.usual.tree, np.array([evaluation.RATES])
             found = evaluation.measure(self.trainer, [tree], seeds, rates=rates, halving=self.config.halving)
             seconds = time.perf_counter() - started
             kept = record_of(
@@ -300,7 +316,10 @@ class Fitness:
         fresh = {form: tree for form, tree in pairs if form not in self._looks and tree.has_x_and_y}
         if not fresh:
             return
-        found = screening.screen(list(fresh.values()), protected=self.config.protected, room=self._room)
+        found = screening.screen(
+            list(fresh.values()), None, self._probe, kind=self._task.problem, protected=self.config.protected,
+            room=self._room,
+        )  # fmt: skip
         keys = found.direction if self.config.fair_rates else found.fingerprint
         for place, form in enumerate(fresh):
             passed = [stage for stage in screening.STAGES if stage != "distinct" and getattr(found, stage)[place]]

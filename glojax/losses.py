@@ -5,6 +5,7 @@ output (arXiv 1905.11528, section III). Every loss here is ``loss(logits, labels
 one value a sample, and can be jitted, vmapped and differentiated.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -19,11 +20,16 @@ import jax.numpy as jnp
 from glojax import export, files, grammar, trees
 from glojax.trees import Tree
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the files that ``Loss.save`` writes."""
 
 _MAX_FILE_BYTES = 1_000_000
 _LOWEST = 0.45
+
+Output = str | Callable[[jax.Array], jax.Array]
+"""What makes predictions of a network's outputs: a key of ``OUTPUTS``, or a function that keeps the shape."""
+
+OUTPUTS = ("softmax", "sigmoid", "identity")
 
 LossFunction = Callable[..., jax.Array]
 """``loss(logits, labels, axis=-1, where=None)``, as ``Loss`` and optax's losses are."""
@@ -31,21 +37,23 @@ LossFunction = Callable[..., jax.Array]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss function: minus the sum over classes of a tree's values.
+    """A loss function: minus the sum over a network's outputs, for softmax the classes, of a tree's values.
 
     Attributes:
       tree: f(x, y), or an expression that ``trees.parse`` takes; it must hold both ``x`` and ``y``.
       coefficients: factor of each node's value in pre-order, all 1 if left out (arXiv 1905.11528, section III-B).
       protected: use the protected operators of ``grammar.operators``.
+      output: what makes y of the network's outputs: ``"softmax"``, ``"sigmoid"``, ``"identity"``, or a function.
 
     Raises:
       ValueError: an expression that does not parse, a tree without x or y, coefficients of the wrong number or
-        not finite.
+        not finite, or an unknown output.
     """
 
     tree: Tree
     coefficients: tuple[float, ...] = ()
     protected: bool = False
+    output: Output = "softmax"
 
     def __post_init__(self) -> None:
         if not isinstance(self.tree, Tree):
@@ -59,6 +67,8 @@ class Loss:
         if not all(map(math.isfinite, given)):
             raise ValueError(f"Loss.coefficients is {given}; every value must be finite.")
         object.__setattr__(self, "coefficients", given)
+        if not callable(self.output) and self.output not in OUTPUTS:
+            raise ValueError(f"Loss.output is {self.output!r}; {', '.join(OUTPUTS)} or a function is allowed.")
 
     def __call__(
         self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
@@ -66,8 +76,8 @@ class Loss:
         """The loss of every sample.
 
         Args:
-          logits: floating, ``[..., classes]`` along ``axis``.
-          labels: one-hot or soft labels, of the shape of ``logits``.
+          logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
+          labels: one-hot or soft labels, or targets, of the shape of ``logits``.
           axis: the axis of the classes.
           where: entries to take part, broadcastable to ``logits``, or one for each sample, without ``axis``, as
             in optax; the others are left out of softmax and sum.
@@ -79,7 +89,9 @@ class Loss:
           ValueError: logits that are not floating, no such axis, or labels of another shape; integer labels go to
             ``with_integer_labels``.
         """
-        return apply(self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected)
+        return apply(
+            self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected, output=self.output
+        )
 
     def with_integer_labels(
         self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
@@ -114,15 +126,26 @@ class Loss:
 
     def to_python(self, name: str = "loss") -> str:
         """Source of a function ``name(logits, labels, axis=-1, where=None)`` that needs only jax."""
-        return export.to_python(self.tree, self.coefficients, self.protected, name)
+        return export.to_python(self.tree, self.coefficients, self.protected, name, self.output)
+
+    def to_torch(self, name: str = "loss") -> str:
+        """Source of a function ``name(logits, labels, dim=-1)`` that needs only torch."""
+        return export.to_torch(self.tree, self.coefficients, self.protected, name, self.output)
 
     def to_json(self) -> str:
-        """The loss as JSON text, what ``save`` writes."""
+        """The loss as JSON text, what ``save`` writes.
+
+        Raises:
+          ValueError: the output is a function, which no file can hold.
+        """
+        if callable(self.output):
+            raise ValueError("Loss.output is a function, which cannot be saved; save the expression, str(loss.tree).")
         content = {
             "glojax_loss": SCHEMA,
             "expression": str(self.tree),
             "coefficients": list(self.coefficients),
             "protected": self.protected,
+            "output": self.output,
         }
         return json.dumps(content, indent=2) + "\n"
 
@@ -143,14 +166,17 @@ def load(path: str | os.PathLike[str]) -> Loss:
     try:
         content = json.loads(Path(path).read_text())
         schema = content["glojax_loss"]
-        if schema != SCHEMA:
-            raise ValueError(f"schema {schema!r} is not known; this version of glojax reads schema {SCHEMA}")
+        if schema not in (1, SCHEMA):
+            raise ValueError(f"schema {schema!r} is not known; this version of glojax reads schemas 1 and {SCHEMA}")
+        output = "softmax" if schema == 1 else content["output"]  # 1 had no other
+        if not isinstance(output, str):
+            raise ValueError("output must be a string")
         coefficients, protected = content["coefficients"], content["protected"]
         if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
             raise ValueError("coefficients must be a list of numbers")
         if not isinstance(protected, bool):
             raise ValueError("protected must be true or false")
-        return Loss(trees.parse(content["expression"]), tuple(coefficients), protected)
+        return Loss(trees.parse(content["expression"]), tuple(coefficients), protected, output)
     except KeyError as error:
         raise ValueError(f"{path}: not a glojax loss: the entry {error} is missing.") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -166,32 +192,69 @@ def apply(
     where: jax.Array | None = None,
     *,
     protected: bool = False,
+    output: Output = "softmax",
 ) -> jax.Array:
     """``Loss.__call__`` as a function of the coefficients too, which may be traced: for tuning them by gradient."""
-    x, y, log_y = probabilities(logits, labels, axis, where)
+    x, y, log_y = predictions(logits, labels, axis, where, output)
     values = jnp.broadcast_to(_evaluate(tree, coefficients, x, y, log_y, protected), y.shape)
     return -_sum(values, axis, where)
+
+
+def predictions(
+    logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None, output: Output = "softmax"
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Labels, predictions y and, of probabilities, their logarithm, at least float32 and of the shape of ``logits``.
+
+    Those of a sigmoid are kept within bounds as those of ``probabilities`` are, and below 1 by the spacing of numbers
+    there, for 1/(1 - y).
+    """
+    if output == "softmax":
+        return probabilities(logits, labels, axis, where)
+    z, x, where = _checked(logits, labels, axis, where)
+    y = {"sigmoid": _sigmoid, "identity": lambda z: z}.get(output, output)(z)  # type: ignore[arg-type,operator]
+    log_y = jax.nn.log_sigmoid(z) if output == "sigmoid" else None
+    if where is not None:
+        x, y = jnp.where(where, x, 0.0), jnp.where(where, y, 0.5)
+        log_y = None if log_y is None else jnp.where(where, log_y, -1.0)
+    return x, y, log_y
 
 
 def probabilities(
     logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Labels, predictions and the logarithm of the predictions, at least float32 and of the shape of ``logits``.
+    """Labels, softmax and its logarithm, at least float32 and of the shape of ``logits``.
 
-    Predictions are kept above the smallest normal number to the power 0.45, so that 1/y and 1/y² are finite at
-    saturated logits, with room for coefficients; their gradient passes as if they were not, and their logarithm
-    is not touched.
+    Softmax is kept above the smallest normal number to the power 0.45, so that 1/y and 1/y² are finite at saturated
+    logits, with room for coefficients; its gradient passes as if it were not, and its logarithm is not touched.
     """
+    z, x, where = _checked(logits, labels, axis, where)
+    log_y = jax.nn.log_softmax(z, axis=axis, where=where)
+    if where is not None:  # left-out entries are finite, so that they put no NaN into the coefficients' gradient
+        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
+    kept = jnp.maximum(log_y, _LOWEST * jnp.log(jnp.finfo(z.dtype).tiny))
+    return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
+
+
+def _checked(
+    logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)  # NumPy's float64 is float32 unless x64 is enabled
     _check_logits(logits, axis)
     _check_labels(logits, labels)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
-    logits, x, where = logits.astype(dtype), labels.astype(dtype), _entries(logits, axis, where)
-    log_y = jax.nn.log_softmax(logits, axis=axis, where=where)
-    if where is not None:  # left-out entries are finite, so that they put no NaN into the coefficients' gradient
-        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
-    kept = jnp.maximum(log_y, _LOWEST * jnp.log(jnp.finfo(dtype).tiny))
-    return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
+    return logits.astype(dtype), labels.astype(dtype), _entries(logits, axis, where)
+
+
+@jax.custom_jvp
+def _sigmoid(z: jax.Array) -> jax.Array:
+    info = jnp.finfo(z.dtype)
+    return jnp.clip(jax.nn.sigmoid(z), info.tiny**_LOWEST, 1 - info.epsneg)
+
+
+@_sigmoid.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    y = _sigmoid(*primals)
+    return y, y * (1 - y) * tangents[0]
 
 
 def _entries(logits: jax.Array, axis: int, where: jax.Array | None) -> jax.Array | None:
@@ -229,7 +292,7 @@ def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: An
     def operate(row: grammar.Node, operands: list[tuple[Any, Any]]) -> tuple[Any, Any]:
         values, powers = zip(*operands, strict=True)
         assert row.value is not None
-        if row.symbol == "log" and powers[0] is not None and not protected:
+        if row.symbol == "log" and powers[0] is not None and log_y is not None and not protected:
             constant, exponent = powers[0]
             return jnp.log(constant) + (exponent * log_y if exponent else 0.0), None
         return row.value(jnp, *values), None if protected else export.power(jnp, row, powers)
@@ -373,18 +436,21 @@ ZOO: dict[str, LossFunction] = {
 """The known losses by name."""
 
 
-def named(text: str) -> LossFunction:
+def named(text: str, output: Output = "softmax") -> LossFunction:
     """The loss that a person names: one of the zoo, the path of a saved ``.json``, or an expression.
+
+    Trees of the zoo and expressions are made for ``output``.
 
     Raises:
       ValueError: none of these; the message says where the expression does not parse, and what the zoo holds.
       OSError: the file cannot be read.
     """
     if text in ZOO:
-        return ZOO[text]
+        known = ZOO[text]
+        return dataclasses.replace(known, output=output) if isinstance(known, Loss) else known
     if text.endswith(".json"):
         return load(text)
     try:
-        return Loss(trees.parse(text))
+        return Loss(trees.parse(text), output=output)
     except ValueError as error:
         raise ValueError(f"{error} Known losses are {', '.join(ZOO)}.") from None

@@ -1,8 +1,58 @@
-"""Learning-rate schedules and weight decay around a task's own optimizer."""
+"""Optimizers by name, and learning-rate schedules and weight decay around a task's own."""
 
 from collections.abc import Callable
+from typing import Any
 
+import jax
+import numpy as np
 import optax
+
+OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+    "rmsprop": optax.rmsprop,
+}
+"""Optimizers by name, made of a learning rate."""
+
+
+def named(name: str, rate: float) -> optax.GradientTransformation:
+    """The optimizer of that name.
+
+    Raises:
+      ValueError: an unknown name, or a rate that is not above 0.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer is {name!r}; allowed are {', '.join(OPTIMIZERS)}.")
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"learning rate is {rate}; a number above 0 is allowed.")
+    return OPTIMIZERS[name](rate)
+
+
+def growth(optimizer: optax.GradientTransformation, params: Any) -> float:
+    """How updates grow with gradients: about 1 for SGD, whose updates are proportional to them, about 0 for Adam.
+
+    The exponent p of updates that are as gradients to the power p, of the third of three steps.
+
+    Args:
+      optimizer: of a task.
+      params: shapes of what it updates.
+    """
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
+    random = np.random.default_rng(0)
+    drawn = [jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(leaf.dtype), params) for _ in range(3)]
+
+    @jax.jit
+    def size(factor: jax.Array) -> jax.Array:
+        state, updates = optimizer.init(zeros), zeros
+        for gradient in drawn:
+            updates, state = optimizer.update(jax.tree.map(lambda leaf: factor * leaf, gradient), state, zeros)
+        return optax.tree.norm(updates)
+
+    small, large = (float(size(np.float32(factor))) for factor in (1, 10))
+    return float(np.log10(large / small)) if small > 0 and large > 0 else 1.0
+
 
 SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
     "constant": lambda steps: optax.constant_schedule(1.0),

@@ -93,7 +93,9 @@ class Trainer:
         self._instructions = instructions
         mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
         self.plan = groups.plan(task, list(mesh.devices.flat))
-        gradient = training.program_gradient(protected) if loss is None else training.fixed_gradient(loss)
+        task.check_metric()
+        output = task.problem.output
+        gradient = training.program_gradient(protected, output) if loss is None else training.fixed_gradient(loss)
         shard, whole = PartitionSpec("candidates"), PartitionSpec()
 
         def on_devices(function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:

@@ -16,8 +16,11 @@ import numpy as np
 import optax
 
 from glojax import programs, training
+from glojax.kinds import KINDS, Kind
+from glojax.losses import Output
 from glojax.programs import Program
 from glojax.seeds import named_random
+from glojax.tasks import Task
 from glojax.trees import Tree
 
 _BATCH = 128  # candidates in one call, so that there is one program to compile
@@ -33,21 +36,44 @@ STAGES = ("finite", "guided", "distinct", "trainable")
 
 
 class Probe(NamedTuple):
-    """What losses are tried on."""
+    """What losses are tried on: outputs of a network and targets that have nothing to do with them."""
 
-    logits: np.ndarray  # float32[samples, classes]
-    labels: np.ndarray  # int32[samples]
-    directions: np.ndarray  # float32[directions, samples, classes], by which gradients are told apart
+    outputs: np.ndarray  # float32[samples, outputs]
+    targets: np.ndarray  # float32[samples, outputs], the loss's x
+    others: np.ndarray  # float32[samples, outputs], other targets
+    directions: np.ndarray  # float32[directions, samples, outputs], by which gradients are told apart
 
 
 def probe(classes: int = 10, samples: int = 100, seed: int = 0) -> Probe:
-    """Logits of standard deviation 1, labels that have nothing to do with them."""
+    """Logits of standard deviation 1 and as many labels of every class."""
     random = named_random(seed, "probe")
+    one_hot = np.eye(classes, dtype=np.float32)[np.arange(samples) % classes]
     return Probe(
-        random.normal(size=(samples, classes)).astype(np.float32),
-        (np.arange(samples) % classes).astype(np.int32),
+        random.normal(size=(samples, classes)).astype(np.float32), one_hot, np.roll(one_hot, 1, axis=1),
         random.normal(size=(_DIRECTIONS, samples, classes)).astype(np.float32),
-    )
+    )  # fmt: skip
+
+
+def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:
+    """What the losses of a task are tried on: ``probe()`` for classes, otherwise labels of its own.
+
+    Outputs are normal: of deviation 1 about 0 for a sigmoid, otherwise about the labels' mean with their deviation.
+    """
+    kind = task.problem
+    if kind.has_classes:
+        return probe(seed=seed)
+    labels = task.splits["train"].labels
+    random = named_random(seed, "probe")
+    drawn = labels[random.permutation(np.resize(np.arange(len(labels)), max(samples, len(labels))))[:samples]]
+    drawn = np.where(np.isnan(drawn), np.nanmean(labels, axis=0), drawn)
+    if kind.output == "sigmoid":
+        drawn = np.round(drawn)
+        middle, spread, others = 0.0, 1.0, 1 - drawn
+    else:
+        middle, spread, others = np.nanmean(labels, axis=0), np.nanstd(labels, axis=0), np.roll(drawn, 1, axis=0)
+    outputs = middle + spread * random.normal(size=drawn.shape)
+    directions = random.normal(size=(_DIRECTIONS, *drawn.shape))
+    return Probe(*(part.astype(np.float32) for part in (outputs, drawn, others, directions)))
 
 
 class Screened(NamedTuple):
@@ -58,8 +84,8 @@ class Screened(NamedTuple):
     guided: np.ndarray  # bool[candidates], the gradient is not zero, and other labels change it
     fingerprint: np.ndarray  # float32[candidates, 8], projections of the gradient to 3 digits; NaN if rejected
     direction: np.ndarray  # the same of the gradient over its size: a learning rate makes up for that
-    size: np.ndarray  # float32[candidates], norm of the gradient over that of cross-entropy's; NaN if rejected
-    trainable: np.ndarray  # bool[candidates], by it free logits learn their labels
+    size: np.ndarray  # float32[candidates], norm of the gradient over that of the usual loss; NaN if rejected
+    trainable: np.ndarray  # bool[candidates], by it free outputs learn their labels
 
 
 def screen(
@@ -67,6 +93,7 @@ def screen(
     coefficients: Sequence[Sequence[float] | None] | None = None,
     given: Probe | None = None,
     *,
+    kind: Kind = KINDS["classification"],
     protected: bool = False,
     room: int | None = None,
 ) -> Screened:
@@ -78,8 +105,9 @@ def screen(
       population: the trees.
       coefficients: of each tree, all 1 if left out.
       given: what they are tried on; ``probe()`` if left out.
+      kind: of the problem.
       protected: use the protected operators.
-      room: for instructions, as ``programs.encode``'s; by the longest tree if left out.
+      room: for instructions, as ``programs.encode``'s, and for the usual loss too; by the longest tree if left out.
     """
     given = probe() if given is None else given
     count = len(population)
@@ -91,8 +119,10 @@ def screen(
     (places,) = np.nonzero(both)
     if not len(places):
         return Screened(both, finite, guided, fingerprint, direction, size, trainable)
-    room = max(programs.instructions_of(population[place]) for place in places.tolist()) if room is None else room
-    examine, descend = _stages(protected)
+    if room is None:
+        longest = max(programs.instructions_of(population[place]) for place in places.tolist())
+        room = max(longest, programs.instructions_of(kind.usual.tree))
+    examine, descend = _stages(protected, kind.output)
 
     def batched(stage: Callable[..., tuple[jax.Array, ...]], places: np.ndarray, most: int) -> list[np.ndarray]:
         found = []
@@ -107,7 +137,8 @@ def screen(
     )
     for described in (fingerprint, direction, size):
         described[~guided] = np.nan
-    size /= _cross_entropy_size(given)
+    usual = programs.encode([kind.usual.tree] * _BATCH, None, room)
+    size /= np.asarray(examine(usual, *given)[-1])[0]  # by the program that is compiled already
     if guided.any():
         (guides,) = np.nonzero(guided)
         _, first, which = np.unique(fingerprint[guides], axis=0, return_index=True, return_inverse=True)
@@ -116,31 +147,32 @@ def screen(
     return Screened(both, finite, guided, fingerprint, direction, size, trainable)
 
 
-def _cross_entropy_size(given: Probe) -> float:
-    softmax = np.exp(given.logits) / np.exp(given.logits).sum(axis=-1, keepdims=True)
-    return float(np.linalg.norm(softmax - np.eye(given.logits.shape[-1])[given.labels]) / len(given.labels))
-
-
 @lru_cache
-def _stages(protected: bool) -> tuple[Callable[..., tuple[jax.Array, ...]], Callable[..., tuple[jax.Array, ...]]]:
-    gradient = training.program_gradient(protected)
-    over = (0, None, None, None)
+def _stages(
+    protected: bool, output: Output
+) -> tuple[Callable[..., tuple[jax.Array, ...]], Callable[..., tuple[jax.Array, ...]]]:
+    gradient = training.program_gradient(protected, output)
+    over = (0, None, None, None, None)
     return (
         jax.jit(jax.vmap(partial(_examine, gradient), in_axes=over)),
-        jax.jit(jax.vmap(partial(_descend, gradient), in_axes=over)),
+        jax.jit(jax.vmap(partial(_descend, gradient, _goodness(output)), in_axes=over)),
     )
 
 
 def _examine(
-    gradient: training.Gradient, program: Program, logits: jax.Array, labels: jax.Array, directions: jax.Array
+    gradient: training.Gradient,
+    program: Program,
+    outputs: jax.Array,
+    targets: jax.Array,
+    others: jax.Array,
+    directions: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
-    classes = logits.shape[-1]
-    found, finite = gradient(program, logits, jax.nn.one_hot(labels, classes))
-    other, other_finite = gradient(program, logits, jax.nn.one_hot((labels + 1) % classes, classes))
+    found, finite = gradient(program, outputs, targets, None)
+    other, other_finite = gradient(program, outputs, others, None)
     finite = finite & other_finite
     largest = jnp.abs(found).max()
     # Rounding alone stays well below this; so does the gradient of a constant.
-    guided = finite & (largest * len(logits) > 1e-5) & (jnp.abs(found - other).max() > 1e-4 * largest)
+    guided = finite & (largest * len(outputs) > 1e-5) & (jnp.abs(found - other).max() > 1e-4 * largest)
     size = largest * jnp.linalg.norm(found / largest)  # squares of the gradient itself may overflow
     projected = jnp.einsum("dsc,sc->d", directions, found)
     return finite, guided, _rounded(projected), _rounded(projected / size), size
@@ -153,16 +185,40 @@ def _rounded(projected: jax.Array) -> jax.Array:
 
 
 def _descend(
-    gradient: training.Gradient, program: Program, logits: jax.Array, labels: jax.Array, directions: jax.Array
+    gradient: training.Gradient,
+    goodness: Callable[[jax.Array, jax.Array], jax.Array],
+    program: Program,
+    outputs: jax.Array,
+    targets: jax.Array,
+    others: jax.Array,
+    directions: jax.Array,
 ) -> tuple[jax.Array]:
-    one_hot = jax.nn.one_hot(labels, logits.shape[-1])
+    spread = jnp.std(outputs)
 
     def step(_: int, carry: tuple[Any, optax.OptState, jax.Array]) -> tuple[Any, optax.OptState, jax.Array]:
-        logits, state, finite = carry
-        found, step_is_finite = gradient(program, logits, one_hot)
+        outputs, state, finite = carry
+        found, step_is_finite = gradient(program, outputs, targets, None)
         updates, state = _DESCENT.update(found, state)
-        return optax.apply_updates(logits, updates), state, finite & step_is_finite
+        return optax.apply_updates(outputs, spread * jnp.asarray(updates)), state, finite & step_is_finite
 
-    end, _, finite = jax.lax.fori_loop(0, _DESCENT_STEPS, step, (logits, _DESCENT.init(logits), jnp.array(True)))
-    before, after = (jnp.mean(part.argmax(axis=-1) == labels) for part in (logits, end))
-    return (finite & (after >= before + _LEAST_RISE),)
+    start = (outputs, _DESCENT.init(outputs), jnp.array(True))
+    end, _, finite = jax.lax.fori_loop(0, _DESCENT_STEPS, step, start)
+    return (finite & (goodness(end, targets) >= goodness(outputs, targets) + _LEAST_RISE),)
+
+
+def _goodness(output: Output) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """How well outputs tell the targets: a share of right ones, or of the variance that is explained.
+
+    Of the variance only what is beyond a half counts: outputs that come a little closer to targets, or to their mean,
+    have not learned them.
+    """
+    if output == "softmax":
+        return lambda outputs, targets: jnp.mean(outputs.argmax(axis=-1) == targets.argmax(axis=-1))
+    if output == "sigmoid":
+        return lambda outputs, targets: jnp.mean((outputs > 0) == (targets > 0.5))
+    predict: Any = (lambda outputs: outputs) if output == "identity" else output
+
+    def explained(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+        return jnp.maximum(0.5 - jnp.mean((predict(outputs) - targets) ** 2) / jnp.var(targets), 0)
+
+    return explained

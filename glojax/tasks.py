@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,28 +21,32 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import augmentation, data, models
+from glojax import augmentation, data, kinds, metrics, models
+from glojax.kinds import Kind
+from glojax.losses import Loss
+from glojax.metrics import Metric
 from glojax.models import Model
-
-
-def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Share of the examples whose largest logit is their label's; logits ``[examples, classes]``, integer labels."""
-    return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+from glojax.trees import Tree
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Task:
-    """A classification problem and the shortened training that a loss is scored by.
+    """A problem and the shortened training that a loss is scored by.
 
     Attributes:
       model: a Linen module, an NNX constructor, or an (init, apply) pair (``models.as_model``).
-      train, validation, test: inputs ``[examples, ...]`` and integer labels ``[examples]``; the test set is left
-        alone until a search has ended, and may be missing. Inputs of uint8 are kept as such, a quarter of the memory,
-        and are float32 of the same values for what follows.
+      train, validation, test: inputs ``[examples, ...]`` and labels as ``Kind`` says, for classification integers
+        ``[examples]``; the test set is left alone until a search has ended, and may be missing. Inputs of uint8 are
+        kept as such, a quarter of the memory, and are float32 of the same values for what follows.
       optimizer: any optax optimizer; a candidate may scale its updates (``populations.Candidates``).
       batch_size: examples a step.
       steps: optimizer steps of the shortened training.
-      metric: ``metric(logits, labels) -> scalar``, higher is better.
+      kind: ``"classification"``, ``"binary"``, ``"multi-label"``, ``"regression"``, or a ``Kind``.
+      metric: a key of ``metrics.METRICS``, or ``metric(outputs, labels) -> scalar``, finite and at least 0, with labels
+        as the kind keeps them; the kind's if left out.
+      minimize: whether less of a metric of your own is better. A score is then 1 / (1 + metric).
+      class_weights: of each output, by which its part of the loss is multiplied; for classification that of an
+        example's class weighs the whole example. Metrics know nothing of them.
       preprocess: ``preprocess(x) -> x``, from a batch of inputs to what the model is given; the inputs if left out.
       augment: ``augment(key, x) -> x``, in place of ``preprocess`` for the minibatches of training; all candidates
         that share a seed share what it draws.
@@ -52,7 +56,8 @@ class Task:
 
     Raises:
       ValueError: inputs that are not finite, labels of the wrong shape, type or range, a single class, sizes that
-        do not fit, or a model whose output is not ``[batch, classes]``; the message names the field.
+        do not fit, an unknown kind or metric, or a model whose output is not ``[batch, outputs]``; the message names
+        the field.
     """
 
     model: Any
@@ -62,20 +67,25 @@ class Task:
     optimizer: optax.GradientTransformation = dataclasses.field(default_factory=lambda: optax.sgd(0.01))
     batch_size: int = 100
     steps: int = 2000
-    metric: Callable[[jax.Array, jax.Array], jax.Array] = accuracy
+    kind: str | Kind = "classification"
+    metric: str | Metric | None = None
+    minimize: bool = False
+    class_weights: Sequence[float] | None = None
     preprocess: Callable[[jax.Array], jax.Array] | None = None
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     group: int | None = None
     name: str = "task"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", kinds.named(self.kind))
         for field in ("train", "validation", "test"):
             if getattr(self, field) is not None:
-                object.__setattr__(self, field, _checked_split(field, getattr(self, field)))
+                object.__setattr__(self, field, _checked_split(self.problem, field, getattr(self, field)))
         shapes = {field: split.x.shape[1:] for field, split in self.splits.items()}
         if len(set(shapes.values())) > 1:
             raise ValueError(f"Task: inputs differ in shape: {shapes}; all parts must have one shape.")
-        present = np.unique(self.splits["train"].labels)
+        labels = self.splits["train"].labels
+        present = np.unique(labels[~np.isnan(labels)])
         if len(present) < 2:
             raise ValueError(f"Task.train has labels of one class, {present.tolist()}; at least two are needed.")
         size = len(self.splits["train"].labels)
@@ -85,7 +95,17 @@ class Task:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"Task.{field} is {value}; it must be at least 1.")
+        if isinstance(self.metric, str) and self.metric not in metrics.METRICS:
+            raise ValueError(f"Task.metric is {self.metric!r}; {', '.join(metrics.METRICS)} or a function is allowed.")
         self._check_model()
+        if self.class_weights is not None:
+            weights = np.asarray(self.class_weights, float)
+            if weights.shape != (self.outputs,) or not (np.isfinite(weights) & (weights > 0)).all():
+                raise ValueError(
+                    f"Task.class_weights is {self.class_weights}; a number above 0 for each of the {self.outputs} "
+                    "outputs is expected."
+                )
+            object.__setattr__(self, "class_weights", tuple(weights.tolist()))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(split.labels)} {name}" for name, split in self.splits.items())
@@ -98,14 +118,91 @@ class Task:
                 f"Task.augment gives {augmented.dtype}{list(augmented.shape)}, and evaluation gives the model "
                 f"{self.batch.dtype}{list(self.batch.shape)}; both must be alike."
             )
-        logits = jax.eval_shape(self._example_logits).shape
-        if len(logits) != 2 or logits[0] != self.batch_size or logits[1] < self.classes:
+        shape = jax.eval_shape(self._example_outputs).shape
+        fits = len(shape) == 2 and shape[0] == self.batch_size
+        if self.problem.has_classes and not (fits and shape[1] >= self.classes):
             raise ValueError(
-                f"Task.model gives an output of shape {list(logits)} for a batch of {self.batch_size}; "
+                f"Task.model gives an output of shape {list(shape)} for a batch of {self.batch_size}; "
                 f"[batch, classes] with at least {self.classes} classes, as many as the labels name, is expected."
             )
+        columns = {name: split.labels.shape[-1] for name, split in self.splits.items()}
+        if not self.problem.has_classes and not (fits and set(columns.values()) == {shape[1]}):
+            raise ValueError(
+                f"Task.model gives an output of shape {list(shape)} for a batch of {self.batch_size}, and labels have "
+                f"{columns} columns; [batch, outputs] with an output for each column is expected."
+            )
 
-    def _example_logits(self) -> jax.Array:
+    @cached_property
+    def outputs(self) -> int:
+        """How many the network has."""
+        return jax.eval_shape(self._example_outputs).shape[1]
+
+    @property
+    def problem(self) -> Kind:
+        """The kind."""
+        return kinds.named(self.kind)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether less of the metric is better."""
+        return self.minimize or self.metric in metrics.MINIMIZED
+
+    @property
+    def _metric(self) -> Metric:
+        metric = self.problem.metric if self.metric is None else self.metric
+        return metrics.METRICS[metric] if isinstance(metric, str) else metric
+
+    @property
+    def metric_name(self) -> str:
+        """Of the metric, for reports."""
+        metric = self.problem.metric if self.metric is None else self.metric
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
+        return name.removeprefix("binary_").replace("_", " ")
+
+    @property
+    def score_name(self) -> str:
+        """Of what is maximized."""
+        return f"1 / (1 + {self.metric_name})" if self.is_error else self.metric_name
+
+    def loss(self, tree: Tree | str, coefficients: Sequence[float] = (), *, protected: bool = False) -> Loss:
+        """A tree as a loss for this task's outputs."""
+        return Loss(tree, tuple(coefficients), protected, self.problem.output)  # type: ignore[arg-type]
+
+    def score(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+        """The metric as a score: higher is better, and 0 is left for a training that failed."""
+        found = self._metric(outputs, labels)
+        return 1 / (1 + found) if self.is_error else found
+
+    def as_metric(self, scores: np.ndarray) -> np.ndarray:
+        """Scores as the metric that they stand for; an error is infinite where a training failed."""
+        with np.errstate(divide="ignore"):
+            return 1 / np.asarray(scores, float) - 1 if self.is_error else scores
+
+    def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
+        """The loss's x ``[batch, outputs]`` of labels, and the weights of its entries if there are any."""
+        x, known = self.problem.targets(labels, outputs)
+        if self.class_weights is None:
+            has_gaps = known is not None and np.isnan(self.splits["train"].labels).any()
+            return x, known.astype(jnp.float32) if known is not None and has_gaps else None
+        weights = jnp.array(self.class_weights, jnp.float32)
+        return x, weights[labels][:, None] if known is None else weights * known
+
+    def check_metric(self, for_search: bool = False) -> None:
+        """Try the metric on random outputs, before anything is trained.
+
+        Raises:
+          ValueError: it gives no number, one that is not finite, or, for a search, in which 0 is failure, one below 0.
+        """
+        labels = self.splits["validation"].labels
+        outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
+        found = np.asarray(jax.jit(self._metric)(outputs, labels))
+        if found.shape != () or not np.isfinite(found) or (for_search and found < 0):
+            raise ValueError(
+                f"Task.metric, {self.metric_name}, gives {found} of random outputs for the validation set; one finite "
+                f"number{' of at least 0' * for_search} is expected."
+            )
+
+    def _example_outputs(self) -> jax.Array:
         key = jax.random.key(0)
         params, state = self.pure_model.init(key)
         return self.pure_model.apply(params, state, jnp.zeros(self.batch.shape, self.batch.dtype), key, True)[0]
@@ -160,6 +257,8 @@ class Task:
             (jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
         ]
         digest.update(repr((shapes, self.batch_size, self.steps)).encode())
+        if (self.problem, self.metric, self.class_weights) != (kinds.KINDS["classification"], None, None):
+            digest.update(repr((self.problem.output, self.metric_name, self.is_error, self.class_weights)).encode())
         for field in ("preprocess", "augment"):
             if (function := getattr(self, field)) is not None:
                 name = getattr(function, "__qualname__", type(function).__qualname__)
@@ -167,11 +266,11 @@ class Task:
         return digest.hexdigest()[:16]
 
 
-def _checked_split(field: str, split: Any) -> data.Split:
+def _checked_split(kind: Kind, field: str, split: Any) -> data.Split:
     try:
         x, labels = (np.asarray(part) for part in split)
     except (TypeError, ValueError):
-        raise ValueError(f"Task.{field} must be a pair of arrays (inputs, integer labels).") from None
+        raise ValueError(f"Task.{field} must be a pair of arrays (inputs, labels).") from None
     x = x if x.dtype == np.uint8 else x.astype(np.float32)
     if x.ndim < 2 or len(x) == 0:
         raise ValueError(
@@ -180,13 +279,7 @@ def _checked_split(field: str, split: Any) -> data.Split:
     if not np.isfinite(x).all():
         rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
         raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
-    if labels.shape != (len(x),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"Task.{field}: labels are {labels.dtype}{list(labels.shape)}; integers of shape [{len(x)}] are expected."
-        )
-    if labels.min() < 0:
-        raise ValueError(f"Task.{field}: labels hold {labels.min()}; classes count from 0.")
-    return data.Split(x, labels.astype(np.int32))
+    return data.Split(x, kind.checked(field, labels, len(x)))
 
 
 # READY-MADE

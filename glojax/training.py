@@ -9,13 +9,16 @@ import numpy as np
 import optax
 
 from glojax import losses, programs
-from glojax.losses import LossFunction
+from glojax.losses import LossFunction, Output
 from glojax.programs import Program
 from glojax.seeds import named_random
 from glojax.tasks import Task
 
-Gradient = Callable[[Program, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""``gradient(program, logits, one_hot) -> (gradient of the mean loss by the logits, whether all was finite)``."""
+Gradient = Callable[[Program, jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, jax.Array]]
+"""``gradient(program, outputs, x, weights) -> (gradient of the mean loss by the outputs, whether all was finite)``.
+
+All are ``[batch, outputs]``; weights, if there are any, are those of the entries, 0 for one that takes no part.
+"""
 
 _EVALUATION_BATCH = 500
 
@@ -92,8 +95,7 @@ def step(
     logits, backward, state = jax.vjp(
         lambda params: task.pure_model.apply(params, state, x, dropout_key, True), params, has_aux=True
     )
-    one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    logits_gradient, step_is_finite = gradient(program, logits, one_hot)
+    logits_gradient, step_is_finite = gradient(program, logits, *task.targets(labels, logits.shape[-1]))
     (params_gradient,) = backward(logits_gradient)
     updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
     params = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
@@ -101,10 +103,10 @@ def step(
 
 
 def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array) -> jax.Array:
-    """The task's metric on a part of the data; 0 if a NaN or infinity was met, in training or here."""
-    logits = predict(task, learner, keys, x)
-    sound = learner.finite & jnp.isfinite(logits).all()
-    return jnp.where(sound, task.metric(logits, labels), 0.0)
+    """The task's score on a part of the data; 0 if a NaN or infinity was met, in training or here."""
+    outputs = predict(task, learner, keys, x)
+    sound = learner.finite & jnp.isfinite(outputs).all()
+    return jnp.where(sound, task.score(outputs, labels), 0.0)
 
 
 def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:
@@ -123,26 +125,69 @@ def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array
 # LOSSES
 
 
-def program_gradient(protected: bool) -> Gradient:
+def program_gradient(protected: bool, output: Output = "softmax") -> Gradient:
     """The gradient where every candidate's loss is its own program."""
 
-    def gradient(program: Program, logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        # With g = -df/dy the gradient by a logit is y (g - sum over classes of g y).
-        # Classes first: sums over them then run along the batch, which vectorizes.
-        x, y, _ = losses.probabilities(logits.T, labels.T, 0, None)
+    def gradient(
+        program: Program, outputs: jax.Array, labels: jax.Array, weights: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        # Outputs first: sums over them then run along the batch, which vectorizes.
+        z, weights = outputs.T, None if weights is None else jnp.broadcast_to(weights, outputs.shape).T
+        if output in ("softmax", "sigmoid", "identity"):
+            x, y, _ = losses.predictions(z, labels.T, 0, None, output)
+            backward = _BACKWARD[str(output)]
+        else:
+            # A function of the user's may look along its last axis.
+            x = labels.T.astype(jnp.float32)
+            y, pull = jax.vjp(lambda z: losses.predictions(z.T, labels, -1, None, output)[1].T, z)
+
+            backward = _pulled(pull)
         value, slope = programs.value_and_slope(program, x, y, protected=protected)
-        weighted = -slope * y / len(logits)
-        found = weighted - y * jnp.sum(weighted, axis=0)
-        return found.T.astype(logits.dtype), jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(slope))
+        weighted = -slope / len(outputs)
+        if weights is not None:
+            weighted, value = jnp.where(weights == 0, 0, weighted * weights), jnp.where(weights == 0, 0, value)
+        found = backward(weighted, y)
+        finite = jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(weighted))
+        return found.T.astype(outputs.dtype), finite
 
     return gradient
 
 
-def fixed_gradient(loss: LossFunction) -> Gradient:
-    """The gradient where one loss serves all candidates, whatever their programs."""
+def _pulled(pull: Callable[..., Any]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return lambda g, _: pull(g)[0]
 
-    def gradient(program: Program, logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value, found = jax.value_and_grad(lambda logits: jnp.mean(loss(logits, labels)))(logits)
+
+_BACKWARD: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "softmax": lambda g, y: (weighted := g * y) - y * jnp.sum(weighted, axis=0),
+    "sigmoid": lambda g, y: g * y * (1 - y),
+    "identity": lambda g, y: g,
+}
+"""The gradient by the outputs, of that by the predictions and the predictions, all ``[outputs, batch]``."""
+
+
+def fixed_gradient(loss: LossFunction) -> Gradient:
+    """The gradient where one loss serves all candidates, whatever their programs.
+
+    It gives a value for each example, or, as optax's for sigmoids and squared errors, for each output.
+    """
+
+    def gradient(
+        program: Program, outputs: jax.Array, labels: jax.Array, weights: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        def total(outputs: jax.Array) -> jax.Array:
+            values = loss(outputs, labels)
+            if values.shape == outputs.shape:
+                values = jnp.sum(values if weights is None else jnp.where(weights == 0, 0, weights * values), axis=-1)
+            elif weights is not None and weights.shape[-1] == 1:
+                values = values * weights[:, 0]
+            elif weights is not None:
+                raise ValueError(
+                    "this loss gives a value for each example; where outputs have weights, or labels that may be "
+                    "unknown, one for each output is needed."
+                )
+            return jnp.mean(values)
+
+        value, found = jax.value_and_grad(total)(outputs)
         return found, jnp.isfinite(value) & jnp.isfinite(jnp.sum(found))
 
     return gradient

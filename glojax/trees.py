@@ -6,7 +6,7 @@ minus its sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,11 @@ class Tree:
 
     symbol: str | int
     children: tuple["Tree", ...] = ()
+    size: int = field(init=False, compare=False, repr=False)
+    """Number of nodes; kept, as it is asked for at every node of every tree that is bred."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size", 1 + sum(child.size for child in self.children))
         arity = _arity(self.symbol)
         if len(self.children) != arity:
             raise ValueError(f"Tree: {self.symbol!r} takes {arity} operands, got {len(self.children)}.")
@@ -42,11 +45,6 @@ class Tree:
 
     def __str__(self) -> str:
         return write(self, lambda node: node.text)
-
-    @property
-    def size(self) -> int:
-        """Number of nodes."""
-        return 1 + sum(child.size for child in self.children)
 
     @property
     def depth(self) -> int:

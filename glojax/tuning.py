@@ -172,6 +172,7 @@ def _tune(
     resume: bool,
     on_generation: Callable[[int, np.ndarray], None] | None,
 ) -> Tuned:
+    task.check_metric(for_search=True)
     with Run(run_dir, phase, task, config, resume) as run:
         objective = _Objective(task, space, config, run, on_generation)
         # The start is a generation of its own, so that it is among the vectors the best is taken from.
@@ -189,7 +190,7 @@ def _tune(
             ranked = np.argsort(-fitness, kind="stable")[: config.finalists]
             vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
             best, reached, start_fitness = objective.finals(vectors)
-    loss = Loss(space.tree, space.coefficients(vectors[best]), config.protected)
+    loss = task.loss(space.tree, space.coefficients(vectors[best]), protected=config.protected)
     return Tuned(loss, config.rate, reached, start_fitness, vectors[best], objective.history, objective.steps)
 
 

@@ -63,7 +63,7 @@ def test_effect_size_is_unbiased_for_few_seeds() -> None:
 def test_four_of_five_differences_as_large_as_the_noise_floor_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     monkeypatch.setattr(evaluation, "evaluate", lambda task, chosen, seeds: random.normal(0.9, 0.01, (1, seeds)))
-    floor = controls.noise_floor(None, seeds=4000, compared=20)  # type: ignore[arg-type]
+    floor = controls.noise_floor(None, losses.cross_entropy, seeds=4000, compared=20)  # type: ignore[arg-type]
     assert floor.summary == controls.summarize(floor.scores)
     found = [
         controls.welch(random.normal(0.9, 0.01, 20), random.normal(0.9 + floor.detectable, 0.01, 20)) < 0.05

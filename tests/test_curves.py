@@ -66,7 +66,7 @@ def test_curves_are_those_of_evaluate(tiny_task: Task, whole: curves.Curves) -> 
 
 def test_the_control_is_cross_entropy_at_its_best_rate_by_validation(tiny_task: Task, whole: curves.Curves) -> None:
     scores = evaluate(tiny_task, [losses.cross_entropy] * len(evaluation.RATES), 2, rates=evaluation.RATES)
-    assert [row.name for row in whole.shown] == ["Baikal", "optax", curves.CONTROL]
+    assert [row.name for row in whole.shown] == ["Baikal", "optax", "cross-entropy"]
     assert whole.shown[-1].rate == evaluation.RATES[scores.mean(axis=1).argmax()]
     np.testing.assert_allclose(whole.shown[-1].scores[:, -1, 0].mean(), scores.mean(axis=1).max(), atol=1e-6)
 

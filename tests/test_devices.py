@@ -121,8 +121,10 @@ def test_few_programs_are_compiled_and_none_of_them_twice(tmp_path: Path) -> Non
 
     short, long = ran(2, "cache"), ran(20, "other")
     searched, all_of_them, hits, *found = short
-    assert 5 <= searched <= 6  # two of screening; start, advance, score, and regroup where candidates are left out
-    assert long[0] <= 6
+    # Start, advance, score, and regroup where candidates are left out; beside them two of screening, one that tries
+    # the metric, and one for how the optimizer's updates grow.
+    assert 7 <= searched <= 8
+    assert long[0] <= 8
     assert all_of_them <= searched + 2  # CMA-ES, and one that evosax's import compiles
     assert hits == 0
     assert ran(2, "cache") == [searched, all_of_them, all_of_them, *found]  # every one is found on disk

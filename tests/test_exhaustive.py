@@ -43,14 +43,14 @@ def test_the_funnel_of_depth_1_is_that_of_a_brute_force(tiny_task: Task, fair_ra
 def gradient_of(tree: Tree) -> np.ndarray:
     """By finite differences of the loss in float64, on the probe."""
     probe = screening.probe()
-    one_hot = np.eye(10)[probe.labels]
+    one_hot = probe.targets.astype(np.float64)
 
     def total(logits: np.ndarray) -> np.ndarray:
         y = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
         with np.errstate(all="ignore"):
             return -np.broadcast_to(trees.evaluate(tree, one_hot, y, np), y.shape).sum(axis=-1)
 
-    logits, columns = probe.logits.astype(np.float64), []
+    logits, columns = probe.outputs.astype(np.float64), []
     for place in range(10):
         shift = np.zeros(10)
         shift[place] = 1e-6

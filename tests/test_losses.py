@@ -385,10 +385,11 @@ def test_a_saved_loss_is_loaded_as_it_was(tmp_path_factory: pytest.TempPathFacto
 def test_a_loss_file_can_be_read_by_a_person(tmp_path: Path):
     losses.baikal.save(tmp_path / "baikal.json")
     assert json.loads((tmp_path / "baikal.json").read_text()) == {
-        "glojax_loss": 1,
+        "glojax_loss": 2,
         "expression": "log(y) - x / y",
         "coefficients": [1.0] * 6,
         "protected": False,
+        "output": "softmax",
     }
 
 
@@ -404,7 +405,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     **{
         f"{entry} is {value!r}": (json.dumps({**GOOD, entry: value}).encode(), message)
         for entry, value, message in [
-            ("glojax_loss", 2, "schema 2 is not known; this version of glojax reads schema 1"),
+            ("glojax_loss", 3, "schema 3 is not known; this version of glojax reads schemas 1 and 2"),
             ("glojax_loss", "1", "schema '1' is not known"),
             ("expression", 3, "an expression is a string, got int"),
             ("expression", None, "an expression is a string"),
@@ -466,7 +467,8 @@ def test_loading_evaluates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_name_is_one_of_the_zoo_a_file_or_an_expression(tmp_path: Path):
     losses.baikal_cma.save(tmp_path / "found.json")
-    assert all(named(name) is loss for name, loss in ZOO.items())
+    assert all(named(name) == loss for name, loss in ZOO.items())
+    assert named("brier", "sigmoid") == losses.Loss(losses.brier.tree, losses.brier.coefficients, output="sigmoid")
     assert named(str(tmp_path / "found.json")) == losses.baikal_cma
     assert named("x * log(y)") == losses.cross_entropy
 

@@ -63,7 +63,7 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
         params, state, optimizer_state = step(params, state, optimizer_state, given, labels[places], dropout_key)
     given = task.evaluation_input(jnp.asarray(task.splits["validation"].x))
     logits, _ = model.apply(params, state, given, key, False)
-    return float(task.metric(logits, task.splits["validation"].labels))
+    return float(task.score(logits, task.splits["validation"].labels))
 
 
 # AGAINST A PLAIN LOOP

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import SmallSets
 
-from glojax import augmentation, groups, models, tasks
+from glojax import augmentation, groups, metrics, models, tasks
 from glojax.tasks import Task
 
 
@@ -76,7 +76,7 @@ def test_a_sound_task_knows_its_classes_and_prints_briefly() -> None:
 
 def test_accuracy_is_the_share_of_right_answers() -> None:
     logits = jnp.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]])
-    assert float(tasks.accuracy(logits, jnp.array([1, 0, 0, 0]))) == 0.75
+    assert float(metrics.accuracy(logits, jnp.array([1, 0, 0, 0]))) == 0.75
 
 
 def test_the_fingerprint_follows_what_a_score_depends_on() -> None:

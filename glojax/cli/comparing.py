@@ -58,11 +58,11 @@ def evaluate(
     from glojax import curves, losses
 
     console = console_of()
-    made = {name: losses.named(name) for name in loss}
     job = task_of(task, steps, devices, group, data_dir)
+    made = {name: losses.named(name, job.problem.output) for name in loss}
     config = curves.TrainConfig(job.steps, seeds, 1, rate, control=control, splits=("validation",))
     say_device(console, job)
-    _print_scores(console, curves.train(job, made, config))
+    _print_scores(console, job, curves.train(job, made, config))
 
 
 @app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
@@ -94,8 +94,8 @@ def train(
 
     console = console_of()
     check_resume(resume, run_dir)
-    made = {name: losses.named(name) for name in loss}
     job = task_of(task, None, devices, group, data_dir)
+    made = {name: losses.named(name, job.problem.output) for name in loss}
     config = curves.TrainConfig(
         10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, control
     )
@@ -109,13 +109,15 @@ def train(
             console.print(plain(f"step {found.steps[count - 1]}/{config.steps}  {'  '.join(scores)}"), soft_wrap=True)
 
     found = curves.train(job, made, config, run_dir, resume=resume, on_point=show)
-    _print_scores(console, found)
+    _print_scores(console, job, found)
     if run_dir is not None:
-        report.training_figure(run_dir / "curves.png", found, f"{job.name}, {seeds} seeds, mean and 95% interval")
+        report.training_figure(
+            run_dir / "curves.png", found, f"{job.name}, {seeds} seeds, mean and 95% interval", score=job.score_name
+        )
         console.print(f"Saved {run_dir / 'curves.json'} and {run_dir / 'curves.png'}", soft_wrap=True)
 
 
-def _print_scores(console: Console, found: Any) -> None:
+def _print_scores(console: Console, job: Any, found: Any) -> None:
     """Scores at the end of training, and p and g against the control, or the first row where there is none."""
     from glojax import controls
 
@@ -123,22 +125,22 @@ def _print_scores(console: Console, found: Any) -> None:
     base = shown[-1] if found.control else shown[0]
     seeds = len(base.scores)
     for place, split in enumerate(found.splits):
-        beside = "cross-entropy at its best rate" if found.control else base.name
+        beside = f"{base.name} at its best rate" if found.control else base.name
         table = Table(
-            Column("loss", overflow="fold"), "rate", f"{split} accuracy", "95% interval", "p", "g",
+            Column("loss", overflow="fold"), "rate", f"{split} {job.metric_name}", "95% interval", "p", "g",
             title=f"p and g against {plain(beside)}", title_justify="left",
         )  # fmt: skip
         for row in shown:
-            scores = row.scores[:, -1, place]
+            scores = job.as_metric(row.scores[:, -1, place])
             summary = controls.summarize(scores)
             tests = ["", ""]
             if row is not base and seeds > 1:
-                reference = base.scores[:, -1, place]
+                reference = job.as_metric(base.scores[:, -1, place])
                 tests = [f"{controls.welch(reference, scores):.2g}", f"{controls.effect_size(reference, scores):+.1f}"]
             table.add_row(
                 plain(row.name), f"x{row.rate:g}", f"{summary.mean:.4f} ± {summary.std:.4f}", interval(summary), *tests
             )
         console.print(table)
         if seeds > 1:
-            least = controls.detectable(controls.summarize(base.scores[:, -1, place]).std, seeds)
+            least = controls.detectable(controls.summarize(job.as_metric(base.scores[:, -1, place])).std, seeds)
             console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")

@@ -160,16 +160,16 @@ def _breed(console: Console, job: "Task", config: Any, tune_config: Any, options
 
     with Progress(console, config.generations, f"search on {job.name}") as progress:
         found = glojax.search(job, config, on_generation=progress.generation, **options)
-    _say_control(console, found.control)
+    _say_control(console, job, found.control)
     console.print(f"Trees: {funnel_line(found.funnel)}", soft_wrap=True)
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
     console.print(
-        f"Search found [bold]{plain(str(found.best))}[/] at x{found.rate:.3g}, validation accuracy {found.fitness:.4f},"
-        f" in {found.steps:,} candidate-steps.",
+        f"Search found [bold]{plain(str(found.best))}[/] at x{found.rate:.3g}, "
+        f"validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.",
         soft_wrap=True,
     )
-    results = [_Result(glojax.Loss(found.best, protected=config.protected), found.rate, found.steps)]
+    results = [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
     history: list[Any] = []
     if tune_config is not None:
         tune_config = dataclasses.replace(tune_config, rate=found.rate)
@@ -178,12 +178,14 @@ def _breed(console: Console, job: "Task", config: Any, tune_config: Any, options
             tuned = glojax.tune(job, found.best, tune_config, on_generation=progress.tuning, **options)
         history = tuned.history
         console.print(
-            f"Tuned {len(tuned.vector)} of {tuned.loss.tree.size} coefficients: validation accuracy "
+            f"Tuned {len(tuned.vector)} of {tuned.loss.tree.size} coefficients: validation {job.score_name} "
             f"{tuned.start_fitness:.4f} to {tuned.fitness:.4f}."
         )
         if tuned.loss.tuned:
             results.append(_Result(tuned.loss, tuned.rate, tuned.steps))
-    report.search_figure(options["run_dir"] / "search.png", found.generations, history, results[-1].loss)
+    report.search_figure(
+        options["run_dir"] / "search.png", found.generations, history, results[-1].loss, **_naming(job)
+    )
     return results
 
 
@@ -195,7 +197,7 @@ def _exhaust(console: Console, job: "Task", config: Any, options: dict[str, Any]
 
     with Progress(console, None, f"exhaustive search on {job.name}, batch") as progress:
         found = glojax.exhaust(job, config, on_batch=progress.batch, **options)
-    _say_control(console, found.control)
+    _say_control(console, job, found.control)
     drawn = found.funnel["drawn"]
     console.print(
         f"Of {found.trees:,} trees of depth at most {config.depth}: {funnel_line(found.funnel)}.", soft_wrap=True
@@ -215,8 +217,8 @@ def _exhaust(console: Console, job: "Task", config: Any, options: dict[str, Any]
                 names.get(place, ""),
             )
     console.print(table)
-    report.ranking_figure(options["run_dir"] / "search.png", found)
-    return [_Result(glojax.Loss(found.best, protected=config.protected), found.rate, found.steps)]
+    report.ranking_figure(options["run_dir"] / "search.png", found, score=job.score_name)
+    return [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
 
 
 def _search_taylor(console: Console, job: "Task", config: Any, options: dict[str, Any]) -> list[_Result]:
@@ -225,21 +227,25 @@ def _search_taylor(console: Console, job: "Task", config: Any, options: dict[str
 
     with Progress(console, config.generations + 1, f"Taylor polynomials on {job.name}") as progress:
         found = glojax.search_taylor(job, config, on_generation=progress.tuning, **options)
-    console.print(f"Validation accuracy {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
-    report.search_figure(options["run_dir"] / "search.png", [], found.history, found.loss)
+    console.print(f"Validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
+    report.search_figure(options["run_dir"] / "search.png", [], found.history, found.loss, **_naming(job))
     return [_Result(found.loss, found.rate, found.steps)]
 
 
 def _search_randomly(console: Console, job: "Task", config: Any, budget: int) -> _Result:
-    import glojax
     from glojax import controls
 
     with Progress(console, None, "random search of the same budget, draw") as progress:
         drawn = controls.random_search(job, config, budget, on_generation=progress.generation)
     console.print(
-        f"Random search found {plain(str(drawn.best))}, validation accuracy {drawn.fitness:.4f}.", soft_wrap=True
+        f"Random search found {plain(str(drawn.best))}, validation {job.score_name} {drawn.fitness:.4f}.",
+        soft_wrap=True,
     )
-    return _Result(glojax.Loss(drawn.best, protected=config.protected), drawn.rate, drawn.steps)
+    return _Result(job.loss(drawn.best, protected=config.protected), drawn.rate, drawn.steps)
+
+
+def _naming(job: "Task") -> dict[str, Any]:
+    return {"usual": (job.problem.control_name, job.problem.usual), "score": job.score_name}
 
 
 def _stages(text: str | None) -> tuple[str, ...] | None:
@@ -266,11 +272,11 @@ def _refuse(option: str, given: dict[str, Any], fields: Sequence[str]) -> None:
             raise ValueError(f"{option} has no {field.replace('_', ' ')}; leave out that option.")
 
 
-def _say_control(console: Console, control: Any) -> None:
+def _say_control(console: Console, job: "Task", control: Any) -> None:
     if control is not None:
-        console.print(
-            f"Cross-entropy: best at x{control.rate:g} of the task's learning rate, validation {control.fitness:.4f}."
-        )
+        name = job.problem.control_name.capitalize()
+        found = f"validation {job.score_name} {control.fitness:.4f}"
+        console.print(f"{name}: best at x{control.rate:g} of the task's learning rate, {found}.")
 
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
@@ -300,7 +306,7 @@ def tune(
     say_device(console, job)
     with Progress(console, generations + 1, "tuning") as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
-    console.print(f"Validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
+    console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
         tuned.loss.save(run_dir / "loss.json")
@@ -310,14 +316,23 @@ def tune(
 def _compare(console: Console, job: "Task", named: dict[str, _Result], seeds: int, seed: int) -> None:
     from glojax import controls
 
-    console.print(f"Comparing with cross-entropy over {seeds} fresh seeds ...")
+    control = job.problem.control_name
+    console.print(f"Comparing with {control} over {seeds} fresh seeds ...")
     rows = controls.compare(
         job, {name: result.loss for name, result in named.items()}, seeds, seed,
         rates={name: result.rate for name, result in named.items()},
     )  # fmt: skip
-    table = Table("loss", "learning rate", "validation", "test", "test, 95% interval", "failed")
+    table = Table(
+        "loss",
+        "learning rate",
+        f"validation {job.metric_name}",
+        f"test {job.metric_name}",
+        "test, 95% interval",
+        "failed",
+    )
     for row in rows:
-        validation, test = (controls.summarize(part) if len(part) else None for part in (row.validation, row.test))
+        parts = (job.as_metric(part) for part in (row.validation, row.test))
+        validation, test = (controls.summarize(part) if len(part) else None for part in parts)
         table.add_row(
             plain(row.name), f"x{row.rate:.3g}",
             f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
@@ -325,8 +340,8 @@ def _compare(console: Console, job: "Task", named: dict[str, _Result], seeds: in
             f"{int((row.validation == 0).sum())} of {seeds}",
         )  # fmt: skip
     console.print(table)
-    tuned = next((row for row in rows if row.name == "cross-entropy, best rate"), rows[0])
-    scores = tuned.test if len(tuned.test) else tuned.validation
+    tuned = next((row for row in rows if row.name == f"{control}, best rate"), rows[0])
+    scores = job.as_metric(tuned.test if len(tuned.test) else tuned.validation)
     if seeds > 1:
         least = controls.detectable(controls.summarize(scores).std, seeds)
         console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")

@@ -15,6 +15,7 @@ class Format(StrEnum):
     """What a loss is exported to."""
 
     python = "python"
+    torch = "torch"
     latex = "latex"
     sympy = "sympy"
     json = "json"
@@ -45,12 +46,13 @@ def export(
     to: Annotated[Format, typer.Option(help="The form.")] = Format.python,
     output: Annotated[Path | None, typer.Option(help="The file; printed if left out.")] = None,
 ) -> None:
-    """Write a loss as self-contained Python source, LaTeX, a sympy expression, or glojax's JSON."""
+    """Write a loss as Python source that needs only jax or torch, LaTeX, a sympy expression, or glojax's JSON."""
     from glojax import files
 
     made = tree_loss(loss)
     forms: dict[Format, Callable[[], str]] = {
         Format.python: made.to_python,
+        Format.torch: made.to_torch,
         Format.latex: made.latex,
         Format.sympy: lambda: str(made.sympy()),
         Format.json: made.to_json,

@@ -1,0 +1,74 @@
+"""Metrics of a network's outputs, by which a loss is judged: ``metric(outputs, labels) -> scalar``.
+
+Higher is better and 0 the worst, except for those in ``MINIMIZED``. Labels that are NaN are unknown and take no part.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Metric = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of the examples whose largest output is their label's; outputs ``[examples, classes]``, integer labels."""
+    return jnp.mean(jnp.argmax(outputs, axis=-1) == labels)
+
+
+def binary_accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of the labels, 0 or 1, that the sign of their output tells; both ``[examples, outputs]``."""
+    known = ~jnp.isnan(labels)
+    return jnp.mean((outputs > 0) == (labels > 0.5), where=known)
+
+
+def f1(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """The mean over outputs of 2 TP / (2 TP + FP + FN), 0 for one without any; shapes as ``binary_accuracy``'s."""
+    known, positive, chosen = ~jnp.isnan(labels), labels > 0.5, outputs > 0
+    hits = jnp.sum(positive & chosen & known, axis=0)
+    misses = jnp.sum((positive != chosen) & known, axis=0)
+    return jnp.mean(2 * hits / jnp.maximum(2 * hits + misses, 1))
+
+
+def auc(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """The mean over outputs of the area under the ROC curve; shapes as ``binary_accuracy``'s.
+
+    The share of pairs of a positive and a negative in which the positive has the larger output, ties counting half:
+    the Mann-Whitney statistic, by ranks.
+    """
+
+    def one(output: jax.Array, label: jax.Array) -> jax.Array:
+        known, positive = ~jnp.isnan(label), label > 0.5
+        output = jnp.where(known, output, jnp.inf)  # ranked last, so that they change no other's rank
+        ordered = jnp.sort(output)
+        rank = (
+            jnp.searchsorted(ordered, output, side="left") + jnp.searchsorted(ordered, output, side="right") + 1
+        ) / 2
+        positives = jnp.sum(positive & known)
+        negatives = jnp.sum(known) - positives
+        wins = jnp.sum(rank, where=positive & known) - positives * (positives + 1) / 2
+        return wins / (positives * negatives)
+
+    return jnp.mean(jax.vmap(one, in_axes=1)(outputs, labels))
+
+
+def r2(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """The share of the targets' variance that is explained, 0 for less than the mean tells; the mean over outputs."""
+    known = ~jnp.isnan(labels)
+    mean = jnp.mean(labels, axis=0, where=known)
+    left = jnp.sum((outputs - labels) ** 2, axis=0, where=known)
+    return jnp.mean(jnp.maximum(1 - left / jnp.sum((labels - mean) ** 2, axis=0, where=known), 0))
+
+
+def rmse(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """The root of the mean squared error; an error, so less is better."""
+    return jnp.sqrt(jnp.mean((outputs - labels) ** 2, where=~jnp.isnan(labels)))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy, "binary_accuracy": binary_accuracy, "f1": f1, "auc": auc, "r2": r2, "rmse": rmse,
+}  # fmt: skip
+"""Metrics by name."""
+
+MINIMIZED = frozenset({"rmse"})
+"""Those that are errors."""
