@@ -14,7 +14,7 @@ class Split(NamedTuple):
     """Inputs and integer labels."""
 
     x: np.ndarray  # float32[examples, ...], or uint8 of raw pixels
-    labels: np.ndarray  # int32[examples]
+    labels: np.ndarray  # int32[examples]; float32[examples] of targets
 
 
 class Splits(NamedTuple):

@@ -17,7 +17,7 @@ from glojax import genetics, trees
 from glojax.canonical import canonical
 from glojax.evaluation import Measured
 from glojax.fitness import Control, Fitness, FitnessConfig, Known, check_bounds, total
-from glojax.genetics import Offspring, Rates
+from glojax.genetics import NothingToTrain, Offspring, Rates
 from glojax.runs import Record, Run
 from glojax.seeds import named_random, named_seed
 from glojax.tasks import Task
@@ -175,7 +175,13 @@ def _generations(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[G
             return
         number = 0 if generation is None else generation.number + 1
         fitness.forget_rejected()
-        generation, records = _evaluate(fitness, config, number, _breed(fitness, config, generation))
+        try:
+            offspring = _breed(fitness, config, generation)
+        except NothingToTrain:
+            if generation is None:
+                raise
+            return  # all that may be trained has been: draws from nothing alone can end so
+        generation, records = _evaluate(fitness, config, number, offspring)
         run.save_generation(number, records, generation.funnel)
         spent += int(generation.steps.sum())
         seconds += generation.seconds

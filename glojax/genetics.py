@@ -27,6 +27,11 @@ _ROUND = 256
 _GROWN_ROUNDS = 5
 """Rounds that only grow trees from nothing."""
 
+
+class NothingToTrain(ValueError):
+    """Not one of many trees drawn may enter the population."""
+
+
 Choose = Callable[[Sequence[Tree], int], Sequence[int]]
 """``choose(trees, wanted)``: places of the trees that may enter the population, at most so many, rising."""
 
@@ -232,7 +237,8 @@ def initial_population(
       choose: which of the trees drawn may enter; all if left out.
 
     Raises:
-      ValueError: a setting out of range, or that leaves no tree to draw; none that ``choose`` took.
+      ValueError: a setting out of range, or that leaves no tree to draw.
+      NothingToTrain: ``choose`` took none.
     """
     if size < 1:
         raise ValueError(f"initial_population: size is {size}; it must be at least 1.")
@@ -264,7 +270,9 @@ def initial_population(
         if len(population) == size:
             return population
     if not population:
-        raise ValueError(f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained.")
+        raise NothingToTrain(
+            f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained."
+        )
     return (population * size)[:size]
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import augmentation, data, kinds, metrics, models
+from glojax import augmentation, data, kinds, metrics, models, optimizers, tables
 from glojax.kinds import Kind
 from glojax.losses import Loss
 from glojax.metrics import Metric
@@ -330,6 +330,43 @@ def cifar10(steps: int = 4300, data_dir: str | os.PathLike[str] | None = None) -
         models.CifarCNN(), *splits, optimizer=optax.chain(optax.add_decayed_weights(0.004), optax.sgd(rate)),
         batch_size=batch_size, steps=steps, preprocess=augmentation.cifar_evaluation,
         augment=augmentation.cifar_training, name="cifar10",
+    )  # fmt: skip
+
+
+def table(
+    path: str | os.PathLike[str],
+    target: str,
+    *,
+    kind: str | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    batch_size: int = 32,
+    steps: int = 500,
+) -> Task:
+    """A CSV file, one of whose columns is to be told from the others by a network of 64 hidden units.
+
+    Args:
+      path: of the file; its columns are scaled, or one-hot where they hold text (``tables.read``).
+      target: name of the column.
+      kind: ``"classification"``, ``"binary"`` or ``"regression"``; by the column's values if left out.
+      numeric, categorical: columns that are to be taken as such.
+      optimizer: a key of ``optimizers.OPTIMIZERS``.
+      learning_rate: of it.
+      batch_size: examples a step, fewer where there are not so many.
+      steps: of the shortened training.
+
+    Raises:
+      ValueError: what ``tables.read`` refuses, naming column and line, or an unknown optimizer.
+      FileNotFoundError: there is no such file.
+    """
+    made = optimizers.named(optimizer, learning_rate)
+    read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical)
+    outputs = len(read.classes) if read.kind == "classification" else 1
+    return Task(
+        models.MLP((64, outputs)), *read.splits, optimizer=made, steps=steps, kind=read.kind,
+        batch_size=min(batch_size, len(read.splits.train.labels)), name=f"{Path(path).stem}-{target}",
     )  # fmt: skip
 
 

@@ -74,6 +74,20 @@ def test_taylor_polynomials_are_searched_beside_random_trees(tmp_path: Path) -> 
     assert losses.load(tmp_path / "loss.json").tree == losses.taylor_mnist.tree
 
 
+def test_a_table_is_searched(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [f"{a:.3f},{'red' if b else 'blue'},{a + 2 * b + 0.1 * c:.3f}" for a, b, c in zip(
+        random.normal(size=150), random.integers(2, size=150), random.normal(size=150), strict=True)]  # fmt: skip
+    (tmp_path / "table.csv").write_text("\n".join(["size,colour,price", *rows]))
+    arguments = ("search", "--csv", tmp_path / "table.csv", "--target", "price", "--population", 12, "--generations", 2)
+    result = run(*arguments, "--steps", 60, "--tune-generations", 1, "--seeds", 2, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    for text in ("search on table-price 2/2", "Squared error: best at", "validation r2", "squared error, best rate"):
+        assert text in result.output
+    loss = losses.load(tmp_path / "run" / "loss.json")
+    assert loss.output == "identity"
+
+
 def cells(line: str) -> list[str]:
     """Of a row of a table."""
     return [cell.strip() for cell in line.strip("│").split("│")]
@@ -159,6 +173,14 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
         (("train", "digits", "baikal", "--resume"), "--resume needs the --run-dir"),
         (("train", "digits", "baikal", "--weight-decay", -1), "weight_decay is -1.0; a finite number of at least 0"),
         (("search", "--steps", 0), "steps is 0"),
+        (("search", "--csv", "none.csv"), "--csv needs --target"),
+        (("search", "--csv", "none.csv", "--target", "a"), "none.csv"),
+        (("search", "--target", "a"), "--target goes with --csv alone"),
+        (("search", "--optimizer", "adam"), "--optimizer goes with --csv alone"),
+        (
+            ("search", "--csv", "none.csv", "--target", "a", "--optimizer", "adan"),
+            "optimizer is 'adan'; allowed are sgd",
+        ),
         (("search", "--budget", "ten"), "--budget is 'ten'; candidate-steps such as 2e6, or minutes such as 10m"),
         (("search", "--budget", "-5"), "budget is -5; an integer from 1"),
         (("search", "--budget", "0m"), "minutes is 0.0; a number above 0"),

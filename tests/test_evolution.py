@@ -15,7 +15,7 @@ from scipy import stats
 from glojax import evaluate, evaluation, genetics, screening, search
 from glojax.canonical import canonical
 from glojax.evolution import SearchConfig
-from glojax.fitness import FUNNEL
+from glojax.fitness import FUNNEL, Fitness
 from glojax.populations import Candidates, Trainer
 from glojax.seeds import named_random, named_seed
 from glojax.tasks import Task
@@ -204,6 +204,20 @@ def test_a_screened_population_holds_trainable_trees_that_differ(tiny_task: Task
     assert screened.trainable.all()
     assert len(np.unique(screened.direction, axis=0)) == len(trained)
     assert found.funnel["trained"] == len(trained)
+
+
+def test_random_search_ends_where_nothing_new_is_left_to_draw(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(genetics, "MAX_ROUNDS", 2)
+    config = dataclasses.replace(
+        SMALL, breeding=False, generations=40, max_depth=1, max_nodes=3, population=2, elites=0
+    )
+    found = search(tiny_task, config)
+    assert 1 <= len(found.generations) < 40
+    assert found.funnel["trained"] == len({tree for part in found.generations for tree in part.trees})
+    hopeless = dataclasses.replace(config, max_depth=1, max_nodes=3, screening=screening.STAGES)
+    monkeypatch.setattr(Fitness, "choose", lambda self, population, wanted: [])
+    with pytest.raises(genetics.NothingToTrain, match="none of 512 trees drawn may be trained"):
+        search(tiny_task, hopeless)
 
 
 def test_stages_can_be_left_out(tiny_task: Task) -> None:

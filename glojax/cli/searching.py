@@ -12,13 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from glojax.cli.shared import (
+    Categorical,
+    Csv,
     DataDir,
     Devices,
     Group,
+    Kind,
+    LearningRate,
+    Numeric,
+    Optimizer,
     Resume,
     RunDir,
     Seed,
     Steps,
+    Target,
     TaskName,
     app,
     check_resume,
@@ -107,6 +114,13 @@ def search(
     devices: Devices = None,
     group: Group = None,
     data_dir: DataDir = None,
+    csv: Csv = None,
+    target: Target = None,
+    kind: Kind = None,
+    numeric: Numeric = None,
+    categorical: Categorical = None,
+    optimizer: Optimizer = None,
+    learning_rate: LearningRate = None,
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
@@ -131,7 +145,10 @@ def search(
         config = make(**given)  # type: ignore[arg-type]
     tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
-    job = task_of(task, steps, devices, group, data_dir)
+    job = task_of(
+        task, steps, devices, group, data_dir, csv, target=target, kind=kind, numeric=numeric,
+        categorical=categorical, optimizer=optimizer, learning_rate=learning_rate,
+    )  # fmt: skip
     say_device(console, job)
 
     options = {"run_dir": run_dir, "resume": resume}

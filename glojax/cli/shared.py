@@ -61,14 +61,41 @@ def prepare(devices: int | None) -> None:
     keep_programs()
 
 
-def task_of(name: str, steps: int | None, devices: int | None, group: int | None, data_dir: Path | None) -> Any:
-    """The task of that name with the options that were given."""
+Csv = Annotated[Path | None, typer.Option(help="A table to search a loss for, in place of a named task.")]
+Target = Annotated[str | None, typer.Option(help="Its column that is to be told from the others.")]
+Kind = Annotated[
+    str | None, typer.Option(help="classification, binary or regression; by the target's values if left out.")
+]
+Numeric = Annotated[list[str] | None, typer.Option(help="A column that must hold numbers; may be repeated.")]
+Categorical = Annotated[list[str] | None, typer.Option(help="A column of categories; may be repeated.")]
+Optimizer = Annotated[str | None, typer.Option(help="Of a table: sgd, momentum, adam, adamw or rmsprop.")]
+LearningRate = Annotated[float | None, typer.Option(help="Of a table's optimizer; 0.01 if left out.")]
+
+
+def task_of(
+    name: str,
+    steps: int | None,
+    devices: int | None,
+    group: int | None,
+    data_dir: Path | None,
+    csv: Path | None = None,
+    **of_table: Any,
+) -> Any:
+    """The task of that name, or of a table, with the options that were given."""
     import dataclasses
 
     from glojax import tasks
 
     prepare(devices)
-    task = tasks.named(name, **({} if data_dir is None else {"data_dir": data_dir}))
+    given_of_table = {option: value for option, value in of_table.items() if value}
+    if csv is not None:
+        if not given_of_table.get("target"):
+            raise ValueError("--csv needs --target, the column that is to be told from the others.")
+        task = tasks.table(csv, **given_of_table)
+    elif given_of_table:
+        raise ValueError(f"--{next(iter(given_of_table)).replace('_', '-')} goes with --csv alone.")
+    else:
+        task = tasks.named(name, **({} if data_dir is None else {"data_dir": data_dir}))
     given = {field: value for field, value in (("steps", steps), ("group", group)) if value is not None}
     return dataclasses.replace(task, **given) if given else task
 
