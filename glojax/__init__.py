@@ -7,7 +7,7 @@
     tuned = glojax.tune(task, found.best)
     tuned.loss(logits, labels)
 
-Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``tasks``,
+Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``kinds``, ``tasks``,
 ``populations``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``, ``exhaustive``, ``tuning``,
 ``controls``.
 """

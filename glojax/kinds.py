@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax import metrics
-from glojax.losses import Loss, Output
+from glojax.losses import Loss
 from glojax.metrics import Metric
+from glojax.outputs import Output
 
 
 @dataclass(frozen=True)

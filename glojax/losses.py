@@ -18,18 +18,13 @@ import jax
 import jax.numpy as jnp
 
 from glojax import export, files, grammar, trees
+from glojax.outputs import OUTPUTS, Output, check_logits, predictions, probabilities, sum_over
 from glojax.trees import Tree
 
 SCHEMA = 2
 """Version of the files that ``Loss.save`` writes."""
 
 _MAX_FILE_BYTES = 1_000_000
-_LOWEST = 0.45
-
-Output = str | Callable[[jax.Array], jax.Array]
-"""What makes predictions of a network's outputs: a key of ``OUTPUTS``, or a function that keeps the shape."""
-
-OUTPUTS = ("softmax", "sigmoid", "identity")
 
 LossFunction = Callable[..., jax.Array]
 """``loss(logits, labels, axis=-1, where=None)``, as ``Loss`` and optax's losses are."""
@@ -98,7 +93,7 @@ class Loss:
     ) -> jax.Array:
         """The same for labels that are class indices: integers of the shape of ``logits`` without ``axis``."""
         logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-        _check_logits(logits, axis)
+        check_logits(logits, axis)
         axis %= logits.ndim
         expected = logits.shape[:axis] + logits.shape[axis + 1 :]
         if labels.shape != expected or not jnp.issubdtype(labels.dtype, jnp.integer):
@@ -197,75 +192,7 @@ def apply(
     """``Loss.__call__`` as a function of the coefficients too, which may be traced: for tuning them by gradient."""
     x, y, log_y = predictions(logits, labels, axis, where, output)
     values = jnp.broadcast_to(_evaluate(tree, coefficients, x, y, log_y, protected), y.shape)
-    return -_sum(values, axis, where)
-
-
-def predictions(
-    logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None, output: Output = "softmax"
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Labels, predictions y and, of probabilities, their logarithm, at least float32 and of the shape of ``logits``.
-
-    Those of a sigmoid are kept within bounds as those of ``probabilities`` are, and below 1 by the spacing of numbers
-    there, for 1/(1 - y).
-    """
-    if output == "softmax":
-        return probabilities(logits, labels, axis, where)
-    z, x, where = _checked(logits, labels, axis, where)
-    y = {"sigmoid": _sigmoid, "identity": lambda z: z}.get(output, output)(z)  # type: ignore[arg-type,operator]
-    log_y = jax.nn.log_sigmoid(z) if output == "sigmoid" else None
-    if where is not None:
-        x, y = jnp.where(where, x, 0.0), jnp.where(where, y, 0.5)
-        log_y = None if log_y is None else jnp.where(where, log_y, -1.0)
-    return x, y, log_y
-
-
-def probabilities(
-    logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Labels, softmax and its logarithm, at least float32 and of the shape of ``logits``.
-
-    Softmax is kept above the smallest normal number to the power 0.45, so that 1/y and 1/y² are finite at saturated
-    logits, with room for coefficients; its gradient passes as if it were not, and its logarithm is not touched.
-    """
-    z, x, where = _checked(logits, labels, axis, where)
-    log_y = jax.nn.log_softmax(z, axis=axis, where=where)
-    if where is not None:  # left-out entries are finite, so that they put no NaN into the coefficients' gradient
-        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
-    kept = jnp.maximum(log_y, _LOWEST * jnp.log(jnp.finfo(z.dtype).tiny))
-    return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
-
-
-def _checked(
-    logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)  # NumPy's float64 is float32 unless x64 is enabled
-    _check_logits(logits, axis)
-    _check_labels(logits, labels)
-    dtype = jnp.promote_types(logits.dtype, jnp.float32)
-    return logits.astype(dtype), labels.astype(dtype), _entries(logits, axis, where)
-
-
-@jax.custom_jvp
-def _sigmoid(z: jax.Array) -> jax.Array:
-    info = jnp.finfo(z.dtype)
-    return jnp.clip(jax.nn.sigmoid(z), info.tiny**_LOWEST, 1 - info.epsneg)
-
-
-@_sigmoid.defjvp
-def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    y = _sigmoid(*primals)
-    return y, y * (1 - y) * tangents[0]
-
-
-def _entries(logits: jax.Array, axis: int, where: jax.Array | None) -> jax.Array | None:
-    """``where`` with as many axes as the logits, and one over whole samples spread over the classes as in optax."""
-    if where is None or jnp.ndim(where) == logits.ndim:
-        return where
-    return jnp.expand_dims(where, axis)
-
-
-def _sum(values: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
-    return jnp.sum(values, axis=axis, where=_entries(values, axis, where))
+    return -sum_over(values, axis, where)
 
 
 def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: Any, protected: bool) -> jax.Array:
@@ -298,24 +225,6 @@ def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: An
         return row.value(jnp, *values), None if protected else export.power(jnp, row, powers)
 
     return visit(tree)[0]
-
-
-def _check_logits(logits: jax.Array, axis: int) -> None:
-    if not jnp.issubdtype(logits.dtype, jnp.floating):
-        raise ValueError(f"logits is {logits.dtype}; a floating dtype is expected.")
-    if not -logits.ndim <= axis < logits.ndim:
-        raise ValueError(
-            f"axis is {axis}; logits of shape {list(logits.shape)} has axes {-logits.ndim} to {logits.ndim - 1}."
-        )
-
-
-def _check_labels(logits: jax.Array, labels: jax.Array) -> None:
-    if logits.shape != labels.shape:
-        hint = " Class indices go to loss.with_integer_labels." if labels.ndim == logits.ndim - 1 else ""
-        raise ValueError(
-            f"labels has shape {list(labels.shape)}; one-hot or soft labels of the shape of the logits, "
-            f"{list(logits.shape)}, are expected.{hint}"
-        )
 
 
 # THE ZOO
@@ -395,7 +304,7 @@ def generalized_cross_entropy(
 ) -> jax.Array:
     """(1 - y^q) / q of the true class (arXiv 1805.07836, equation 6); 0 < q <= 1."""
     x, _, log_y = probabilities(logits, labels, axis, where)
-    return _sum(-x * jnp.expm1(q * log_y) / q, axis, where)
+    return sum_over(-x * jnp.expm1(q * log_y) / q, axis, where)
 
 
 def label_smoothed_cross_entropy(
@@ -404,19 +313,19 @@ def label_smoothed_cross_entropy(
     """Cross-entropy of labels mixed with the uniform distribution, whose share is ``smoothing``."""
     x, _, log_y = probabilities(logits, labels, axis, where)
     classes = jnp.expand_dims(_count(x, axis, where), axis)
-    return -_sum(((1 - smoothing) * x + smoothing / classes) * log_y, axis, where)
+    return -sum_over(((1 - smoothing) * x + smoothing / classes) * log_y, axis, where)
 
 
 def next_generation(logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None) -> jax.Array:
     """exp(2.4092 - y - y x) - cos(cos(sin y)), the mean over classes (arXiv 2404.12948)."""
     x, y, _ = probabilities(logits, labels, axis, where)
     values = jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y)))
-    return _sum(values, axis, where) / _count(x, axis, where)
+    return sum_over(values, axis, where) / _count(x, axis, where)
 
 
 def _count(x: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
     """Number of classes that take part in each sample; 1 where none does, so that its loss is 0 and not NaN."""
-    return jnp.maximum(_sum(jnp.ones_like(x), axis, where), 1)
+    return jnp.maximum(sum_over(jnp.ones_like(x), axis, where), 1)
 
 
 ZOO: dict[str, LossFunction] = {

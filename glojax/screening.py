@@ -17,7 +17,7 @@ import optax
 
 from glojax import programs, training
 from glojax.kinds import KINDS, Kind
-from glojax.losses import Output
+from glojax.outputs import Output
 from glojax.programs import Program
 from glojax.seeds import named_random
 from glojax.tasks import Task

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import losses, programs
-from glojax.losses import LossFunction, Output
+from glojax import programs
+from glojax.losses import LossFunction
+from glojax.outputs import Output, predictions
 from glojax.programs import Program
 from glojax.seeds import named_random
 from glojax.tasks import Task
@@ -134,12 +135,12 @@ def program_gradient(protected: bool, output: Output = "softmax") -> Gradient:
         # Outputs first: sums over them then run along the batch, which vectorizes.
         z, weights = outputs.T, None if weights is None else jnp.broadcast_to(weights, outputs.shape).T
         if output in ("softmax", "sigmoid", "identity"):
-            x, y, _ = losses.predictions(z, labels.T, 0, None, output)
+            x, y, _ = predictions(z, labels.T, 0, None, output)
             backward = _BACKWARD[str(output)]
         else:
             # A function of the user's may look along its last axis.
             x = labels.T.astype(jnp.float32)
-            y, pull = jax.vjp(lambda z: losses.predictions(z.T, labels, -1, None, output)[1].T, z)
+            y, pull = jax.vjp(lambda z: predictions(z.T, labels, -1, None, output)[1].T, z)
 
             backward = _pulled(pull)
         value, slope = programs.value_and_slope(program, x, y, protected=protected)

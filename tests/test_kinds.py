@@ -26,6 +26,7 @@ from glojax import (
     training,
     trees,
 )
+from glojax.outputs import predictions
 
 RANDOM = np.random.default_rng(1)
 OUTPUTS = RANDOM.normal(size=(40, 3)).astype(np.float32) * 2
@@ -92,7 +93,7 @@ def test_gradients_of_programs_are_those_of_the_loss(output: Any, expression: st
     for given in (None, weights):
 
         def mean(z: jax.Array, given: Any = given) -> jax.Array:
-            y = losses.predictions(z, x, -1, None, output)[1]
+            y = predictions(z, x, -1, None, output)[1]
             values = -trees.evaluate(tree, x, y, jnp)
             return (values if given is None else values * given).sum(axis=-1).mean()
 
