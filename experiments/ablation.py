@@ -212,6 +212,7 @@ def figure_of(
     """The audited accuracy by steps, and the test accuracy of the results."""
     figure = Figure(figsize=(14, 5.5), layout="constrained")
     curve_axes, end_axes = figure.subplots(1, 2, width_ratios=(3, 2))
+    ends = np.array([audit[-1, 0] for ones in audits.values() for audit in ones])
     grid = np.geomspace(min(one.points[0].steps for ones in found.values() for one in ones), options.budget, 60)
     for name, ones in found.items():
         lines = []
@@ -227,10 +228,10 @@ def figure_of(
             curve_axes.plot(grid[shown], drawn[:, shown].mean(axis=0), label=name, linestyle="--")
     curve_axes.set(
         xscale="log", xlabel="candidate-steps", ylabel=f"validation accuracy over {AUDITS} fresh seeds",
-        ylim=(min(audit[-1, 0] for ones in audits.values() for audit in ones) - 0.03, None),
+        ylim=(ends.min() - 0.05, ends.max() + 0.01),
         title=f"{task.name}: the best so far, mean of {options.seeds} searches, with two 95% intervals",
     )  # fmt: skip
-    curve_axes.legend(fontsize=8, loc="lower right")
+    curve_axes.legend(fontsize=8, loc="upper left")
     for shift, scores, color in ((-0.12, "test", "C0"), (0.12, "test, best rate", "C1")):
         summaries = [controls.summarize(np.array(row["each"][scores])) for row in rows[1:]]
         means = [summary.mean for summary in summaries]
@@ -242,7 +243,7 @@ def figure_of(
     end_axes.set_yticks(range(len(rows) - 1), [row["setting"] for row in rows[1:]])
     end_axes.invert_yaxis()
     end_axes.set(xlabel=f"test accuracy, mean of {options.seeds} searches and its 95% interval")
-    end_axes.legend(fontsize=8)
+    end_axes.legend(fontsize=8, loc="lower left")
     return figure
 
 
