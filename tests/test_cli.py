@@ -37,7 +37,18 @@ def test_help_shows_an_example(command: str) -> None:
 
 
 def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> None:
-    arguments = ("search", "--population", 24, "--generations", 2, "--tune-generations", 1, "--seeds", 2)
+    arguments = (
+        "search",
+        "--population",
+        24,
+        "--generations",
+        2,
+        "--tune-generations",
+        1,
+        "--seeds",
+        2,
+        "--no-control",
+    )
     result = run(*arguments, "--steps", 40, "--run-dir", tmp_path)
     assert result.exit_code == 0, result.output
     output = result.output
@@ -80,7 +91,8 @@ def test_a_table_is_searched(tmp_path: Path) -> None:
         random.normal(size=150), random.integers(2, size=150), random.normal(size=150), strict=True)]  # fmt: skip
     (tmp_path / "table.csv").write_text("\n".join(["size,colour,price", *rows]))
     arguments = ("search", "--csv", tmp_path / "table.csv", "--target", "price", "--population", 12, "--generations", 2)
-    result = run(*arguments, "--steps", 60, "--tune-generations", 1, "--seeds", 2, "--run-dir", tmp_path / "run")
+    options = ("--steps", 60, "--tune-generations", 0, "--seeds", 2, "--no-control", "--run-dir", tmp_path / "run")
+    result = run(*arguments, *options)
     assert result.exit_code == 0, result.output
     for text in ("search on table-price 2/2", "Squared error: best at", "validation r2", "squared error, best rate"):
         assert text in result.output
