@@ -78,10 +78,12 @@ def entries(logits: jax.Array, axis: int, where: jax.Array | None) -> jax.Array 
 
 
 def sum_over(values: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
+    """The sum along ``axis`` of the entries that take part."""
     return jnp.sum(values, axis=axis, where=entries(values, axis, where))
 
 
 def check_logits(logits: jax.Array, axis: int) -> None:
+    """Raise ``ValueError`` for outputs that are not floating, or have no such axis."""
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise ValueError(f"logits is {logits.dtype}; a floating dtype is expected.")
     if not -logits.ndim <= axis < logits.ndim:
