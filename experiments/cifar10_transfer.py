@@ -3,7 +3,7 @@
 Makes: test accuracy of cross-entropy, Baikal and BaikalCMA over seeds, at the task's learning rate and each at its best
 one, with Welch's p and Hedges' g against cross-entropy; accuracy by steps as a figure.
 Command: python experiments/cifar10_transfer.py [--scale full] [--data-dir DIR]
-Time: 11 minutes on 2 CPU cores beside other work, on 4,500 images.
+Time: 7 minutes on 2 CPU cores, on 4,500 images.
 
 The training is the paper's: random 24x24 crops, flips, brightness and contrast; SGD with weight decay 0.004.
 """
