@@ -177,13 +177,12 @@ def compare(
 def _grids(task: Task, rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
     """Learning rates ``[losses, rates]`` at which gradients are as large as the first's at ``evaluation.RATES``."""
     growth = optimizers.growth(task.optimizer, models.shapes(task.pure_model)[0])
-    sizes = np.ones(len(rows))
+    sizes, probe = np.ones(len(rows)), screening.probe_of(task)
     for place, (_, loss) in enumerate(rows[1:], start=1):
         room = populations.room(programs.instructions_of(loss.tree))
         screened = screening.screen(
-            [loss.tree], [loss.coefficients], screening.probe_of(task), kind=task.problem, protected=loss.protected,
-            room=room,
-        )  # fmt: skip
+            [loss.tree], [loss.coefficients], probe, kind=task.problem, protected=loss.protected, room=room
+        )
         sizes[place] = screened.size[0]
     return np.array(evaluation.RATES) / np.where(np.isfinite(sizes), sizes, 1)[:, None] ** growth
 

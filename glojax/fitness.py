@@ -327,10 +327,10 @@ class Fitness:
             self._looks[form] = _Look(frozenset(passed), key, float(found.size[place]))
 
 
-def record_of(known: Known, fate: str, seed: int, steps: int, seconds: float, parents: tuple[int, ...] = ()) -> Record:
+def record_of(known: Known, fate: str, seed: int, steps: int, seconds: float) -> Record:
     """What a run keeps of a tree that was trained."""
     return Record(
-        str(known.tree), str(canonical(known.tree)), (), known.fitness, known.scores, known.rate, fate, parents, seed,
+        str(known.tree), str(canonical(known.tree)), (), known.fitness, known.scores, known.rate, fate, (), seed,
         steps, seconds,
     )  # fmt: skip
 
