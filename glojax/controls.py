@@ -5,8 +5,9 @@ cross-entropy whose rate was tuned as well.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -14,6 +15,7 @@ from scipy import stats
 from glojax import evaluation, evolution, models, optimizers, populations, programs, screening
 from glojax.evolution import Found, Generation, SearchConfig
 from glojax.losses import Loss
+from glojax.runs import Run
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 
@@ -113,7 +115,9 @@ def random_search(
     task: Task,
     config: SearchConfig,
     budget: int,
+    run_dir: str | os.PathLike[str] | None = None,
     *,
+    resume: bool = False,
     on_generation: Callable[[Generation], None] | None = None,
 ) -> Found:
     """What drawing trees at random finds with the same settings and the same number of optimizer steps.
@@ -123,13 +127,15 @@ def random_search(
       config: of the search that it is held against; its seed gives draws of its own.
       budget: ``Found.steps`` of that search. The last generation may exceed it; a hundred times as many generations
         are drawn at most.
+      run_dir: where the record is kept, beside that of the search; in memory only if left out.
+      resume: go on with what ``run_dir`` holds.
       on_generation: called after each generation.
     """
     drawn = dataclasses.replace(
         config, breeding=False, budget=budget, generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),
     )  # fmt: skip
-    return evolution.search(task, drawn, on_generation=on_generation)
+    return evolution.search(task, drawn, run_dir, resume=resume, on_generation=on_generation)
 
 
 class Comparison(NamedTuple):
@@ -137,12 +143,29 @@ class Comparison(NamedTuple):
 
     name: str
     rate: float
-    validation: np.ndarray  # [seeds]
-    test: np.ndarray  # [seeds], empty where the task has no test set
+    steps: list[int]  # [points], of the scores
+    scores: np.ndarray  # float64[seeds, points, splits]: validation and, where the task has one, test
+
+    @property
+    def validation(self) -> np.ndarray:
+        """Scores ``[seeds]`` at the end of training."""
+        return self.scores[:, -1, 0]
+
+    @property
+    def test(self) -> np.ndarray:
+        """The same of the test set, empty where there is none."""
+        return self.scores[:, -1, 1] if self.scores.shape[2] > 1 else np.zeros(0)
 
 
 def compare(
-    task: Task, named: dict[str, Loss], seeds: int, seed: int = 0, *, rates: dict[str, float] | None = None
+    task: Task,
+    named: dict[str, Loss],
+    seeds: int,
+    seed: int = 0,
+    *,
+    rates: dict[str, float] | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> list[Comparison]:
     """Losses beside the usual one, cross-entropy for classes, each at the task's learning rate and at its best one.
 
@@ -156,22 +179,55 @@ def compare(
       seeds: trainings a row.
       seed: from which all seeds derive; none is one that a search or tuning uses.
       rates: those that losses were found at.
+      run_dir: where the rows are kept, beside the record of a search.
+      resume: take what ``run_dir`` holds of this very comparison.
+
+    Raises:
+      ValueError: a run directory that does not fit (``runs.Run``).
     """
     rows = [(task.problem.control_name, task.problem.usual), *named.items()]
     found_at = {} if rates is None else rates
-    grids = [[*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)]
-    tuning_seeds = [named_seed(seed, "rates", i) for i in range(seeds)]
-    best = dict(zip(dict(rows), best_rates(task, [loss for _, loss in rows], tuning_seeds, grids), strict=True))
-    settings = [(name, loss, 1.0) for name, loss in rows]
-    settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
-    audit_seeds = [named_seed(seed, "audit", i) for i in range(seeds)]
+    asked = {
+        "losses": {name: [str(loss.tree), list(loss.coefficients), loss.protected] for name, loss in rows},
+        "found_at": found_at, "seeds": seeds, "seed": seed,
+    }  # fmt: skip
+    with Run(run_dir, "comparison", task, {}, resume) as run:
+        kept = run.result("rates")
+        if kept is None or kept["asked"] != asked:
+            grids = [
+                [*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)
+            ]
+            tuning_seeds = [named_seed(seed, "rates", i) for i in range(seeds)]
+            found = best_rates(task, [loss for _, loss in rows], tuning_seeds, grids)
+            kept = {"asked": asked, "best": dict(zip(dict(rows), found, strict=True))}
+            run.save_result("rates", kept)
+        best = kept["best"]
+        settings = [(name, loss, 1.0) for name, loss in rows]
+        settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
+        kept = run.result("scores")
+        if kept is None or kept["asked"] != asked:
+            kept = {"asked": asked, **_audit(task, settings, [named_seed(seed, "audit", i) for i in range(seeds)])}
+            run.save_result("scores", kept)
+    return comparisons(kept)
+
+
+def _audit(task: Task, settings: Sequence[tuple[str, Loss, float]], seeds: Sequence[int]) -> dict[str, Any]:
     splits = ("validation", "test") if task.test is not None else ("validation",)
-    compared = [loss for _, loss, _ in settings]
-    scores = evaluation.score_losses(task, compared, audit_seeds, [rate for _, _, rate in settings], splits=splits)
-    return [
-        Comparison(name, rate, score[:, 0], score[:, 1] if len(splits) > 1 else np.zeros(0))
+    points = min(10, task.steps)
+    rates = [rate for _, _, rate in settings]
+    scores = evaluation.learning_curves(
+        task, [loss for _, loss, _ in settings], seeds, rates, splits=splits, points=points
+    )
+    rows = [
+        {"name": name, "rate": rate, "scores": score.tolist()}
         for (name, _, rate), score in zip(settings, scores, strict=True)
     ]
+    return {"steps": evaluation.points_of(task.steps, points), "rows": rows}
+
+
+def comparisons(kept: dict[str, Any]) -> list[Comparison]:
+    """The rows of a comparison as a run keeps them."""
+    return [Comparison(row["name"], row["rate"], kept["steps"], np.array(row["scores"])) for row in kept["rows"]]
 
 
 def _grids(task: Task, rows: Sequence[tuple[str, Loss]]) -> np.ndarray:

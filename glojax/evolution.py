@@ -18,7 +18,8 @@ from glojax.canonical import canonical
 from glojax.evaluation import Measured
 from glojax.fitness import Control, Fitness, FitnessConfig, Known, check_bounds, total
 from glojax.genetics import NothingToTrain, Offspring, Rates
-from glojax.runs import Record, Run
+from glojax.records import Record
+from glojax.runs import Run
 from glojax.seeds import named_random, named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -149,8 +150,9 @@ def search(
       ValueError: a run directory that does not fit (``runs.Run``), or screening that nothing passed.
     """
     config = SearchConfig() if config is None else config
-    fitness = Fitness(task, config, config.max_nodes)
-    with Run(run_dir, "search", task, config, resume) as run:
+    fitness = Fitness(task, config, config.max_nodes, keep_rejected=run_dir is not None)
+    # Beside a search, a directory may hold the random search that it is compared with.
+    with Run(run_dir, "search" if config.breeding else "random search", task, config, resume) as run:
         history = []
         for generation in _generations(fitness, config, run):
             history.append(generation)
@@ -182,7 +184,7 @@ def _generations(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[G
                 raise
             return  # all that may be trained has been: draws from nothing alone can end so
         generation, records = _evaluate(fitness, config, number, offspring)
-        run.save_generation(number, records, generation.funnel)
+        run.save_generation(number, records, generation.funnel, fitness.take_rejected())
         spent += int(generation.steps.sum())
         seconds += generation.seconds
         yield generation

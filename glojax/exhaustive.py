@@ -14,7 +14,8 @@ from typing import NamedTuple
 from glojax import losses, trees
 from glojax.canonical import canonical
 from glojax.fitness import Control, Fitness, FitnessConfig, Known, check_bounds, record_of, total
-from glojax.runs import Record, Run
+from glojax.records import Record
+from glojax.runs import Run
 from glojax.tasks import Task
 from glojax.trees import Tree
 
@@ -70,7 +71,8 @@ def exhaust(
 ) -> Exhausted:
     """Rank every loss up to a depth.
 
-    Trees are drawn and screened one chunk at a time; what is kept grows with the number of distinct gradients alone.
+    Trees are drawn and screened one chunk at a time; what is kept grows with the number of distinct gradients alone, so
+    that of those which are not trained the record has numbers only.
 
     Args:
       task: what candidates are trained on.

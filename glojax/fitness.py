@@ -17,7 +17,8 @@ from glojax import evaluation, models, optimizers, populations, screening, trees
 from glojax.canonical import canonical
 from glojax.evaluation import Measured
 from glojax.populations import Trainer
-from glojax.runs import Record, Run
+from glojax.records import Record, Rejected
+from glojax.runs import Run
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -130,9 +131,10 @@ class Fitness:
       task: what they are trained on.
       config: of the search.
       max_nodes: of every tree.
+      keep_rejected: for the record, until ``take_rejected``.
     """
 
-    def __init__(self, task: Task, config: FitnessConfig, max_nodes: int):
+    def __init__(self, task: Task, config: FitnessConfig, max_nodes: int, *, keep_rejected: bool = False):
         self.config = config
         self.known: dict[Tree, Known] = {}
         """By canonical form."""
@@ -148,6 +150,7 @@ class Fitness:
         self._keys: set[bytes] = set()
         self._met: set[bytes] = set()
         self._counts: Counter[str] = Counter()
+        self._rejected: dict[Tree, Rejected] | None = {} if keep_rejected else None
 
     @property
     def seeds(self) -> list[int]:
@@ -183,7 +186,14 @@ class Fitness:
                 passed.append(stage)
             self._met.add(look.key)
         self._counts.update(passed)
-        return "valid" in passed and not set(self.config.screening) - {*passed} and form not in self.known
+        if "valid" not in passed or form in self.known:
+            return False
+        if not set(self.config.screening) - {*passed}:
+            return True
+        if self._rejected is not None and form not in self._rejected:
+            stage = next(stage for stage in screening.STAGES if stage not in passed)
+            self._rejected[form] = Rejected(str(form), str(tree), stage)
+        return False
 
     def count(self, **counts: int) -> None:
         """Add to the funnel what ``choose`` does not see."""
@@ -194,6 +204,13 @@ class Fitness:
         counted = total([self._counts])
         self._counts.clear()
         return counted
+
+    def take_rejected(self) -> list[Rejected]:
+        """Trees that did not pass since the last call, one for each canonical form."""
+        taken = list((self._rejected or {}).values())
+        if self._rejected is not None:
+            self._rejected.clear()
+        return taken
 
     def forget_rejected(self) -> None:
         """Let a gradient that was met, but not trained, be distinct again: no generation depends on earlier draws."""
@@ -291,24 +308,22 @@ class Fitness:
         finalists = [known for known in self.ranking()[: self.config.finalists] if known.fitness > 0]
         if self.config.finalists == 1 or not finalists:
             return self.ranking()[0]
-        started = time.perf_counter()
-        decided = decide(
-            self.trainer, [known.tree for known in finalists], [known.rate for known in finalists], self.config.seed,
-            self.config.final_seeds,
-        )  # fmt: skip
-        ended = [
-            known._replace(scores=scores, finished=True)
-            for known, scores in zip(finalists, decided.scores, strict=True)
-        ]
-        seconds = (time.perf_counter() - started) / len(finalists)
-        seed = final_seeds(self.config.seed, 1)[0]
-        run.save_finals(
-            [
-                record_of(known, "trained", seed, taken, seconds)
-                for known, taken in zip(ended, decided.steps, strict=True)
+        kept = run.finals()
+        if [(record.expression, record.rate) for record in kept] != [(str(one.tree), one.rate) for one in finalists]:
+            started = time.perf_counter()
+            decided = decide(
+                self.trainer, [known.tree for known in finalists], [known.rate for known in finalists],
+                self.config.seed, self.config.final_seeds,
+            )  # fmt: skip
+            seconds = (time.perf_counter() - started) / len(finalists)
+            seed = final_seeds(self.config.seed, 1)[0]
+            kept = [
+                record_of(known._replace(scores=scores), "trained", seed, taken, seconds)
+                for known, scores, taken in zip(finalists, decided.scores, decided.steps, strict=True)
             ]
-        )
-        return ended[decided.best]
+            run.save_finals(kept)
+        best = winner([record.scores for record in kept])
+        return finalists[best]._replace(scores=kept[best].scores, finished=True)
 
     def _look_at(self, population: Sequence[Tree], forms: Sequence[Tree]) -> None:
         """Screen the trees with x and y whose canonical form was not screened yet."""
@@ -344,9 +359,8 @@ def total(funnels: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 class Decided(NamedTuple):
-    """Which of some losses is the best."""
+    """The trainings of finalists, of which ``winner`` tells the best."""
 
-    best: int  # its place
     scores: list[tuple[float, ...]]  # of each; those of the second round have four times as many
     steps: list[int]  # optimizer steps of all trainings of each
 
@@ -361,7 +375,7 @@ def decide(
     *,
     always: Sequence[int] = (),
 ) -> Decided:
-    """Train finalists over fresh seeds; the best is the one of the second round with the best lower confidence bound.
+    """Train finalists over fresh seeds, the best quarter over more.
 
     Args:
       trainer: for the finalists' task.
@@ -387,8 +401,15 @@ def decide(
     for place, row, taken in zip(places, second.scores.tolist(), second.steps.tolist(), strict=True):
         scores[place] += tuple(row)
         steps[place] += taken
+    return Decided(scores, steps)
+
+
+def winner(scores: Sequence[tuple[float, ...]]) -> int:
+    """Place of the finalist with the best lower confidence bound, among those that were in the second round."""
+    most = max(map(len, scores))
+    places = [place for place, row in enumerate(scores) if len(row) == most]
     bounds = evaluation.lower_bound(np.array([scores[place] for place in places]))
-    return Decided(places[int(bounds.argmax())], scores, steps)
+    return places[int(bounds.argmax())]
 
 
 def final_seeds(seed: int, count: int) -> list[int]:

@@ -1,52 +1,28 @@
-"""The run directory: settings, and a record of every candidate that doubles as the state to resume from.
+"""The run directory: settings, a lock, and the record, which doubles as the state to resume from.
 
-``settings.json`` holds the task and the configuration of each phase; ``record.sqlite`` one row for every
-candidate of every generation, written in one transaction a generation. What a search needs to go on is the rows
-of its last generation and nothing else, so a run that is killed loses at most the generation under way.
+``settings.json`` holds the task and the configuration of each phase; ``records.Store`` keeps every candidate of every
+generation. What a search needs to go on is the record and nothing else, so a run that is killed loses at most the
+generation under way.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import filelock
 
 from glojax import files
+from glojax.records import SCHEMA, Record, Rejected, Store
 from glojax.tasks import Task
-
-SCHEMA = 3
-"""Version of the run directory's files."""
 
 LENGTHS = ("generations", "budget", "minutes")
 """Settings that only say when a run ends: it may go on with others."""
 
-_TABLES = """create table if not exists candidates (
-    phase text not null, generation integer not null, place integer not null,
-    expression text not null, canonical text not null, coefficients text not null,
-    fitness real not null, scores text not null, rate real not null,
-    fate text not null, parents text not null, seed integer not null, steps integer not null,
-    seconds real not null,
-    primary key (phase, generation, place));
-create table if not exists funnels (
-    phase text not null, generation integer not null, counts text not null, primary key (phase, generation));"""
-
-
-class Record(NamedTuple):
-    """One candidate of one generation."""
-
-    expression: str
-    canonical: str
-    coefficients: tuple[float, ...]  # of the nodes that phase 2 tunes; empty in phase 1
-    fitness: float  # mean score of all trainings so far
-    scores: tuple[float, ...]  # of the trainings of this generation; empty if there were none
-    rate: float  # scale of the task's learning rate
-    fate: str  # "trained", "dropped" (trained in part), "cached", "invalid" (without x or y), "elite"
-    parents: tuple[int, ...]  # places in the generation before
-    seed: int  # of the training, the first if there are several
-    steps: int  # optimizer steps of all its trainings
-    seconds: float  # its share of the generation's training time; all else is the same in every run of one seed
+_MOST_BYTES = 10_000_000  # of the settings
 
 
 class Run:
@@ -54,105 +30,108 @@ class Run:
 
     Args:
       directory: created if missing; ``None`` keeps the record in memory.
-      phase: ``"search"`` or ``"tune"``; a directory can hold both.
+      phase: such as ``"search"`` or ``"tune"``; a directory can hold several.
       task: what the run is about; a directory of another task is refused.
-      config: the phase's configuration, a frozen dataclass.
+      config: the phase's configuration, a frozen dataclass or a mapping.
       resume: go on with what the directory holds of this phase. Only ``LENGTHS`` may differ from before.
 
     Raises:
       ValueError: the directory holds this phase and ``resume`` is false, another task, another configuration, or
-        files that are not a run's; the message names the directory.
+        files that are damaged or not a run's; the message names them.
+      OSError: another process uses the directory, or it cannot be written.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None, phase: str, task: Task, config: Any, resume: bool):
         self.directory = None if directory is None else Path(directory)
         self.phase = phase
-        if self.directory is not None:
-            write_settings(self.directory, phase, task, dataclasses.asdict(config), resume)
-        self._database = sqlite3.connect(":memory:" if self.directory is None else self.directory / "record.sqlite")
-        try:
-            self._database.executescript(_TABLES)
-        except sqlite3.DatabaseError as error:
-            self._database.close()
-            raise ValueError(f"{self.directory}/record.sqlite is not a run's record: {error}.") from None
+        with contextlib.ExitStack() as held:
+            if self.directory is not None:
+                held.enter_context(locked(self.directory))
+                given = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)  # type: ignore[arg-type]
+                write_settings(self.directory, phase, task, given, resume)
+            self._store = Store(self.directory)
+            held.callback(self._store.close)
+            self._store.note("begun", phase, process=os.getpid())
+            self._held = held.pop_all()
 
-    def save_generation(self, generation: int, records: Sequence[Record], funnel: dict[str, int] | None = None) -> None:
-        """Append a generation, all of it or nothing, and how many trees each stage let through to it."""
-        self._save(self.phase, generation, records, {} if funnel is None else funnel)
+    def save_generation(
+        self,
+        generation: int,
+        records: Sequence[Record],
+        funnel: Mapping[str, int] | None = None,
+        rejected: Sequence[Rejected] = (),
+    ) -> None:
+        """Append a generation, all of it or nothing, how many trees each stage let through to it, and which not."""
+        self._store.add_generation(self.phase, generation, records, {} if funnel is None else funnel, rejected)
 
     def save_finals(self, records: Sequence[Record]) -> None:
         """Keep the finalists of this phase, in place of those of a shorter run that it went on from."""
-        self._save(f"{self.phase} finals", 0, records)
+        self._store.add_generation(f"{self.phase} finals", 0, records, {})
 
     def save_control(self, record: Record) -> None:
         """Keep cross-entropy at its best rate."""
-        self._save(f"{self.phase} control", 0, [record])
+        self._store.add_generation(f"{self.phase} control", 0, [record], {})
 
-    def _save(
-        self, phase: str, generation: int, records: Sequence[Record], funnel: dict[str, int] | None = None
-    ) -> None:
-        rows = [
-            (
-                phase, generation, place, record.expression, record.canonical, json.dumps(record.coefficients),
-                record.fitness, json.dumps(record.scores), record.rate, record.fate, json.dumps(record.parents),
-                record.seed, record.steps, record.seconds,
-            )
-            for place, record in enumerate(records)
-        ]  # fmt: skip
-        with self._database:
-            if phase != self.phase:
-                self._database.execute("delete from candidates where phase = ?", (phase,))
-            marks = ", ".join("?" * len(rows[0])) if rows else ""
-            self._database.executemany(f"insert into candidates values ({marks})", rows)
-            if funnel is not None:
-                counts = json.dumps(funnel)
-                self._database.execute("insert into funnels values (?, ?, ?)", (phase, generation, counts))
+    def save_result(self, name: str, content: Any) -> None:
+        """Keep something else that this phase found, as JSON, in place of what it had by that name."""
+        self._store.add_result(self.phase, name, content)
 
     def generations(self) -> list[list[Record]]:
         """Every generation of this phase so far, its candidates in their places."""
-        return self._read(self.phase)
-
-    def finals(self) -> list[Record]:
-        """The finalists of this phase, if it came to them."""
-        return next(iter(self._read(f"{self.phase} finals")), [])
-
-    def control(self) -> Record | None:
-        """Cross-entropy at its best rate, if this phase has found it."""
-        return next((records[0] for records in self._read(f"{self.phase} control")), None)
+        return self._store.generations(self.phase)
 
     def funnels(self) -> list[dict[str, int]]:
         """Of every generation of this phase so far, how many trees each stage let through."""
-        query = "select counts from funnels where phase = ? order by generation"
-        return [json.loads(counts) for (counts,) in self._database.execute(query, (self.phase,))]
+        return self._store.funnels(self.phase)
 
-    def _read(self, phase: str) -> list[list[Record]]:
-        rows = self._database.execute(
-            "select generation, expression, canonical, coefficients, fitness, scores, rate, fate, parents, seed, "
-            "steps, seconds from candidates where phase = ? order by generation, place",
-            (phase,),
-        )
-        generations: list[list[Record]] = []
-        for generation, *columns in rows:
-            if generation == len(generations):
-                generations.append([])
-            record = Record(*columns)
-            lists = {name: tuple(json.loads(getattr(record, name))) for name in ("coefficients", "scores", "parents")}
-            generations[generation].append(record._replace(**lists))
-        return generations
+    def finals(self) -> list[Record]:
+        """The finalists of this phase, if it came to them."""
+        return next(iter(self._store.generations(f"{self.phase} finals")), [])
+
+    def control(self) -> Record | None:
+        """Cross-entropy at its best rate, if this phase has found it."""
+        return next((records[0] for records in self._store.generations(f"{self.phase} control")), None)
+
+    def result(self, name: str) -> Any:
+        """What this phase kept by that name; none if it kept nothing."""
+        return self._store.result(self.phase, name)
 
     def close(self) -> None:
         """Release the files."""
-        self._database.close()
+        self._held.close()
 
     def __enter__(self) -> "Run":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(OSError):  # what stopped the run may be a full disk
+            self._store.note("ended" if kind is None else "stopped", self.phase)
         self.close()
 
 
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other processes out of a run directory, which is made if it is missing.
+
+    Raises:
+      OSError: another process uses it, or it cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"{directory} is in use by another process; wait until it ends, or choose another run directory."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_settings(
-    directory: str | os.PathLike[str], phase: str, task: Task, config: dict[str, Any], resume: bool
+    directory: str | os.PathLike[str], phase: str, task: Task, config: Mapping[str, Any], resume: bool
 ) -> None:
     """Put a phase's configuration into ``settings.json``, after a look at what is there.
 
@@ -161,7 +140,10 @@ def write_settings(
     """
     directory = Path(directory)
     path = directory / "settings.json"
-    settings: dict[str, Any] = {"glojax_run": SCHEMA, "task": task.name, "fingerprint": task.fingerprint}
+    settings: dict[str, Any] = {
+        "glojax_run": SCHEMA, "task": task.name, "fingerprint": task.fingerprint, "about": _about(task),
+        "phases": {},
+    }  # fmt: skip
     new = json.loads(json.dumps(config))
     if path.exists():
         before = read_settings(directory)
@@ -170,19 +152,34 @@ def write_settings(
                 f"{directory} is the run of task {before['task']!r} ({before['fingerprint']}); this is "
                 f"{task.name!r} ({task.fingerprint}). Choose another run directory."
             )
-        if phase in before and not resume:
+        phases = before["phases"]
+        if phase in phases and not resume:
             raise ValueError(
                 f"{directory} already holds results of {phase!r}; resume it or choose another run directory."
             )
-        for field, value in before.get(phase, {}).items():
+        for field, value in phases.get(phase, {}).items():
             if field not in LENGTHS and new.get(field) != value:
                 raise ValueError(
                     f"{directory} was run with {phase} setting {field} = {value!r}, now it is "
                     f"{new.get(field)!r}; resume with the same settings or choose another run directory."
                 )
         settings = before
-    settings[phase] = new
-    files.write_atomically(path, json.dumps(settings, indent=2) + "\n")
+    if settings["phases"].get(phase) != new:
+        settings["phases"][phase] = new
+        files.write_atomically(path, json.dumps(settings, indent=2) + "\n")
+
+
+def _about(task: Task) -> dict[str, Any]:
+    """What a reader of the run wants to know of its task."""
+    return {
+        "score": task.score_name,
+        "metric": task.metric_name,
+        "control": task.problem.control_name,
+        "output": task.problem.output if isinstance(task.problem.output, str) else "function",
+        "steps": task.steps,
+        "batch_size": task.batch_size,
+        "examples": {name: len(split.labels) for name, split in task.splits.items()},
+    }
 
 
 def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
@@ -193,11 +190,35 @@ def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(directory) / "settings.json"
     try:
-        settings = json.loads(path.read_text())
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it has {path.stat().st_size} bytes, {_MOST_BYTES} are allowed")
+        settings = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{directory} is not a run directory: it has no settings.json.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}.") from None
-    if not isinstance(settings, dict) or settings.get("glojax_run") != SCHEMA or "fingerprint" not in settings:
-        raise ValueError(f"{path} is not a run's settings of schema {SCHEMA}.")
+    schema = settings.get("glojax_run") if isinstance(settings, dict) else None
+    if schema is None:
+        raise ValueError(f"{path} is not a run's settings.")
+    if schema != SCHEMA:
+        age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
+        raise ValueError(
+            f"{path} has schema {schema!r}, this is glojax with schema {SCHEMA}: it is the run of {age} version, with "
+            "which it can go on. Choose another run directory for a new one."
+        )
+    kinds = {"task": str, "fingerprint": str, "about": dict, "phases": dict}
+    wrong = [field for field, kind in kinds.items() if not isinstance(settings.get(field), kind)]
+    if wrong or not all(isinstance(config, dict) for config in settings["phases"].values()):
+        raise ValueError(f"{path} is damaged: {(wrong or ['phases'])[0]} is missing or of another type.")
     return settings
+
+
+def read(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], Store]:
+    """The settings and the record of a run, which may be going on; the record is to be closed.
+
+    Raises:
+      ValueError: as ``read_settings``, or a damaged record.
+      OSError: there is no record, or it cannot be read.
+    """
+    settings = read_settings(directory)
+    return settings, Store(Path(directory), read_only=True)

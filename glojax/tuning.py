@@ -19,10 +19,11 @@ import numpy as np
 
 from glojax import evaluation, losses, populations
 from glojax.canonical import canonical, identifiable_coefficients
-from glojax.fitness import check_bounds, decide, final_seeds
+from glojax.fitness import check_bounds, decide, final_seeds, winner
 from glojax.losses import Loss
 from glojax.programs import instructions_of
-from glojax.runs import Record, Run
+from glojax.records import Record
+from glojax.runs import Run
 from glojax.seeds import named_seed
 from glojax.tasks import Task
 from glojax.trees import Tree
@@ -241,15 +242,23 @@ class _Objective:
 
     def finals(self, vectors: np.ndarray) -> tuple[int, float, float]:
         """Place of the best of these vectors over fresh seeds, its score, and that of the first of them."""
-        started = time.perf_counter()
-        seed, count, factors = self.config.seed, self.config.final_seeds, list(map(self.space.coefficients, vectors))
-        decided = decide(
-            self.trainer, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count, factors,
-            always=(0,),
-        )  # fmt: skip
-        seconds = time.perf_counter() - started
-        self.run.save_finals(self._records(vectors, decided.scores, decided.steps, final_seeds(seed, 1)[0], seconds))
-        return decided.best, float(np.mean(decided.scores[decided.best])), float(np.mean(decided.scores[0]))
+        kept = self.run.finals()
+        if [record.coefficients for record in kept] != list(map(tuple, vectors.tolist())):
+            started = time.perf_counter()
+            seed, count, factors = (
+                self.config.seed,
+                self.config.final_seeds,
+                list(map(self.space.coefficients, vectors)),
+            )
+            decided = decide(
+                self.trainer, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count, factors,
+                always=(0,),
+            )  # fmt: skip
+            seconds = time.perf_counter() - started
+            kept = self._records(vectors, decided.scores, decided.steps, final_seeds(seed, 1)[0], seconds)
+            self.run.save_finals(kept)
+        best = winner([record.scores for record in kept])
+        return best, kept[best].fitness, kept[0].fitness
 
     def _records(
         self, vectors: np.ndarray, scores: Sequence[tuple[float, ...]], steps: Sequence[int], seed: int, seconds: float

@@ -58,7 +58,7 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> 
     assert f"f(x, y) = {loss}" in output
     assert (tmp_path / "search.png").stat().st_size > 10_000
     settings = json.loads((tmp_path / "settings.json").read_text())
-    assert settings["search"]["population"] == 24
+    assert settings["phases"]["search"]["population"] == 24
     again = run(*arguments, "--steps", 40, "--run-dir", tmp_path, "--resume")
     assert again.output.splitlines()[-3] == output.splitlines()[-3]
 

@@ -1,6 +1,7 @@
 """Statistics against scipy, and what a comparison trains."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,14 +96,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
 
     def score(
-        task: Task, chosen: Sequence[Any], seeds: Sequence[int], rates: Sequence[float], splits: tuple = ("validation",)
-    ) -> np.ndarray:
+        task: Task, chosen: Sequence[Any], seeds: Sequence[int], rates: Sequence[float], *,
+        splits: tuple = ("validation",), steps: int | None = None, points: int = 1,
+    ) -> np.ndarray:  # fmt: skip
         made.append({"losses": list(chosen), "seeds": list(seeds), "rates": list(rates), "splits": splits})
         best = [3.0 if loss == losses.baikal else 30.0 for loss in chosen]
         flat = [1 / (1 + abs(np.log(rate / peak))) for rate, peak in zip(rates, best, strict=True)]
-        return np.tile(np.array(flat)[:, None, None], (1, len(seeds), len(splits)))
+        return np.tile(np.array(flat)[:, None, None, None], (1, len(seeds), points, len(splits)))
 
-    monkeypatch.setattr(evaluation, "score_losses", score)
+    monkeypatch.setattr(evaluation, "learning_curves", score)
     return made
 
 
@@ -125,6 +127,19 @@ def test_a_comparison_holds_every_loss_at_its_own_and_its_best_rate(tiny_task: T
     assert calls[3]["rates"] == [1, 1, 30, 3]
     assert choosing["splits"] == ("validation",)
     assert comparing["splits"] == ("validation", "test")
+
+
+def test_a_comparison_on_record_is_not_trained_again_unless_it_is_another(
+    tiny_task: Task, calls: list[dict], tmp_path: Path
+) -> None:
+    first = controls.compare(tiny_task, {"found": losses.baikal}, seeds=4, seed=9, run_dir=tmp_path)
+    again = controls.compare(tiny_task, {"found": losses.baikal}, seeds=4, seed=9, run_dir=tmp_path, resume=True)
+    assert len(calls) == 2
+    for row, other in zip(first, again, strict=True):
+        assert (row.name, row.rate, row.steps) == (other.name, other.rate, other.steps)
+        np.testing.assert_array_equal(row.scores, other.scores)
+    controls.compare(tiny_task, {"found": losses.brier}, seeds=4, seed=9, run_dir=tmp_path, resume=True)
+    assert [call["losses"][1] for call in calls[2:]] == [losses.brier, losses.brier]
 
 
 def test_a_comparison_uses_seeds_that_nothing_before_it_used(tiny_task: Task, calls: list[dict]) -> None:

@@ -4,13 +4,16 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from glojax import search
 from glojax.evolution import SearchConfig
-from glojax.runs import Record, Run, read_settings
+from glojax.records import Record, Rejected
+from glojax.runs import Run, read, read_settings
 from glojax.tasks import Task
 
 CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=2, final_seeds=1)
@@ -21,31 +24,30 @@ RECORDS = [
 
 
 def test_generations_are_read_back_as_they_were_saved(tiny_task: Task, tmp_path: Path) -> None:
+    rejected = [Rejected("y", "y * 1", "guided")]
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
-        run.save_generation(0, RECORDS, {"drawn": 7})
-        run.save_generation(1, RECORDS[::-1])
+        run.save_generation(0, RECORDS, {"drawn": 7}, rejected)
+        run.save_generation(1, RECORDS[::-1], None, rejected)
         run.save_finals(RECORDS[:1])
+        run.save_result("best", {"rate": 0.1})
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=True) as run:
         assert run.generations() == [RECORDS, RECORDS[::-1]]
         assert run.finals() == RECORDS[:1]
         assert run.funnels() == [{"drawn": 7}, {}]
-        assert run.control() is None
+        assert run.result("best") == {"rate": 0.1}
+        assert (run.control(), run.result("worst")) == (None, None)
         run.save_control(RECORDS[0])
         assert run.control() == RECORDS[0]
+    settings, record = read(tmp_path)
+    with contextlib.closing(record):
+        assert record.rejected("search") == rejected
+        assert record.phases() == ["search", "search finals", "search control"]
+    assert settings["about"]["examples"] == {"train": 200, "validation": 100, "test": 100}
 
 
 def test_without_a_directory_the_record_is_in_memory(tiny_task: Task) -> None:
     with Run(None, "search", tiny_task, CONFIG, resume=False) as run:
         run.save_generation(0, RECORDS)
-        assert run.generations() == [RECORDS]
-
-
-def test_a_generation_is_saved_whole_or_not_at_all(tiny_task: Task, tmp_path: Path) -> None:
-    with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
-        run.save_generation(0, RECORDS)
-        broken = RECORDS[1]._replace(fitness=None)  # type: ignore[arg-type]
-        with pytest.raises(sqlite3.IntegrityError):
-            run.save_generation(1, [RECORDS[0], broken])
         assert run.generations() == [RECORDS]
 
 
@@ -64,7 +66,9 @@ def test_settings_name_the_task_and_hold_both_phases(tiny_task: Task, tmp_path: 
         Run(tmp_path, phase, tiny_task, CONFIG, resume=False).close()
     settings = read_settings(tmp_path)
     assert (settings["task"], settings["fingerprint"]) == ("tiny", tiny_task.fingerprint)
-    assert settings["search"] == settings["tune"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+    assert (
+        settings["phases"]["search"] == settings["phases"]["tune"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+    )
 
 
 # WHAT IS REFUSED
@@ -87,14 +91,26 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
     Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
     longer = dataclasses.replace(CONFIG, generations=9, budget=10, minutes=2.5)
     Run(tmp_path, "search", tiny_task, longer, resume=True).close()
-    assert read_settings(tmp_path)["search"]["generations"] == 9
+    assert read_settings(tmp_path)["phases"]["search"]["generations"] == 9
     with pytest.raises(ValueError, match="setting seed = 0, now it is 1"):
         Run(tmp_path, "search", tiny_task, dataclasses.replace(CONFIG, seed=1), resume=True)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "settings.json is damaged"), ("[]", "no.? .*run's settings"), ('{"glojax_run": 99}', "schema 3")],
+    [
+        ("{", "settings.json is damaged"),
+        ("[]", "settings.json is not a run's settings"),
+        ('{"glojax_run": 99}', "settings.json has schema 99, .* schema 4: it is the run of a newer version"),
+        ('{"glojax_run": 3}', "it is the run of an older version, with which it can go on"),
+        ('{"glojax_run": 4}', "settings.json is damaged: task is missing"),
+        (
+            '{"glojax_run": 4, "task": "tiny", "fingerprint": "", "about": {}, "phases": {"search": 1}}',
+            "damaged: phases is",
+        ),
+        ("[" * 100_000, "settings.json is damaged"),
+    ],
+    ids=range(7),
 )
 def test_damaged_or_foreign_settings_are_refused_by_name(
     tiny_task: Task, tmp_path: Path, content: str, message: str
@@ -104,11 +120,24 @@ def test_damaged_or_foreign_settings_are_refused_by_name(
         Run(tmp_path, "search", tiny_task, CONFIG, resume=True)
 
 
-def test_a_damaged_record_is_refused_by_name(tiny_task: Task, tmp_path: Path) -> None:
+def test_settings_of_endless_length_are_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "settings.json", "wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match=r"settings.json is damaged: it has 1099511627776 bytes, 10000000 are allowed"):
+        read_settings(tmp_path)
+
+
+def test_a_directory_that_another_process_uses_is_refused_until_that_is_killed(tiny_task: Task, tmp_path: Path) -> None:
+    lines = ["from pathlib import Path", "from glojax.runs import locked", f"with locked(Path({str(tmp_path)!r})):"]
+    code = "\n".join([*lines, "    print(flush=True)", "    input()"])
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(OSError, match="is in use by another process; wait until it ends"):
+            Run(tmp_path, "search", tiny_task, CONFIG, resume=False)
+        assert not (tmp_path / "settings.json").exists()
+        other.kill()
     Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
-    (tmp_path / "record.sqlite").write_bytes(b"not a database " * 100)
-    with pytest.raises(ValueError, match=r"record\.sqlite is not a run's record"):
-        Run(tmp_path, "search", tiny_task, CONFIG, resume=True)
 
 
 def test_a_path_that_is_a_file_is_refused(tiny_task: Task, tmp_path: Path) -> None:

@@ -162,8 +162,8 @@ def search(
     found[-1].loss.save(run_dir / "loss.json")
     if control:
         drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
-        named["random search"] = _search_randomly(console, job, drawn, found[0].steps)
-    _compare(console, job, named, seeds, seed)
+        named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options)
+    _compare(console, job, named, seeds, seed, options)
     console.print(
         f"Found loss   f(x, y) = [bold]{plain(str(found[-1].loss))}[/], at x{found[-1].rate:.3g} of the task's rate"
     )
@@ -249,11 +249,11 @@ def _search_taylor(console: Console, job: "Task", config: Any, options: dict[str
     return [_Result(found.loss, found.rate, found.steps)]
 
 
-def _search_randomly(console: Console, job: "Task", config: Any, budget: int) -> _Result:
+def _search_randomly(console: Console, job: "Task", config: Any, budget: int, options: dict[str, Any]) -> _Result:
     from glojax import controls
 
     with Progress(console, None, "random search of the same budget, draw") as progress:
-        drawn = controls.random_search(job, config, budget, on_generation=progress.generation)
+        drawn = controls.random_search(job, config, budget, on_generation=progress.generation, **options)
     console.print(
         f"Random search found {plain(str(drawn.best))}, validation {job.score_name} {drawn.fitness:.4f}.",
         soft_wrap=True,
@@ -330,14 +330,16 @@ def tune(
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
 
 
-def _compare(console: Console, job: "Task", named: dict[str, _Result], seeds: int, seed: int) -> None:
+def _compare(
+    console: Console, job: "Task", named: dict[str, _Result], seeds: int, seed: int, options: dict[str, Any]
+) -> None:
     from glojax import controls
 
     control = job.problem.control_name
     console.print(f"Comparing with {control} over {seeds} fresh seeds ...")
     rows = controls.compare(
         job, {name: result.loss for name, result in named.items()}, seeds, seed,
-        rates={name: result.rate for name, result in named.items()},
+        rates={name: result.rate for name, result in named.items()}, **options,
     )  # fmt: skip
     table = Table(
         "loss",

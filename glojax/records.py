@@ -1,0 +1,285 @@
+"""The record of a run: every candidate ever seen with its fate.
+
+It is kept twice. ``events.jsonl`` is the log, a line for everything that happened, to which lines are only added;
+``record.sqlite`` holds the same in tables, for queries, also while the run goes on. What the log has and the tables
+lack, because the process died between the two or because the tables were lost, is put into them at the next start.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SCHEMA = 4
+"""Version of the run directory's files."""
+
+_WAIT = 60.0  # seconds for which a write waits for somebody who reads
+
+# SQLite's own journal rather than its write-ahead log, which network file systems cannot have.
+_TABLES = """
+create table if not exists generations (
+    phase text not null, generation integer not null, funnel text not null, primary key (phase, generation));
+create table if not exists candidates (
+    phase text not null, generation integer not null, place integer not null,
+    expression text not null, canonical text not null, coefficients text not null,
+    fitness real not null, scores text not null, rate real not null,
+    fate text not null, parents text not null, seed integer not null, steps integer not null,
+    seconds real not null,
+    primary key (phase, generation, place));
+create table if not exists rejected (
+    phase text not null, canonical text not null, expression text not null, generation integer not null,
+    stage text not null, primary key (phase, canonical));
+create table if not exists results (
+    phase text not null, name text not null, content text not null, primary key (phase, name));
+"""
+
+
+class Record(NamedTuple):
+    """One candidate of one generation."""
+
+    expression: str
+    canonical: str
+    coefficients: tuple[float, ...]  # of the nodes that phase 2 tunes; empty in phase 1
+    fitness: float  # mean score of all trainings so far
+    scores: tuple[float, ...]  # of the trainings of this generation; empty if there were none
+    rate: float  # scale of the task's learning rate
+    fate: str  # "trained", "dropped" (trained in part), "cached", "invalid" (without x or y), "elite"
+    parents: tuple[int, ...]  # places in the generation before
+    seed: int  # of the training, the first if there are several
+    steps: int  # optimizer steps of all its trainings
+    seconds: float  # its share of the generation's training time; all else is the same in every run of one seed
+
+
+class Rejected(NamedTuple):
+    """A tree that was drawn and not trained."""
+
+    canonical: str
+    expression: str
+    stage: str  # the first of ``screening.STAGES`` that it does not pass
+
+
+class Store:
+    """The record in a run directory or, without one, in memory.
+
+    Args:
+      directory: of the run.
+      read_only: for a look at a run, which may be going on.
+
+    Raises:
+      ValueError: a damaged record; the message names the file, and what to do.
+      OSError: a directory or file that cannot be read or written.
+    """
+
+    def __init__(self, directory: Path | None, *, read_only: bool = False):
+        self._path = None if directory is None else directory / "record.sqlite"
+        self._log = None if directory is None or read_only else _Log(directory / "events.jsonl")
+        where = (
+            ":memory:" if self._path is None else f"{self._path.absolute().as_uri()}?mode={'ro' * read_only or 'rwc'}"
+        )
+        with self._errors():
+            self._database = sqlite3.connect(where, timeout=_WAIT, uri=self._path is not None)
+        try:
+            with self._errors():
+                if self._path is not None and (found := self._database.execute("pragma quick_check").fetchone()) != (
+                    "ok",
+                ):
+                    raise sqlite3.DatabaseError(str(found[0]).partition("\n")[0])
+                if not read_only:
+                    self._database.executescript(_TABLES)
+            if self._log is not None:
+                self._complete(self._log.read())
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the files."""
+        self._database.close()
+        if self._log is not None:
+            self._log.close()
+
+    # WRITING
+
+    def add_generation(
+        self,
+        phase: str,
+        generation: int,
+        records: Sequence[Record],
+        funnel: Mapping[str, int],
+        rejected: Sequence[Rejected] = (),
+    ) -> None:
+        """Append a generation, all of it or nothing; one of that phase and number is replaced.
+
+        Raises:
+          OSError: it cannot be written, as where the disk is full; what was there before is untouched.
+        """
+        self._add(
+            {
+                "event": "generation", "phase": phase, "generation": generation, "funnel": dict(funnel),
+                "candidates": records, "rejected": rejected,
+            }
+        )  # fmt: skip
+
+    def add_result(self, phase: str, name: str, content: Any) -> None:
+        """Keep something else that a phase found, as JSON, in place of what it had by that name; raises as above."""
+        self._add({"event": "result", "phase": phase, "name": name, "content": content})
+
+    def note(self, event: str, phase: str, **details: Any) -> None:
+        """Write into the log alone that something happened."""
+        if self._log is not None:
+            self._log.append({"event": event, "phase": phase, **details})
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        if self._log is not None:
+            self._log.append(entry)
+        with self._errors(), self._database:
+            self._insert(entry)
+
+    def _insert(self, entry: Mapping[str, Any]) -> None:
+        phase = entry["phase"]
+        if entry["event"] == "result":
+            row = (phase, entry["name"], json.dumps(entry["content"]))
+            self._database.execute("insert or replace into results values (?, ?, ?)", row)
+            return
+        generation = entry["generation"]
+        row = (phase, generation, json.dumps(entry["funnel"]))
+        self._database.execute("insert or replace into generations values (?, ?, ?)", row)
+        self._database.execute("delete from candidates where phase = ? and generation = ?", (phase, generation))
+        rows = [
+            (
+                phase,
+                generation,
+                place,
+                *(json.dumps(value) if isinstance(value, list | tuple) else value for value in record),
+            )
+            for place, record in enumerate(entry["candidates"])
+        ]
+        marks = ", ".join("?" * (3 + len(Record._fields)))
+        self._database.executemany(f"insert into candidates values ({marks})", rows)
+        seen = [(phase, canonical, expression, generation, stage) for canonical, expression, stage in entry["rejected"]]
+        self._database.executemany("insert or ignore into rejected values (?, ?, ?, ?, ?)", seen)
+
+    def _complete(self, entries: Iterable[dict[str, Any]]) -> None:
+        """Put into the tables what only the log has; generations as far as they follow one another."""
+        with self._errors(), self._database:
+            known: dict[str, int] = {}
+            for phase, count in self._database.execute("select phase, count(*) from generations group by phase"):
+                known[phase] = count
+            results = set(self._database.execute("select phase, name from results"))
+            for entry in entries:
+                if entry["event"] == "generation" and entry["generation"] == known.get(entry["phase"], 0):
+                    self._insert(entry)
+                    known[entry["phase"]] = entry["generation"] + 1
+                elif entry["event"] == "result" and (entry["phase"], entry["name"]) not in results:
+                    self._insert(entry)
+
+    # READING
+
+    def phases(self) -> list[str]:
+        """Those that there are generations of, in the order in which they began."""
+        with self._errors():
+            query = "select phase from generations group by phase order by min(rowid)"
+            return [phase for (phase,) in self._database.execute(query)]
+
+    def generations(self, phase: str) -> list[list[Record]]:
+        """Every generation of a phase so far, its candidates in their places."""
+        query = (
+            f"select generation, {', '.join(Record._fields)} from candidates where phase = ? order by generation, place"
+        )
+        generations: list[list[Record]] = []
+        with self._errors():
+            for generation, *columns in self._database.execute(query, (phase,)):
+                while generation >= len(generations):
+                    generations.append([])
+                record = Record(*columns)
+                lists = {
+                    name: tuple(json.loads(getattr(record, name))) for name in ("coefficients", "scores", "parents")
+                }
+                generations[generation].append(record._replace(**lists))
+        return generations
+
+    def funnels(self, phase: str) -> list[dict[str, int]]:
+        """Of every generation of a phase so far, how many trees each stage let through."""
+        query = "select funnel from generations where phase = ? order by generation"
+        with self._errors():
+            return [json.loads(funnel) for (funnel,) in self._database.execute(query, (phase,))]
+
+    def rejected(self, phase: str) -> list[Rejected]:
+        """The trees that a phase drew and did not train, one for each canonical form."""
+        query = "select canonical, expression, stage from rejected where phase = ? order by generation, rowid"
+        with self._errors():
+            return [Rejected(*row) for row in self._database.execute(query, (phase,))]
+
+    def result(self, phase: str, name: str) -> Any:
+        """What a phase kept by that name; none if it kept nothing."""
+        query = "select content from results where phase = ? and name = ?"
+        with self._errors():
+            row = self._database.execute(query, (phase, name)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """SQLite's errors as ours, with the file's name."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{self._path}: {error}.") from None
+        except sqlite3.DatabaseError as error:
+            raise ValueError(
+                f"{self._path} is damaged: {error}. Move it away and resume the run, which makes it again from its "
+                "events.jsonl."
+            ) from None
+
+
+class _Log:
+    """Lines of JSON that are only added to; one that a dying process left unfinished is taken away."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        # Unbuffered: an entry is one write.
+        self._file = open(path, "ab+", buffering=0)  # noqa: SIM115
+        size = end = self._file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 65536)
+            self._file.seek(start)
+            newline = self._file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            self._file.truncate(end)
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": now, **entry}).encode() + b"\n"
+        before = self._file.seek(0, os.SEEK_END)
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError("it was written in part; the disk may be full")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(before)
+            raise OSError(f"{self._path}: {error.strerror or error}.") from None
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The entries; a damaged one is left out with a warning."""
+        with open(self._path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    entry = json.loads(line)
+                    if not {"event", "phase"} <= set(entry):
+                        raise ValueError("it is no event")
+                except (ValueError, TypeError, RecursionError) as error:
+                    warnings.warn(f"{self._path}, line {number}, is damaged and left out: {error}.", stacklevel=2)
+                else:
+                    yield entry
+
+    def close(self) -> None:
+        self._file.close()
