@@ -139,7 +139,8 @@ def test_a_comparison_on_record_is_not_trained_again_unless_it_is_another(
         assert (row.name, row.rate, row.steps) == (other.name, other.rate, other.steps)
         np.testing.assert_array_equal(row.scores, other.scores)
     controls.compare(tiny_task, {"found": losses.brier}, seeds=4, seed=9, run_dir=tmp_path, resume=True)
-    assert [call["losses"][1] for call in calls[2:]] == [losses.brier, losses.brier]
+    assert len(calls) == 4
+    assert all(losses.brier in call["losses"] for call in calls[2:])
 
 
 def test_a_comparison_uses_seeds_that_nothing_before_it_used(tiny_task: Task, calls: list[dict]) -> None:
