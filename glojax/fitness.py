@@ -160,25 +160,24 @@ class Fitness:
     def choose(self, population: Sequence[Tree], wanted: int) -> list[int]:
         """Places of the first trees, at most so many, that pass the stages; all before are counted as drawn."""
         if len(self._looks) > _MOST_LOOKS:
-            self._looks = {form: look for form, look in self._looks.items() if form in self.known}
+            self._looks.clear()
         chosen: list[int] = []
         size = _CHUNK if wanted < len(population) else len(population)
         for first in range(0, len(population), size):
             chunk = population[first : first + size]
-            forms = [canonical(tree) for tree in chunk]
-            self._look_at(chunk, forms)
-            for place, (tree, form) in enumerate(zip(chunk, forms, strict=True), start=first):
+            self._look_at(chunk)
+            for place, tree in enumerate(chunk, start=first):
                 if len(chosen) == wanted:
                     return chosen
-                if self._passes(tree, form):
+                if self._passes(tree):
                     chosen.append(place)
         return chosen
 
-    def _passes(self, tree: Tree, form: Tree) -> bool:
+    def _passes(self, tree: Tree) -> bool:
         """Whether a tree passes the stages; it is counted in the funnel."""
-        passed = ["drawn"]
+        passed, form = ["drawn"], canonical(tree)
         if tree.has_x_and_y:
-            look = self._looks[form]
+            look = self._looks[tree]
             passed.append("valid")
             for stage in screening.STAGES:
                 if not (look.key not in self._met if stage == "distinct" else stage in look.passed):
@@ -218,12 +217,12 @@ class Fitness:
 
     def train(self, new: Sequence[Tree]) -> Measured:
         """Train trees that were not trained before."""
-        rates, forms = None, [canonical(tree) for tree in new]
+        rates = None
         if self.config.screening or self.config.fair_rates:
-            self._look_at(new, forms)
+            self._look_at(new)
         if self.config.fair_rates:
             assert self.control is not None
-            sizes = np.array([self._looks[form].size for form in forms])
+            sizes = np.array([self._looks[tree].size for tree in new])
             # With an optimizer that makes up for the size of gradients there is nothing to divide by.
             sizes = np.where(np.isfinite(sizes), sizes, 1) ** self._growth
             rates = self.control.rate / sizes[:, None] * np.array(FACTORS)
@@ -244,12 +243,11 @@ class Fitness:
 
     def remember(self, known: Known) -> None:
         """Keep what was trained now or, read back, in an earlier run."""
-        form = canonical(known.tree)
-        self.known[form] = known
+        self.known[canonical(known.tree)] = known
         if self.config.screening:
-            self._look_at([known.tree], [form])
-            self._keys.add(self._looks[form].key)
-            self._met.add(self._looks[form].key)
+            self._look_at([known.tree])
+            self._keys.add(self._looks[known.tree].key)
+            self._met.add(self._looks[known.tree].key)
 
     def remember_more(self, known: Known, scores: Sequence[float]) -> None:
         """Add scores to the end of training; they replace those of trainings that halving stopped."""
@@ -260,7 +258,7 @@ class Fitness:
         """Keep what a generation of the run's record says."""
         population = [trees.parse(record.expression) for record in records]
         if self.config.screening:
-            self._look_at(population, [canonical(tree) for tree in population])  # all at once is much faster
+            self._look_at(population)  # all at once is much faster
         for record, tree in zip(records, population, strict=True):
             if record.fate in ("trained", "dropped"):
                 self.remember(Known(tree, record.rate, record.scores, record.fate == "trained"))
@@ -293,10 +291,9 @@ class Fitness:
 
     def places_of(self, ranking: Sequence[Known], named: Mapping[str, Tree]) -> dict[str, int]:
         """Places in a ranking, from 1, of the trees that train like these; only with screening."""
-        forms = {name: canonical(tree) for name, tree in named.items()}
-        self._look_at(list(named.values()), list(forms.values()))
-        keys = [self._looks[canonical(known.tree)].key for known in ranking]
-        ours = {name: self._looks[form].key for name, form in forms.items()}
+        self._look_at([*named.values(), *(known.tree for known in ranking)])
+        keys = [self._looks[known.tree].key for known in ranking]
+        ours = {name: self._looks[tree].key for name, tree in named.items()}
         return {name: keys.index(key) + 1 for name, key in ours.items() if key in keys}
 
     def ranking(self) -> list[Known]:
@@ -325,21 +322,23 @@ class Fitness:
         best = winner([record.scores for record in kept])
         return finalists[best]._replace(scores=kept[best].scores, finished=True)
 
-    def _look_at(self, population: Sequence[Tree], forms: Sequence[Tree]) -> None:
-        """Screen the trees with x and y whose canonical form was not screened yet."""
-        pairs = zip(forms, population, strict=True)
-        fresh = {form: tree for form, tree in pairs if form not in self._looks and tree.has_x_and_y}
+    def _look_at(self, population: Sequence[Tree]) -> None:
+        """Screen the trees with x and y that were not screened yet.
+
+        Each by itself, not one for its canonical form: what is cancelled there may be infinite here, and which of them
+        comes first is another after a run was resumed.
+        """
+        fresh = list(dict.fromkeys(tree for tree in population if tree not in self._looks and tree.has_x_and_y))
         if not fresh:
             return
         found = screening.screen(
-            list(fresh.values()), None, self._probe, kind=self._task.problem, protected=self.config.protected,
-            room=self._room,
-        )  # fmt: skip
+            fresh, None, self._probe, kind=self._task.problem, protected=self.config.protected, room=self._room
+        )
         keys = found.direction if self.config.fair_rates else found.fingerprint
-        for place, form in enumerate(fresh):
+        for place, tree in enumerate(fresh):
             passed = [stage for stage in screening.STAGES if stage != "distinct" and getattr(found, stage)[place]]
             key = keys[place].tobytes() if found.guided[place] else b""
-            self._looks[form] = _Look(frozenset(passed), key, float(found.size[place]))
+            self._looks[tree] = _Look(frozenset(passed), key, float(found.size[place]))
 
 
 def record_of(known: Known, fate: str, seed: int, steps: int, seconds: float) -> Record:

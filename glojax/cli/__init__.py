@@ -11,12 +11,9 @@ __all__ = ["app", "comparing", "main", "measuring", "searching", "showing"]
 
 
 def main() -> None:
-    """Run the command; an error of the user's is one line and exit status 2, an interruption 130."""
+    """Run the command; an error of the user's is one line and exit status 2."""
     try:
         app()
     except (ValueError, ImportError, OSError) as error:
         Console(stderr=True, highlight=False).print(f"[bold red]glojax:[/] {plain(str(error))}", soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("glojax: stopped; a run with --run-dir goes on with --resume.", file=sys.stderr)
-        sys.exit(130)

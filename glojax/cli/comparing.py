@@ -22,6 +22,7 @@ from glojax.cli.shared import (
     interval,
     plain,
     say_device,
+    stop_cleanly,
     task_of,
 )
 
@@ -67,6 +68,7 @@ def evaluate(
 
 @app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
 def train(
+    context: typer.Context,
     task: TaskName,
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
@@ -94,6 +96,7 @@ def train(
 
     console = console_of()
     check_resume(resume, run_dir)
+    stop_cleanly(context, run_dir)
     job = task_of(task, None, devices, group, data_dir)
     made = {name: losses.named(name, job.problem.output) for name in loss}
     config = curves.TrainConfig(

@@ -33,6 +33,7 @@ from glojax.cli.shared import (
     interval,
     plain,
     say_device,
+    stop_cleanly,
     task_of,
     tree_loss,
 )
@@ -67,6 +68,7 @@ class _Result(NamedTuple):
 
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
 def search(
+    context: typer.Context,
     task: TaskName = "digits",
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
     space: Annotated[
@@ -145,6 +147,7 @@ def search(
         config = make(**given)  # type: ignore[arg-type]
     tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
+    stop_cleanly(context, run_dir)
     job = task_of(
         task, steps, devices, group, data_dir, csv, target=target, kind=kind, numeric=numeric,
         categorical=categorical, optimizer=optimizer, learning_rate=learning_rate,
@@ -298,6 +301,7 @@ def _say_control(console: Console, job: "Task", control: Any) -> None:
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
 def tune(
+    context: typer.Context,
     task: TaskName,
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
     generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
@@ -317,6 +321,7 @@ def tune(
 
     console = console_of()
     check_resume(resume, run_dir)
+    stop_cleanly(context, run_dir)
     tree = tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
     job = task_of(task, steps, devices, group, data_dir)

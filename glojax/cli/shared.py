@@ -1,5 +1,9 @@
 """What the commands share: their options, and how they name a task, a loss, a device."""
 
+import os
+import shlex
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,6 +108,31 @@ def check_resume(resume: bool, run_dir: Path | None) -> None:
     """Refuse to go on with nothing."""
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
+
+
+def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
+    """On Ctrl-C, or on SIGTERM as preempted machines get it, say how to go on and end the process at once.
+
+    Nothing needs saving then, as what a run has done is on record at any moment. No exception is raised: in a callback
+    of JAX's or of Python's garbage collection it would be ignored.
+    """
+
+    def stop(number: int, _: object) -> None:
+        if run_dir is None:
+            hint = "nothing is kept without a --run-dir"
+        else:
+            more = {"--run-dir": ["--run-dir", str(run_dir)], "--resume": ["--resume"]}
+            given = {argument.partition("=")[0] for argument in sys.argv}
+            added = [part for option, parts in more.items() if option not in given for part in parts]
+            command = shlex.join(["glojax", *sys.argv[1:], *added])
+            hint = f"all that was done is in {run_dir}; go on with\n  {command}"
+        Console(stderr=True).show_cursor()
+        print(f"\nglojax: stopped; {hint}", file=sys.stderr, flush=True)
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.signal(number, stop)
+        context.call_on_close(lambda number=number, before=before: signal.signal(number, before))
 
 
 def tree_loss(name: str) -> Any:

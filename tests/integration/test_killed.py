@@ -1,0 +1,98 @@
+"""A run that is killed at any moment and gone on with ends like one that was left alone, bit for bit."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+ARGUMENTS = (
+    "search", "digits", "--steps", "10", "--population", "8", "--generations", "6", "--tune-generations", "5",
+    "--seeds", "2", "--candidate-seeds", "1",
+)  # fmt: skip
+DRIVER = Path(__file__).with_name("kill_often.py")
+KILLS = 20
+
+
+def left(directory: Path) -> dict[str, object]:
+    """All that a run leaves, without what tells the time."""
+    with closing(sqlite3.connect(directory / "record.sqlite")) as database:
+        columns = [row[1] for row in database.execute("pragma table_info(candidates)") if row[1] != "seconds"]
+        tables = {
+            "candidates": database.execute(f"select {', '.join(columns)} from candidates").fetchall(),
+            **{
+                name: database.execute(f"select * from {name} order by 1, 2").fetchall()
+                for name in ("generations", "rejected", "results")
+            },
+        }
+    log = []
+    for line in (directory / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        del event["time"]
+        event["candidates"] = [record[:-1] for record in event.get("candidates", [])]
+        if event["event"] not in ("begun", "ended"):
+            log.append(event)
+    files = {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix in (".json", ".png")}
+    return tables | files | {"log": log}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    command = [sys.executable, "-m", "glojax", *ARGUMENTS, "--run-dir", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    directory.with_suffix(".txt").write_text(done.stdout)
+    return directory
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(DRIVER), "1", str(KILLS), str(tmp_path), *ARGUMENTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    killed, ended = ([line for line in lines if line[0] == word] for word in ("killed", "ended"))
+    assert len(killed) == sum(int(kills) for *_, kills in ended) == KILLS
+    assert {"search", "tune"} <= {phase for _, phase, _ in killed}
+    assert len({moment for *_, moment in killed}) >= 4
+    expected = left(whole)
+    assert len(expected["candidates"]) > 100  # type: ignore[arg-type]
+    table = whole.with_suffix(".txt").read_text().partition("Comparing with")[2].replace(str(whole), "")
+    for _, directory, _ in ended:
+        found = left(Path(directory))
+        assert found.keys() == expected.keys()
+        for name, content in expected.items():
+            assert found[name] == content, f"{name} of {directory}"
+        output = Path(directory).with_suffix(".txt").read_text().partition("Comparing with")[2]
+        assert output.replace(directory, "") == table
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    whole: Path, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    command = [sys.executable, "-m", "glojax", *ARGUMENTS]
+    with subprocess.Popen(
+        [*command, "--run-dir", "run"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while (
+            not list(tmp_path.glob("run/events.jsonl"))
+            or "generation" not in (tmp_path / "run/events.jsonl").read_text()
+        ):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, message = process.communicate(timeout=60)
+    assert process.returncode == status
+    said, command_line = message.strip().splitlines()[-2:]
+    assert said == "glojax: stopped; all that was done is in run; go on with"
+    assert command_line.split() == ["glojax", *ARGUMENTS, "--run-dir", "run", "--resume"]
+    if number == signal.SIGTERM:  # once is enough
+        subprocess.run([*command, "--run-dir", "run", "--resume"], cwd=tmp_path, check=True, capture_output=True)
+        assert left(tmp_path / "run") == left(whole)
