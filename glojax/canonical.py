@@ -20,7 +20,7 @@ from glojax.trees import Tree
 _ONE = Tree(1)
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**12)
 def canonical(tree: Tree) -> Tree:
     """The tree that stands for all its equals under these rules, and for itself: a fixed point.
 
@@ -153,7 +153,7 @@ def _ordered(total: _Sum) -> list[tuple[Tree, int]]:
     return [ordered[first], *ordered[:first], *ordered[first + 1 :]]
 
 
-_text = lru_cache(maxsize=2**16)(str)
+_text = lru_cache(maxsize=2**12)(str)
 """Of a tree; the same small ones are sorted over and over."""
 
 

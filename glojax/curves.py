@@ -89,9 +89,24 @@ def train(
 
     Raises:
       ValueError: no losses, a setting out of its range, or a directory that holds something else.
+      OSError: another process uses the directory, or it cannot be written.
     """
     if not named:
         raise ValueError("train: no losses were given; at least one is needed.")
+    if run_dir is None:
+        return _train(task, named, config, None, resume, on_point)
+    with runs.locked(Path(run_dir)):
+        return _train(task, named, config, Path(run_dir), resume, on_point)
+
+
+def _train(
+    task: Task,
+    named: Mapping[str, LossFunction],
+    config: TrainConfig,
+    run_dir: Path | None,
+    resume: bool,
+    on_point: Callable[[Curves], None] | None,
+) -> Curves:
     optimizer = optimizers.adapted(
         task.optimizer, config.steps,
         schedule=config.schedule, warmup=config.warmup, weight_decay=config.weight_decay,
@@ -112,14 +127,14 @@ def train(
 
     def take(scores: np.ndarray) -> None:
         if run_dir is not None:
-            files.write_atomically(Path(run_dir) / "curves.json", _to_json(curves(scores)))
+            files.write_atomically(run_dir / "curves.json", _to_json(curves(scores)))
         if on_point is not None:
             on_point(curves(scores))
 
     found = evaluation.learning_curves(
         dataclasses.replace(task, optimizer=optimizer), [loss for _, loss, _ in settings], range(config.seeds),
         [rate for _, _, rate in settings], splits=splits, steps=config.steps, points=config.points,
-        directory=None if run_dir is None else Path(run_dir) / "checkpoints", on_point=take,
+        directory=None if run_dir is None else run_dir / "checkpoints", on_point=take,
     )  # fmt: skip
     return curves(found)
 

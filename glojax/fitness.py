@@ -26,7 +26,7 @@ from glojax.trees import Tree
 FACTORS = (1 / 3, 1.0, 3.0)
 """Fair rates of a loss, in those at which its gradient is as large as the usual loss's at its best rate."""
 
-_MOST_LOOKS = 100_000
+_MOST_LOOKS = 4096  # of a few KiB each
 _CHUNK = 128  # trees that are screened together
 
 FUNNEL = ("drawn", "valid", "finite", "guided", "distinct", "trainable", "trained", "finished")

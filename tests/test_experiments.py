@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: A
             reached += row[level] != ""
     assert reached > 0
     assert {row["rate"] for row in found[:3]} == {"x1"}
+
+
+def test_a_search_that_goes_on_holds_on_to_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXPERIMENTS / "soak.py"), "--generations", "40", "--nodes", "7"]
+    subprocess.run([*command, "--json", str(tmp_path / "soak.json")], check=True, capture_output=True)
+    for found in json.loads((tmp_path / "soak.json").read_text()).values():
+        assert found["programs a generation"] == pytest.approx(0, abs=1e-9)
+        assert found["open files a generation"] == pytest.approx(0, abs=1e-9)
+        assert found["KiB a generation"] < 300  # the caches are not full yet
 
 
 def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_there(rows: Any) -> None:

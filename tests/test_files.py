@@ -1,5 +1,6 @@
 """Atomic writing: whole files, or the old ones."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -76,3 +77,13 @@ def test_a_folder_in_the_place_of_the_file_is_an_error_that_leaves_it(tmp_path: 
     with pytest.raises(OSError, match="file"):
         write_atomically(tmp_path / "file", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_told_with_the_file_s_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/loss\.json'"):
+        write_atomically(tmp_path / "loss.json", "{}")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,81 @@
+"""A long search of a tiny task: what it holds on to from generation to generation.
+
+``python experiments/soak.py`` breeds 200 generations, then tunes for as many, and prints how much memory (KiB a
+generation), how many compiled programs and how many open files come with each of them once the search is under way.
+"""
+
+import argparse
+import gc
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
+
+compiled: list[str] = []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generations", type=int, default=200)
+    parser.add_argument("--nodes", type=int, default=15, help="of a tree, at most")
+    parser.add_argument("--json", type=Path, help="where the figures go as well")
+    options = parser.parse_args()
+    if not Path("/proc/self/statm").exists():
+        parser.error("memory and open files are read from /proc, which this system lacks")
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    parts = [(split.x[:200], split.labels[:200]) for split in data.digits()]
+    task = Task(models.MLP((16, 10)), *parts, optimizer=optax.sgd(0.05), batch_size=20, steps=9)
+    figures: dict[str, dict[str, float]] = {}
+
+    def watch(phase: str) -> Any:
+        seen: list[tuple[int, int, int]] = []
+
+        def look(*_: object) -> None:
+            seen.append(holding())
+            figures[phase] = slopes(np.array(seen))
+
+        return look
+
+    with tempfile.TemporaryDirectory() as run_dir:
+        config = SearchConfig(
+            population=10, generations=options.generations, elites=2, seeds=1, finalists=1, max_nodes=options.nodes
+        )
+        search(task, config, run_dir, on_generation=watch("search"))
+        tuning = TuneConfig(generations=options.generations, seeds=1, finalists=1)
+        tune(task, losses.baikal.tree, tuning, run_dir, on_generation=watch("tune"))
+    for phase, found in figures.items():
+        print(f"{phase}: {', '.join(f'{value:.4g} {name}' for name, value in found.items())}")
+    if options.json:
+        options.json.write_text(json.dumps(figures))
+
+
+def holding() -> tuple[int, int, int]:
+    """Bytes of memory, compiled programs and open files."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(compiled), len(os.listdir("/proc/self/fd"))
+
+
+def slopes(seen: np.ndarray) -> dict[str, float]:
+    """What each of the later half of the generations ``[generations, 3]`` adds on average; caches are full by then."""
+    later = seen[len(seen) // 2 :]
+    if len(later) < 2:
+        return {}
+    memory, programs, files = np.polyfit(np.arange(len(later)), later, 1)[0]
+    return {
+        "KiB a generation": memory / 1024, "programs a generation": programs, "open files a generation": files,
+        "MiB at the end": seen[-1, 0] / 2**20,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
