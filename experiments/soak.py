@@ -30,7 +30,7 @@ def main() -> None:
     if not Path("/proc/self/statm").exists():
         parser.error("memory and open files are read from /proc, which this system lacks")
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: compiled.append(event) if event.endswith("backend_compile_duration") else None
+        lambda event, duration_secs, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
     parts = [(split.x[:200], split.labels[:200]) for split in data.digits()]
     task = Task(models.MLP((16, 10)), *parts, optimizer=optax.sgd(0.05), batch_size=20, steps=9)
