@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from glojax import grammar, trees
+from glojax.messages import quoted, short
 from glojax.trees import Tree
+
+MAX_SYMPY_BITS = 2_000
+"""Largest integers of a sympy expression: ``square`` doubles their length, and sympy takes minutes for large roots."""
+
+MAX_SYMPY_NODES = 256
+"""Most nodes of a sympy expression, in which a protected quotient has its denominator twice."""
 
 
 def factors(coefficients: Sequence[float], digits: int) -> list[str]:
@@ -35,7 +42,9 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
 
     Raises:
       ImportError: sympy is missing.
+      ValueError: written out it may have integers of more than ``MAX_SYMPY_BITS``, or more than ``MAX_SYMPY_NODES``.
     """
+    _check_written_out(tree, coefficients, protected)
     try:
         import sympy
     except ImportError:
@@ -48,6 +57,9 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
 
         @staticmethod
         def where(condition: Any, chosen: Any, other: Any) -> Any:
+            if condition.has(sympy.Piecewise):  # sympy would multiply out the cases of cases
+                sign = sympy.sign(sympy.sign(condition.lts - condition.gts) + sympy.Rational(1, 2))  # 1 at 0
+                return (chosen + other) / 2 + sign * (other - chosen) / 2
             return sympy.Piecewise((chosen, condition), (other, True))
 
         @staticmethod
@@ -60,6 +72,33 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
     exact = [sympy.Integer(int(value)) if value == int(value) else sympy.Float(value) for value in coefficients]
     x, y = sympy.symbols("x y", real=True)
     return trees.evaluate(tree, x, y, Namespace(), protected, exact)
+
+
+def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: bool) -> None:
+    """Refuse what grows without bound: sympy's integers are exact, and a protected denominator is written twice."""
+    factors = iter(coefficients)
+
+    def visit(node: Tree) -> tuple[int, int]:
+        """Bits of the largest integer that may come up as a factor of the node's value, and the nodes of its text."""
+        factor = next(factors)
+        operands = [visit(child) for child in node.children]
+        bits, nodes = sum(bits for bits, _ in operands), 1 + sum(nodes for _, nodes in operands)
+        if isinstance(node.symbol, int):
+            bits = node.symbol.bit_length()
+        grown = {"+": bits + 1, "-": bits + 1, "square": 2 * bits, "sqrt": (bits + 1) // 2, "log": 0}
+        bits = grown.get(str(node.symbol), bits)
+        if protected and operands:  # Max, Abs and a constant; Abs; the denominator again
+            nodes += {"log": 3, "sqrt": 1, "/": operands[-1][1]}.get(str(node.symbol), 0)
+        if abs(factor) != 1 and factor == int(factor):
+            bits += int(factor).bit_length()
+        if bits > MAX_SYMPY_BITS or nodes > MAX_SYMPY_NODES:
+            raise ValueError(
+                f"sympy: {short(tree)}, written out, may have integers of {bits} bits and {nodes} nodes; at most "
+                f"{MAX_SYMPY_BITS} bits and {MAX_SYMPY_NODES} nodes are allowed."
+            )
+        return bits, nodes
+
+    visit(tree)
 
 
 _SOURCE = '''"""A loss function found by glojax.
@@ -191,7 +230,9 @@ def to_torch(
 
 def _check_name(form: str, name: str, taken: Sequence[str]) -> None:
     if not name.isidentifier() or keyword.iskeyword(name) or name in taken:
-        raise ValueError(f"{form}: name is {name!r}; a Python identifier other than {', '.join(taken)} is allowed.")
+        raise ValueError(
+            f"{form}: name is {quoted(name)}; a Python identifier other than {', '.join(taken)} is allowed."
+        )
 
 
 def _module(

@@ -1,10 +1,16 @@
-"""Files that are either whole or not there, and where what can be made again is kept."""
+"""Files that are either whole or not there, that are read within limits, and where what can be made again is kept."""
 
+import json
 import os
 import secrets
+import stat
+from collections import Counter
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import platformdirs
+
+from glojax.messages import quoted, short
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -32,6 +38,55 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
         raise
+
+
+def open_to_read(path: str | os.PathLike[str], most_bytes: int) -> BinaryIO:
+    """A regular file, opened to read its bytes.
+
+    Raises:
+      ValueError: it has more than ``most_bytes``, or no file has such a path.
+      OSError: it is no regular file, such as a pipe, which may never end, or it cannot be read.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        file = path.open("rb") if stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes else None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, short(path)) from None  # the same, but for the length of its path
+    except ValueError:
+        raise ValueError(f"{quoted(str(path))} is no path: it holds a character that no file's name has.") from None
+    if file is not None:
+        return file
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{short(path)} is not a regular file.")
+    raise ValueError(f"{short(path)} has {status.st_size:,} bytes; at most {most_bytes:,} are allowed.")
+
+
+def read_json(path: str | os.PathLike[str], most_bytes: int) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+      ValueError: it has more than ``most_bytes``, is not JSON in UTF-8, is nested too deeply for the parser, or an
+        object in it has two entries of one name; the message names the file.
+      OSError: as ``open_to_read``.
+    """
+    with open_to_read(path, most_bytes) as file:
+        content = file.read(most_bytes + 1)  # not all there is: some files have more than they say
+    try:
+        if len(content) > most_bytes:
+            raise ValueError(f"more than {most_bytes:,} bytes")
+        return json.loads(content.decode(), object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError(f"{short(path)} is not JSON that can be read: it is nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"{short(path)} is not JSON that can be read: {error}.") from None
+
+
+def _object(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    ((name, count),) = Counter(name for name, _ in entries).most_common(1) or [("", 0)]
+    if count > 1:
+        raise ValueError(f"the entry {quoted(name)} is there {count} times")
+    return dict(entries)
 
 
 def cache_directory() -> Path:

@@ -11,20 +11,21 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from glojax import export, files, grammar, trees
+from glojax.messages import quoted, short
 from glojax.outputs import OUTPUTS, Output, check_logits, predictions, probabilities, sum_over
 from glojax.trees import Tree
 
 SCHEMA = 2
 """Version of the files that ``Loss.save`` writes."""
 
-_MAX_FILE_BYTES = 1_000_000
+MAX_FILE_BYTES = 1_000_000
+"""Largest loss file that is read; one of ``trees.MAX_NODES`` nodes has a hundredth of it."""
 
 LossFunction = Callable[..., jax.Array]
 """``loss(logits, labels, axis=-1, where=None)``, as ``Loss`` and optax's losses are."""
@@ -42,7 +43,7 @@ class Loss:
 
     Raises:
       ValueError: an expression that does not parse, a tree without x or y, coefficients of the wrong number or
-        not finite, or an unknown output.
+        not finite numbers, ``protected`` that is no bool, or an unknown output.
     """
 
     tree: Tree
@@ -54,16 +55,25 @@ class Loss:
         if not isinstance(self.tree, Tree):
             object.__setattr__(self, "tree", trees.parse(self.tree))
         if not self.tree.has_x_and_y:
-            raise ValueError(f"Loss.tree is {self.tree}; a loss needs both x (the label) and y (the prediction).")
+            raise ValueError(
+                f"Loss.tree is {short(self.tree)}; a loss needs both x (the label) and y (the prediction)."
+            )
         size = self.tree.size
-        given = tuple(float(value) for value in self.coefficients) or (1.0,) * size
+        try:
+            given = tuple(float(value) for value in self.coefficients) or (1.0,) * size
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"Loss.coefficients is {quoted(self.coefficients)}; a finite number for each node is expected."
+            ) from error
         if len(given) != size:
-            raise ValueError(f"Loss.coefficients has {len(given)} values; {self.tree} has {size} nodes.")
-        if not all(map(math.isfinite, given)):
-            raise ValueError(f"Loss.coefficients is {given}; every value must be finite.")
+            raise ValueError(f"Loss.coefficients has {len(given)} values; {short(self.tree)} has {size} nodes.")
+        if wrong := [value for value in given if not math.isfinite(value)]:
+            raise ValueError(f"Loss.coefficients holds {wrong[0]}; every value must be finite.")
         object.__setattr__(self, "coefficients", given)
+        if not isinstance(self.protected, bool):
+            raise ValueError(f"Loss.protected is {quoted(self.protected)}; True or False is allowed.")
         if not callable(self.output) and self.output not in OUTPUTS:
-            raise ValueError(f"Loss.output is {self.output!r}; {', '.join(OUTPUTS)} or a function is allowed.")
+            raise ValueError(f"Loss.output is {quoted(self.output)}; {', '.join(OUTPUTS)} or a function is allowed.")
 
     def __call__(
         self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
@@ -153,29 +163,34 @@ def load(path: str | os.PathLike[str]) -> Loss:
     """The loss that ``Loss.save`` wrote.
 
     Raises:
-      ValueError: not such a file, or one of a newer schema; the message names the file.
+      ValueError: not such a file, one of a newer schema, or one of more than ``MAX_FILE_BYTES``; the message names it.
       OSError: the file cannot be read.
     """
-    if Path(path).stat().st_size > _MAX_FILE_BYTES:
-        raise ValueError(f"{path}: a loss file is at most {_MAX_FILE_BYTES} bytes.")
+    content = files.read_json(path, MAX_FILE_BYTES)
     try:
-        content = json.loads(Path(path).read_text())
-        schema = content["glojax_loss"]
-        if schema not in (1, SCHEMA):
-            raise ValueError(f"schema {schema!r} is not known; this version of glojax reads schemas 1 and {SCHEMA}")
-        output = "softmax" if schema == 1 else content["output"]  # 1 had no other
-        if not isinstance(output, str):
-            raise ValueError("output must be a string")
-        coefficients, protected = content["coefficients"], content["protected"]
-        if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
-            raise ValueError("coefficients must be a list of numbers")
-        if not isinstance(protected, bool):
-            raise ValueError("protected must be true or false")
-        return Loss(trees.parse(content["expression"]), tuple(coefficients), protected, output)
-    except KeyError as error:
-        raise ValueError(f"{path}: not a glojax loss: the entry {error} is missing.") from None
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: not a glojax loss: {error}") from None
+        return _from_json(content)
+    except ValueError as error:
+        raise ValueError(f"{short(path)} is not a glojax loss: {error}") from None
+
+
+def _from_json(content: Any) -> Loss:
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {quoted(content)}; an object with entries is expected.")
+    schema = _entry(content, "glojax_loss")
+    if type(schema) is not int or schema not in (1, SCHEMA):
+        raise ValueError(f"schema {quoted(schema)} is not known; this version of glojax reads 1 and {SCHEMA}.")
+    tree = trees.parse(_entry(content, "expression"))
+    coefficients, protected = _entry(content, "coefficients"), _entry(content, "protected")
+    if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
+        raise ValueError(f"coefficients is {quoted(coefficients)}; a list of numbers is expected.")
+    output = "softmax" if schema == 1 else _entry(content, "output")  # 1 had no other
+    return Loss(tree, tuple(coefficients), protected, output)
+
+
+def _entry(content: dict[str, Any], name: str) -> Any:
+    if name not in content:
+        raise ValueError(f"the entry {name!r} is missing.")
+    return content[name]
 
 
 def apply(

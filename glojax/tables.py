@@ -5,7 +5,9 @@ is learned of the training part alone.
 """
 
 import csv
+import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,9 +15,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from glojax import files
 from glojax.data import Split, Splits
+from glojax.messages import listed, quoted, short
 
 KINDS = ("classification", "binary", "regression")
+
+# All of a table is in memory, as text and as numbers: larger ones are refused before they are read.
+MAX_BYTES = 2**28
+"""Largest file."""
+MAX_LINES = 1_000_000
+"""Most lines, blank ones and those within quotes included."""
+MAX_ROW_CHARACTERS = 1_000_000
+"""Longest row, the header included."""
+MAX_CELL_CHARACTERS = 10_000
+"""Longest cell."""
+MAX_COLUMNS = 10_000
+"""Most columns, of the file and of the inputs made of it, in which every category has one."""
+MAX_CELLS = 10_000_000
+"""Most cells."""
+MAX_VALUES = 100_000_000
+"""Most numbers in the inputs, rows times columns."""
+MAX_CLASSES = 1000
+"""Most classes of a target."""
+
 _DELIMITERS = ",;\t"
 _FEWEST_ROWS = 10
 _MOST_CLASSES = 20  # a target of more distinct numbers is a regression, if it is left to us
@@ -56,7 +79,8 @@ def read(
     The file has a header and is UTF-8; commas, semicolons or tabs part its cells; numbers have a decimal point; an
     empty cell is a missing value. Columns of numbers alone are standardized, the missing values taking the median.
     Other columns become one column of 0 and 1 for each of their categories, missing values being one more; a category
-    that the training part lacks is 0 in all of them. The numeric columns come first.
+    that the training part lacks is 0 in all of them. The numeric columns come first. Files beyond ``MAX_BYTES``,
+    ``MAX_LINES`` and the other limits of this module are refused.
 
     Args:
       path: the file.
@@ -69,12 +93,12 @@ def read(
       seed: of the split.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a malformed file, rows or targets too few or missing, text or infinity for a number, a category of
-        more than 100 values, an unknown kind or column; the message names file, column and line.
+      OSError: there is no such file, or it cannot be read.
+      ValueError: a malformed file, or one beyond a limit; rows or targets too few or missing, text or infinity for a
+        number, a category of more than 100 values, an unknown kind or column; the message names file, column and line.
     """
     if kind is not None and kind not in KINDS:
-        raise ValueError(f"{path}: kind is {kind!r}; allowed are {', '.join(KINDS)}.")
+        raise ValueError(f"{short(path)}: kind is {quoted(kind)}; allowed are {', '.join(KINDS)}.")
     sheet = _sheet(Path(path))
     numbers, categories = _inputs(sheet, target, numeric, categorical)
     kind, labels, classes = _target(sheet, target, kind)
@@ -84,8 +108,10 @@ def read(
     if kind == "regression":
         mean, std = float(labels[parts[0]].mean()), float(labels[parts[0]].std())
         if std == 0:
-            raise ValueError(f"{path}: column {target!r}, the target, is {mean:g} throughout the training part.")
-        labels = ((labels - mean) / std).astype(np.float32)
+            raise ValueError(
+                f"{short(path)}: column {quoted(target)}, the target, is {mean:g} throughout the training part."
+            )
+        labels = _as_float32(sheet, (labels - mean) / std, np.arange(len(labels)), (target,))
     splits = Splits(*(Split(x, labels[rows]) for x, rows in zip(inputs, parts, strict=True)))
     return Table(splits, kind, classes, features, mean, std)
 
@@ -94,34 +120,51 @@ def read(
 
 
 def _sheet(path: Path) -> _Sheet:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file.")
     records = _records(path, _delimiter(path))
     line, header = next(records, (1, []))
-    _check_header(f"{path}, line {line}", header)
+    _check_header(f"{short(path)}, line {line}", header)
     rows, lines = [], []
     for line, cells in records:
         if len(cells) != len(header):
-            raise ValueError(f"{path}, line {line}: {len(cells)} cells; the header has {len(header)}.")
+            raise ValueError(f"{short(path)}, line {line}: {len(cells):,} cells; the header has {len(header):,}.")
+        if len(header) * len(rows) >= MAX_CELLS:
+            raise ValueError(f"{short(path)}, line {line}: more than {MAX_CELLS:,} cells by here; take rows out.")
         rows.append(cells)
         lines.append(line)
     if len(rows) < _FEWEST_ROWS:
-        raise ValueError(f"{path}: {len(rows)} rows below the header; at least {_FEWEST_ROWS} are needed.")
+        raise ValueError(f"{short(path)}: {len(rows)} rows below the header; at least {_FEWEST_ROWS} are needed.")
     return _Sheet(path, dict(zip(header, zip(*rows, strict=True), strict=True)), lines)
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Cells without the space around them, and the line where their record begins; blank lines are left out."""
-    line = 1
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+    line, room = 1, MAX_ROW_CHARACTERS
+
+    def where() -> str:
+        return f"{short(path)}, line {line}"
+
+    def bounded() -> Iterator[str]:
+        """Lines for the reader, which takes a line of any length, and a record of any number of them."""
+        nonlocal room
+        while text := file.readline(room + 1):
+            room -= len(text)
+            if room < 0:
+                raise ValueError(f"{where()}: a row of more than {MAX_ROW_CHARACTERS:,} characters.")
+            yield text
+
+    with io.TextIOWrapper(files.open_to_read(path, MAX_BYTES), encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(bounded(), delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
             for cells in reader:
+                if line > MAX_LINES:
+                    raise ValueError(f"{where()}: at most {MAX_LINES:,} lines are allowed; take rows out.")
+                if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+                    raise ValueError(f"{where()}: a cell of more than {MAX_CELL_CHARACTERS:,} characters.")
                 if cells:
                     yield line, [cell.strip() for cell in cells]
-                line = reader.line_num + 1
+                line, room = reader.line_num + 1, MAX_ROW_CHARACTERS
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}, line {line}: not well-formed CSV in UTF-8 ({error}).") from None
+            raise ValueError(f"{where()}: not well-formed CSV in UTF-8 ({error}).") from None
 
 
 def _delimiter(path: Path) -> str:
@@ -140,12 +183,15 @@ def _delimiter(path: Path) -> str:
 def _check_header(where: str, header: list[str]) -> None:
     if not header:
         raise ValueError(f"{where}: no header; the first line must name the columns.")
+    if len(header) > MAX_COLUMNS:
+        raise ValueError(f"{where}: {len(header):,} columns; at most {MAX_COLUMNS:,} are allowed.")
     if "" in header:
         raise ValueError(f"{where}: column {header.index('') + 1} has no name; every column needs one.")
-    if repeated := [name for place, name in enumerate(header) if name in header[:place]]:
-        raise ValueError(f"{where}: two columns have the name {repeated[0]!r}; every column needs its own.")
+    ((name, count),) = Counter(header).most_common(1)
+    if count > 1:
+        raise ValueError(f"{where}: two columns have the name {quoted(name)}; every column needs its own.")
     if header != [str(place) for place in range(len(header))] and all(_number(name) is not None for name in header):
-        raise ValueError(f"{where}: only numbers ({', '.join(header)}); the first line must name the columns.")
+        raise ValueError(f"{where}: only numbers ({listed(header)}); the first line must name the columns.")
 
 
 # ITS COLUMNS
@@ -154,7 +200,7 @@ def _check_header(where: str, header: list[str]) -> None:
 def _number(cell: str) -> float | None:
     """None for text; NaN for an empty cell."""
     try:
-        return float(cell or "nan") if "_" not in cell else None
+        return float(cell or "nan") if cell.isascii() and "_" not in cell else None
     except ValueError:
         return None
 
@@ -170,10 +216,10 @@ def _numbers(sheet: _Sheet, name: str, *, asked: bool) -> np.ndarray | None:
             wrong = row if wrong is None else wrong
         values[row] = np.nan if value is None else value
     if wrong is not None:
-        where, cell = f"{sheet.path}, line {sheet.lines[wrong]}", sheet.columns[name][wrong]
+        where, cell = f"{short(sheet.path)}, line {sheet.lines[wrong]}", sheet.columns[name][wrong]
         raise ValueError(
-            f"{where}: column {name!r} is numeric and holds {cell!r}; finite numbers of at most {_LARGEST:.1e}, with a "
-            "decimal point, and empty cells are allowed."
+            f"{where}: column {quoted(name)} is numeric and holds {quoted(cell)}; finite numbers of at most "
+            f"{_LARGEST:.1e}, with a decimal point, and empty cells are allowed."
         )
     return values
 
@@ -182,27 +228,37 @@ def _inputs(
     sheet: _Sheet, target: str, numeric: Sequence[str], categorical: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """The numeric columns, and the names of the categorical ones."""
-    path, columns = sheet.path, list(sheet.columns)
+    path, columns = short(sheet.path), list(sheet.columns)
     if target not in columns:
-        raise ValueError(f"{path}: target {target!r} is not among the columns; they are {', '.join(columns)}.")
+        raise ValueError(f"{path}: target {quoted(target)} is not among the columns; they are {listed(columns)}.")
     columns.remove(target)
     if not columns:
-        raise ValueError(f"{path}: {target!r}, the target, is the only column; another to predict it from is needed.")
+        raise ValueError(
+            f"{path}: {quoted(target)}, the target, is the only column; another to predict from is needed."
+        )
     for option, names in (("numeric", numeric), ("categorical", categorical)):
         if unknown := [name for name in names if name not in columns]:
-            raise ValueError(f"{path}: {option} has {unknown[0]!r}; columns allowed are {', '.join(columns)}.")
+            raise ValueError(f"{path}: {option} has {quoted(unknown[0])}; columns allowed are {listed(columns)}.")
     if both := [name for name in numeric if name in categorical]:
-        raise ValueError(f"{path}: column {both[0]!r} is in numeric and in categorical; it can be in one of them.")
+        raise ValueError(
+            f"{path}: column {quoted(both[0])} is in numeric and in categorical; it can be in one of them."
+        )
     numbers, categories = {}, []
     for name in columns:
         if not any(sheet.columns[name]):
-            raise ValueError(f"{path}: column {name!r} has empty cells alone; take it out of the file.")
+            raise ValueError(f"{path}: column {quoted(name)} has empty cells alone; take it out of the file.")
         values = None if name in categorical else _numbers(sheet, name, asked=name in numeric)
         if values is None:
             _check_categories(sheet, name)
             categories.append(name)
         else:
             numbers[name] = values
+    width = len(numbers) + sum(len(set(sheet.columns[name])) for name in categories)
+    if width > MAX_COLUMNS or width * len(sheet.lines) > MAX_VALUES:
+        raise ValueError(
+            f"{path}: with a column for each category the inputs have {width:,} columns in {len(sheet.lines):,} rows; "
+            f"at most {MAX_COLUMNS:,} columns and {MAX_VALUES:,} numbers in all are allowed."
+        )
     return numbers, categories
 
 
@@ -211,14 +267,15 @@ def _check_categories(sheet: _Sheet, name: str) -> None:
     if (count := len(set(cells) - {""})) > _MOST_CATEGORIES:
         text = next((row for row, cell in enumerate(cells) if _number(cell) is None), 0)
         raise ValueError(
-            f"{sheet.path}: column {name!r} is categorical (line {sheet.lines[text]} has {cells[text]!r}) and has "
+            f"{short(sheet.path)}: column {quoted(name)} is categorical (line {sheet.lines[text]} has "
+            f"{quoted(cells[text])}) and has "
             f"{count} distinct values; at most {_MOST_CATEGORIES} are allowed. An identifier or free text?"
         )
 
 
 def _target(sheet: _Sheet, target: str, kind: str | None) -> tuple[str, np.ndarray, tuple[str, ...]]:
     """The kind, float64 targets or int32 labels, and the names of the classes."""
-    cells, where = sheet.columns[target], f"{sheet.path}: column {target!r}, the target,"
+    cells, where = sheet.columns[target], f"{short(sheet.path)}: column {quoted(target)}, the target,"
     if "" in cells:
         line, count = sheet.lines[cells.index("")], cells.count("")
         raise ValueError(f"{where} is empty in line {line} ({count} in all); every row needs a value.")
@@ -226,17 +283,19 @@ def _target(sheet: _Sheet, target: str, kind: str | None) -> tuple[str, np.ndarr
     values = np.array(cells, object) if numbers is None else numbers
     _, first, labels, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
     if len(counts) < 2:
-        raise ValueError(f"{where} is {cells[0]!r} in every row; at least two values are needed.")
+        raise ValueError(f"{where} is {quoted(cells[0])} in every row; at least two values are needed.")
     if numbers is not None and (kind == "regression" or (kind is None and len(counts) > _MOST_CLASSES)):
         return "regression", numbers, ()
     if kind == "binary" and len(counts) != 2:
         raise ValueError(f"{where} has {len(counts)} distinct values; kind 'binary' needs two.")
+    hint = "" if numbers is None else "; kind 'regression' takes them as numbers"
+    if len(counts) > MAX_CLASSES:
+        raise ValueError(f"{where} has {len(counts):,} classes; at most {MAX_CLASSES:,} are allowed{hint}.")
     if counts.min() < 3:
         row = first[counts.argmin()]
-        hint = "" if numbers is None else "; kind 'regression' takes them as numbers"
         raise ValueError(
-            f"{where} has class {cells[row]!r} (line {sheet.lines[row]}) in {counts.min()} of its rows; each of its "
-            f"{len(counts)} classes needs at least 3, one for each part{hint}."
+            f"{where} has class {quoted(cells[row])} (line {sheet.lines[row]}) in {counts.min()} of its rows; each of "
+            f"its {len(counts)} classes needs at least 3, one for each part{hint}."
         )
     classes = tuple(cells[row] for row in first)
     return kind or ("binary" if len(classes) == 2 else "classification"), labels.astype(np.int32), classes
@@ -273,7 +332,9 @@ def _encoded(
 
     for name, values in numbers.items():
         if np.isnan(values[parts[0]]).all():
-            raise ValueError(f"{sheet.path}: column {name!r} is empty throughout the training part; take it out.")
+            raise ValueError(
+                f"{short(sheet.path)}: column {quoted(name)} is empty throughout the training part; take it out."
+            )
     names, split = [*numbers, *categories], len(numbers)
     cells = np.empty((len(sheet.lines), len(names)), object)
     for place, name in enumerate(names):
@@ -284,6 +345,19 @@ def _encoded(
     encode = make_pipeline(SimpleImputer(**filled), OneHotEncoder(handle_unknown="ignore", **one_hot))
     blocks = [("numeric", scale, list(range(split))), ("categorical", encode, list(range(split, len(names))))]
     encoder = ColumnTransformer([block for block in blocks if block[2]]).fit(cells[parts[0]])
-    features = encoder.get_feature_names_out(names)
-    inputs = [np.asarray(encoder.transform(cells[part]), np.float32) for part in parts]
-    return inputs, tuple(name.partition("__")[2] for name in features)  # each has the name of its block before it
+    # Each has the name of its block before it.
+    features = tuple(name.partition("__")[2] for name in encoder.get_feature_names_out(names))
+    return [_as_float32(sheet, encoder.transform(cells[part]), part, features) for part in parts], features
+
+
+def _as_float32(sheet: _Sheet, values: Any, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Scaled values of some rows, of one column or of several ``[rows, names]``."""
+    with np.errstate(over="ignore"):
+        made = np.asarray(values).astype(np.float32)
+    if not np.isfinite(made).all():
+        row, column = np.argwhere(~np.isfinite(made.reshape(len(rows), -1)))[0]
+        raise ValueError(
+            f"{short(sheet.path)}, line {sheet.lines[rows[row]]}: column {quoted(names[column])} is so far from the "
+            "training part here that float32 cannot hold it scaled."
+        )
+    return made

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ import optax
 from glojax import augmentation, data, kinds, metrics, models, optimizers, tables
 from glojax.kinds import Kind
 from glojax.losses import Loss
+from glojax.messages import quoted, short
 from glojax.metrics import Metric
 from glojax.models import Model
 from glojax.trees import Tree
@@ -381,33 +383,54 @@ def named(name: str, **options: Any) -> Task:
       **options: passed on to the ready-made task or the function.
 
     Raises:
-      ValueError: an unknown name, a file or function that is not there, a function that returns no ``Task``, or an
-        option that it does not take.
+      ValueError: an unknown name, a file that is not there or not Python, a function that is not there, needs what is
+        not given, takes no such option or returns no ``Task``. What the file itself raises passes.
     """
     if name in NAMED:
         _check_options(name, NAMED[name], options)
         return NAMED[name](**options)
     path, _, attribute = name.rpartition(":")
-    if not path:
-        raise ValueError(f"task {name!r} is not known; allowed are {', '.join(NAMED)} or path/to/file.py:function.")
-    if not Path(path).is_file():
-        raise ValueError(f"task {name!r}: there is no file {path}.")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"task {name!r}: {path} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    found = getattr(module, attribute, None)
+    if not path.endswith(".py"):
+        raise ValueError(
+            f"task {quoted(name)} is not known; allowed are {', '.join(NAMED)} or path/to/file.py:function."
+        )
+    if not os.path.isfile(path):
+        raise ValueError(f"task {quoted(name)}: there is no file {quoted(path, 200)}.")
+    found = vars(_module(name, path)).get(attribute)
     _check_options(name, found, options)
     task = found(**options) if callable(found) else found
     if not isinstance(task, Task):
-        raise ValueError(f"task {name!r}: {attribute} in {path} is no Task and no function that returns one.")
+        raise ValueError(
+            f"task {quoted(name)}: {short(attribute)} in {short(path)} is no Task and no function that returns one."
+        )
     return task
 
 
+def _module(name: str, path: str) -> ModuleType:
+    """The user's own file, run."""
+    # Not under its own name, which may be that of a module that others import.
+    spec = importlib.util.spec_from_file_location(f"glojax_task_{Path(path).stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look there
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ValueError(f"task {quoted(name)}: {short(path)} is not Python: {short(error)}.") from None
+    return module
+
+
 def _check_options(name: str, make: Any, options: dict[str, Any]) -> None:
-    taken = inspect.signature(make).parameters if options and callable(make) else {}
+    """Refuse what cannot be called with these options and nothing else."""
+    try:
+        taken = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # no function, or one of C that does not say what it takes
+        taken = {}
     if refused := [option for option in options if option not in taken]:
         takers = [known for known, made in NAMED.items() if refused[0] in inspect.signature(made).parameters]
-        raise ValueError(f"task {name!r} takes no {refused[0]}; allowed for {', '.join(takers) or 'none'}.")
+        raise ValueError(f"task {quoted(name)} takes no {refused[0]}; allowed for {', '.join(takers) or 'none'}.")
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for option, parameter in taken.items():
+        if parameter.default is parameter.empty and parameter.kind not in optional and option not in options:
+            raise ValueError(f"task {quoted(name)} needs {short(option)}; a function that can do without is expected.")

@@ -13,9 +13,16 @@ import numpy as np
 
 from glojax import grammar
 from glojax.grammar import Notation
+from glojax.messages import quoted
 
 MAX_NODES = 128
 """Largest number of nodes of any tree, parsed or built; the search has a smaller bound of its own."""
+
+MAX_CHARACTERS = 10_000
+"""Longest text of an expression; what ``MAX_NODES`` nodes need has a tenth of it."""
+
+MAX_NESTING = 64
+"""Most levels of parentheses, functions and signs in the text of an expression: parsing is recursive."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
@@ -26,7 +33,7 @@ class Tree:
     """An expression: a symbol of the grammar and one subtree for each of its operands.
 
     Raises:
-      ValueError: an unknown symbol, a wrong number of children, an integer beyond ``grammar.MAX_INTEGER``,
+      ValueError: an unknown symbol, a wrong number of children or no trees, an integer beyond ``grammar.MAX_INTEGER``,
         or more than ``MAX_NODES`` nodes.
     """
 
@@ -36,7 +43,10 @@ class Tree:
     """Number of nodes; kept, as it is asked for at every node of every tree that is bred."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", 1 + sum(child.size for child in self.children))
+        try:
+            object.__setattr__(self, "size", 1 + sum(child.size for child in self.children))
+        except (AttributeError, TypeError):
+            raise ValueError(f"Tree: operands are {quoted(self.children)}; a tuple of trees is expected.") from None
         arity = _arity(self.symbol)
         if len(self.children) != arity:
             raise ValueError(f"Tree: {self.symbol!r} takes {arity} operands, got {len(self.children)}.")
@@ -83,14 +93,14 @@ class Tree:
 def _arity(symbol: str | int) -> int:
     if isinstance(symbol, int) and not isinstance(symbol, bool):
         if abs(symbol) > grammar.MAX_INTEGER:
-            raise ValueError(f"Tree: the integer {symbol} is beyond ±{grammar.MAX_INTEGER}.")
+            raise ValueError(f"Tree: the integer {quoted(symbol)} is beyond ±{grammar.MAX_INTEGER}.")
         return 0
-    if symbol in _OPERATORS:
+    if isinstance(symbol, str) and symbol in _OPERATORS:
         return _OPERATORS[symbol].arity
     if symbol in _VARIABLES:
         return 0
     allowed = [*_OPERATORS, *_VARIABLES, "an integer"]
-    raise ValueError(f"Tree: unknown symbol {symbol!r}; allowed are {', '.join(map(str, allowed))}.")
+    raise ValueError(f"Tree: unknown symbol {quoted(symbol)}; allowed are {', '.join(map(str, allowed))}.")
 
 
 # WRITING
@@ -134,8 +144,6 @@ def write(
 # PARSING
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d[\w.]*)|(?P<name>[A-Za-z_]\w*)|(?P<sign>[-+*/()])|(?P<other>\S))")
-_MAX_NESTING = 64
-_MAX_LENGTH = 10_000
 
 
 def parse(text: str) -> Tree:
@@ -145,15 +153,15 @@ def parse(text: str) -> Tree:
 
     Args:
       text: leaves ``x``, ``y`` and integers, the grammar's functions, ``+ - * /`` and parentheses; at most
-        10,000 characters, 64 levels of nesting and ``MAX_NODES`` nodes.
+        ``MAX_CHARACTERS`` characters, ``MAX_NESTING`` levels of nesting and ``MAX_NODES`` nodes.
 
     Raises:
       ValueError: naming the column (from 1) and what was expected there.
     """
     if not isinstance(text, str):
         raise ValueError(f"parse: an expression is a string, got {type(text).__name__}.")
-    if len(text) > _MAX_LENGTH:
-        raise ValueError(f"parse: the expression has {len(text)} characters; at most {_MAX_LENGTH} are allowed.")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"parse: the expression has {len(text)} characters; at most {MAX_CHARACTERS} are allowed.")
     return _Parser(text).expression()
 
 
@@ -176,9 +184,8 @@ class _Parser:
     def fail(self, expected: str) -> ValueError:
         at_end = self.place >= len(self.tokens)
         column = len(self.text) + 1 if at_end else self.tokens[self.place][1] + 1
-        found = "the end" if at_end else repr(self.token[:40])
-        shown = self.text if len(self.text) <= 60 else self.text[:57] + "..."
-        return ValueError(f"parse: column {column} of {shown!r}: expected {expected}, found {found}.")
+        found = "the end" if at_end else quoted(self.token)
+        return ValueError(f"parse: column {column} of {quoted(self.text)}: expected {expected}, found {found}.")
 
     def expression(self) -> Tree:
         tree = self.infix(grammar.SUM)
@@ -237,8 +244,8 @@ class _Parser:
 
     def nested(self, production: Callable[[], Tree]) -> Tree:
         self.nesting += 1
-        if self.nesting > _MAX_NESTING:
-            raise self.fail(f"at most {_MAX_NESTING} levels of nesting")
+        if self.nesting > MAX_NESTING:
+            raise self.fail(f"at most {MAX_NESTING} levels of nesting")
         tree = production()
         self.nesting -= 1
         return tree

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,14 @@ def random_losses(count: int) -> list[Loss]:
 
 
 RANDOM_LOSSES = random_losses(50)
+
+
+def nested(functions: Sequence[str], text: str) -> Tree:
+    """The functions of an expression, the first the innermost."""
+    tree = parse(text)
+    for function in functions:
+        tree = Tree(function, (tree,))
+    return tree
 
 
 def executed(source: str, name: str = "loss", needs: tuple[str, ...] = ("jax", "jax.numpy")) -> Callable[..., Any]:
@@ -368,6 +376,37 @@ def test_sympy_expressions_can_be_compared_and_differentiated():
     assert sympy.simplify(sympy.diff(losses.baikal.sympy(), y) - (1 / y + x / y**2)) == 0
     assert to_sympy(parse("sqrt(square(y))"), [1.0, 1.0, 1.0]) == sympy.Abs(y)
     assert to_sympy(parse("log(y)"), [2.0, 1.0], protected=True) == 2 * sympy.log(sympy.Max(1e-7, sympy.Abs(y)))
+
+
+@pytest.mark.parametrize("text", ["x / (1 / (y - 1) + y)", "y / (y / (y - x) / 9 - 1)", "1 / (1 / (1 / (y - x)))"])
+def test_a_protected_quotient_within_a_denominator_keeps_its_sign(text: str):
+    tree, y, x = parse(text), np.tile([0.01, 0.2, 0.47, 0.9, 0.999], 2), np.repeat([0.0, 1.0], 5)
+    expected = trees.evaluate(tree, x, y, np, protected=True)
+    assert (expected < 0).any()
+    np.testing.assert_allclose(lambdified(to_sympy(tree, [1.0] * tree.size, True), x, y), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("tree", "protected", "message"),
+    [
+        (nested(["square"] * 100, "3"), False, r"may have integers of 2048 bits"),
+        (nested(["square"] * 100, "3 * y"), False, r"integers of 2048 bits"),
+        (nested([*["square"] * 20, "sqrt"], "1 + 16777213"), False, r"integers of 3328 bits"),
+        (parse("x / (" * 40 + "y" + ")" * 40), True, r"and \d+ nodes; at most 2000 bits and 256 nodes"),
+        (nested(["log"] * 100, "y"), True, r"and 257 nodes"),
+    ],
+    ids=["constants", "factors", "roots", "denominators", "logarithms"],
+)
+def test_what_grows_without_bound_is_refused_before_it_does(tree: Tree, protected: bool, message: str):
+    with pytest.raises(ValueError, match=message) as error:
+        to_sympy(tree, [1.0] * tree.size, protected)
+    assert len(str(error.value)) < 1000
+
+
+def test_squares_of_what_has_no_integers_are_exact_whatever_their_number():
+    y = sympy.symbols("y", real=True)
+    assert to_sympy(nested(["square"] * 100, "y"), [1.0] * 101) == y ** (2**100)
+    assert to_sympy(parse("square(square(y))"), [3.0, 1.0, 2.0]) == 48 * y**4
 
 
 def test_without_sympy_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):

@@ -293,7 +293,7 @@ def test_integer_labels_that_do_not_fit_are_named(logits: np.ndarray, labels: np
         ("x + 1", (), "a loss needs both"),
         ("x +", (), "parse: column 4"),
         ("x * y", (1.0, 2.0), r"Loss.coefficients has 2 values; x \* y has 3 nodes"),
-        ("x * y", (1.0, np.nan, 1.0), "Loss.coefficients is .*; every value must be finite"),
+        ("x * y", (1.0, np.nan, 1.0), "Loss.coefficients holds nan; every value must be finite"),
         ("x * y", (1.0, np.inf, 1.0), "every value must be finite"),
     ],
 )
@@ -396,34 +396,40 @@ def test_a_loss_file_can_be_read_by_a_person(tmp_path: Path):
 GOOD = {"glojax_loss": 1, "expression": "x * y", "coefficients": [1.0, 2.0, 3.0], "protected": False}
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "Expecting value"),
-    "cut off": (json.dumps(GOOD).encode()[:40], "not a glojax loss"),
+    "cut off": (json.dumps(GOOD).encode()[:40], "is not JSON that can be read"),
     "not text": (b"\x80\x04\x95\xff", "utf-8"),
     "a list": (b"[1, 2]", "not a glojax loss"),
     "a number": (b"1", "not a glojax loss"),
-    "deeply nested": (b"[" * 100_000, "not a glojax loss"),
-    "too large": (b" " * 1_000_001, "at most 1000000 bytes"),
+    "deeply nested": (b"[" * 100_000, "is nested too deeply"),
+    "too large": (b" " * 1_000_001, "has 1,000,001 bytes; at most 1,000,000 are allowed"),
     **{
         f"{entry} is {value!r}": (json.dumps({**GOOD, entry: value}).encode(), message)
         for entry, value, message in [
-            ("glojax_loss", 3, "schema 3 is not known; this version of glojax reads schemas 1 and 2"),
+            ("glojax_loss", 3, "schema 3 is not known; this version of glojax reads 1 and 2"),
+            ("glojax_loss", True, "schema True is not known"),
+            ("glojax_loss", 2.0, "schema 2.0 is not known"),
             ("glojax_loss", "1", "schema '1' is not known"),
             ("expression", 3, "an expression is a string, got int"),
             ("expression", None, "an expression is a string"),
             ("expression", "x *", "parse: column 4"),
             ("expression", "y", "a loss needs both"),
-            ("coefficients", "123", "coefficients must be a list of numbers"),
-            ("coefficients", {"0": 1}, "coefficients must be a list of numbers"),
-            ("coefficients", [1, "2", 3], "coefficients must be a list of numbers"),
-            ("coefficients", [1, True, 3], "coefficients must be a list of numbers"),
-            ("coefficients", [1, None, 3], "coefficients must be a list of numbers"),
+            ("coefficients", "123", "a list of numbers is expected"),
+            ("coefficients", {"0": 1}, "a list of numbers is expected"),
+            ("coefficients", [1, "2", 3], "a list of numbers is expected"),
+            ("coefficients", [1, True, 3], "a list of numbers is expected"),
+            ("coefficients", [1, None, 3], "a list of numbers is expected"),
             ("coefficients", [1, 2], "has 2 values; .* has 3 nodes"),
             ("coefficients", [1, float("nan"), 3], "every value must be finite"),
             ("coefficients", [1, float("inf"), 3], "every value must be finite"),
-            ("coefficients", [1, 10**400, 3], "too large"),
-            ("protected", 1, "protected must be true or false"),
-            ("protected", "false", "protected must be true or false"),
+            ("coefficients", [1, 10**400, 3], "1, <integer of 1329 bits>, 3.*; a finite number for each"),
+            ("protected", 1, "True or False is allowed"),
+            ("protected", "false", "True or False is allowed"),
         ]
     },
+    "a name twice": (
+        json.dumps(GOOD).encode()[:-1] + b', "expression": "y"}',
+        "the entry 'expression' is there 2 times",
+    ),
     **{
         f"no {entry}": (json.dumps({key: value for key, value in GOOD.items() if key != entry}).encode(), entry)
         for entry in GOOD
@@ -435,7 +441,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 def test_a_file_that_is_no_loss_is_an_error_that_names_it(tmp_path: Path, content: bytes, message: str):
     path = tmp_path / "broken.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"broken\.json: (.|\n)*{message}"):
+    with pytest.raises(ValueError, match=rf"broken\.json.*{message}"):
         load(path)
 
 

@@ -387,7 +387,7 @@ def test_a_column_that_the_training_part_has_nothing_of_is_refused(write: Write)
 
 
 def test_a_file_that_is_not_there_or_not_utf_8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*none\.csv"):
         tables.read(tmp_path / "none.csv", "y")
     path = tmp_path / "latin.csv"
     path.write_bytes(text("x,c,y", [*GOOD, "1,Münster,1"]).encode("latin-1"))

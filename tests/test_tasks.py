@@ -1,6 +1,7 @@
 """Tasks: what is accepted, and what is refused before anything trains."""
 
 import dataclasses
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,8 @@ def task(data_dir=None):
     assert data_dir in (None, "here")
     x = np.ones((6, 2))
     return Task(models.MLP((2, 2)), (x, np.arange(6) % 2), (x, np.arange(6) % 2), batch_size=2, name="mine")
+def needy(size, steps=3):
+    return task()
 made = task()
 other = 3
 """
@@ -206,9 +209,12 @@ def test_a_task_of_the_users_own_file_is_found(tmp_path: Path, attribute: str) -
     ("name", "message"),
     [
         ("digit", "'digit' is not known; allowed are digits"),
-        ("nowhere.py:task", "there is no file nowhere.py"),
+        ("nowhere.py:task", "there is no file 'nowhere.py'"),
+        ("os:system", "'os:system' is not known"),
         ("{path}:other", "other in .* is no Task"),
         ("{path}:missing", "missing in .* is no Task"),
+        ("{path}:__class__", "__class__ in .* is no Task"),
+        ("{path}:needy", "needs size; a function that can do without is expected"),
     ],
 )
 def test_what_is_no_task_is_refused(tmp_path: Path, name: str, message: str) -> None:
@@ -216,6 +222,27 @@ def test_what_is_no_task_is_refused(tmp_path: Path, name: str, message: str) -> 
     path.write_text(SOURCE)
     with pytest.raises(ValueError, match=message):
         tasks.named(name.format(path=path))
+
+
+@pytest.mark.parametrize("content", [b"def task(:", b"\xff\xfe", b"a = 1\x00"])
+def test_a_file_that_is_not_python_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.py").write_bytes(content)
+    with pytest.raises(ValueError, match=r"mine\.py is not Python: "):
+        tasks.named(f"{tmp_path / 'mine.py'}:task")
+
+
+def test_compiled_files_are_not_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()")
+    py_compile.compile(str(tmp_path / "mine.py"), str(tmp_path / "mine.pyc"))
+    with pytest.raises(ValueError, match="is not known; allowed are digits"):
+        tasks.named(f"{tmp_path / 'mine.pyc'}:task")
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_users_file_takes_no_other_modules_place(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text(SOURCE)
+    assert tasks.named(f"{tmp_path / 'json.py'}:task").name == "mine"
+    assert sys.modules["json"].__file__ != str(tmp_path / "json.py")
 
 
 def test_digits_refuse_an_unknown_network() -> None:

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from glojax.cli import comparing, measuring, searching, showing
 from glojax.cli.shared import app, plain
+from glojax.messages import short
 
 __all__ = ["app", "comparing", "main", "measuring", "searching", "showing"]
 
@@ -15,5 +16,11 @@ def main() -> None:
     try:
         app()
     except (ValueError, ImportError, OSError) as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]glojax:[/] {plain(str(error))}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(f"[bold red]glojax:[/] {plain(_one_line(error))}", soft_wrap=True)
         sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    """What it says, its line ends as spaces and what a terminal would act on as escapes."""
+    text = " ".join(short(error, 1000).splitlines())
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
