@@ -156,7 +156,12 @@ def compare(
       seeds: trainings a row.
       seed: from which all seeds derive; none is one that a search or tuning uses.
       rates: those that losses were found at.
+
+    Raises:
+      ValueError: no seeds.
     """
+    if seeds < 1:
+        raise ValueError(f"compare: seeds is {seeds}; it must be at least 1.")
     rows = [(task.problem.control_name, task.problem.usual), *named.items()]
     found_at = {} if rates is None else rates
     grids = [[*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)]

@@ -56,7 +56,10 @@ class Loss:
         if not self.tree.has_x_and_y:
             raise ValueError(f"Loss.tree is {self.tree}; a loss needs both x (the label) and y (the prediction).")
         size = self.tree.size
-        given = tuple(float(value) for value in self.coefficients) or (1.0,) * size
+        try:
+            given = tuple(float(value) for value in self.coefficients) or (1.0,) * size
+        except (TypeError, ValueError):
+            raise ValueError(f"Loss.coefficients is {self.coefficients!r}; numbers are expected.") from None
         if len(given) != size:
             raise ValueError(f"Loss.coefficients has {len(given)} values; {self.tree} has {size} nodes.")
         if not all(map(math.isfinite, given)):
