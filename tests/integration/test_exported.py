@@ -27,12 +27,16 @@ import json, sys
 
 ALLOWED = {"jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum", *sys.stdlib_module_names}
 
-class Nothing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in ALLOWED and not name.startswith(("exported_", "_sysconfigdata_")):
-            raise ModuleNotFoundError(f"{name} is kept out", name=name)
+class Only:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Nothing())
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in ALLOWED or top.startswith(("exported_", "_sysconfigdata_")):
+            return self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Only, sys.meta_path)
 sys.path.insert(0, sys.argv[1])
 import importlib
 import jax
