@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glojax import augmentation, data, losses, metrics, models, tasks
+    from glojax import augmentation, data, losses, metrics, models, tables, tasks
     from glojax.convolutions import convolution
     from glojax.curves import TrainConfig, train
     from glojax.devices import keep_programs, use_cores
@@ -51,6 +51,7 @@ __all__ = [
     "parse",
     "search",
     "search_taylor",
+    "tables",
     "tasks",
     "train",
     "tune",

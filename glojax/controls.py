@@ -183,8 +183,10 @@ def compare(
       resume: take what ``run_dir`` holds of this very comparison.
 
     Raises:
-      ValueError: a run directory that does not fit (``runs.Run``).
+      ValueError: no seeds, or a run directory that does not fit (``runs.Run``).
     """
+    if seeds < 1:
+        raise ValueError(f"compare: seeds is {seeds}; it must be at least 1.")
     rows = [(task.problem.control_name, task.problem.usual), *named.items()]
     found_at = {} if rates is None else rates
     asked = {

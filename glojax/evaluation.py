@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from glojax import populations, programs, trees
+from glojax import losses, populations, programs, tasks
 from glojax.losses import Loss, LossFunction
 from glojax.populations import Trainer
 from glojax.tasks import Task
@@ -34,30 +34,45 @@ def evaluate(
 
     Args:
       task: what they are trained on.
-      candidates: ``Loss`` objects, trees, expressions, or functions ``loss(logits, labels)``.
-      seeds: their number (0, 1, ...), or the seeds themselves.
+      candidates: ``Loss`` objects, trees, functions ``loss(logits, labels)``, or text that names one: an expression,
+        a known loss or a saved file, as ``losses.named`` takes it.
+      seeds: their number (0, 1, ...), or the seeds themselves, below 2**32.
       split: the part of the data that is scored.
-      rates: scale of the learning rate of each loss, 1 if left out.
+      rates: scale of the learning rate of each loss, above 0; 1 if left out.
       steps: of training; the task's own if left out.
 
     Raises:
-      ValueError: no candidates or seeds, rates of another number, a split that the task lacks, or what ``Loss`` raises.
+      ValueError: no candidates or seeds, what is no loss or no seed, rates of another number or not above 0, a split
+        that the task lacks, steps that are no whole number from 1, or what ``Loss`` raises.
     """
+    tasks.check(task)
+    if isinstance(candidates, str | Tree) or callable(candidates):
+        raise ValueError(f"evaluate: candidates is {candidates!r}; a list of losses is expected.")
+    if np.ndim(seeds) == 0 and not isinstance(seeds, int):
+        raise ValueError(f"evaluate: seeds is {seeds!r}; their number or a list of them is expected.")
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not candidates or not chosen:
         raise ValueError(
             f"evaluate: got {len(candidates)} losses and {len(chosen)} seeds; at least one of each is needed."
         )
+    if wrong := [seed for seed in chosen if int(seed) != seed or not 0 <= seed < 2**32]:
+        raise ValueError(f"evaluate: seeds holds {wrong[0]}; whole numbers from 0 to {2**32 - 1} are allowed.")
     scales = [1.0] * len(candidates) if rates is None else list(rates)
     if len(scales) != len(candidates):
         raise ValueError(f"evaluate: rates has {len(scales)} values for {len(candidates)} losses.")
+    if wrong := [rate for rate in scales if not 0 < rate < float("inf")]:
+        raise ValueError(f"evaluate: rates holds {wrong[0]}; numbers above 0 are allowed.")
     made = [_as_loss(task, given) for given in candidates]
     return score_losses(task, made, chosen, scales, splits=(split,), steps=steps)[..., 0]
 
 
 def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
-    tree = trees.parse(given) if isinstance(given, str) else given
-    return task.loss(tree) if isinstance(tree, Tree) else tree
+    if isinstance(given, Tree):
+        return task.loss(given)
+    loss = losses.named(given, task.problem.output) if isinstance(given, str) else given
+    if not callable(loss):
+        raise ValueError(f"evaluate: {loss!r} is no loss; a Loss, a tree, text or a function is.")
+    return loss
 
 
 def score_losses(
@@ -98,11 +113,11 @@ def learning_curves(
     curves = np.full((len(chosen), len(seeds), points, len(splits)), np.nan, np.float32)
     stops = points_of(task.steps if steps is None else steps, points)
     for name, trainer, places in _trainers(task, chosen):
-        losses = [chosen[place] for place in places for _ in seeds]
+        trained = [chosen[place] for place in places for _ in seeds]
         candidates = trainer.candidates(
-            [loss.tree if isinstance(loss, Loss) else Tree("y") for loss in losses],
+            [loss.tree if isinstance(loss, Loss) else Tree("y") for loss in trained],
             list(seeds) * len(places),
-            [loss.coefficients if isinstance(loss, Loss) else None for loss in losses],
+            [loss.coefficients if isinstance(loss, Loss) else None for loss in trained],
             [rates[place] for place in places for _ in seeds],
         )
 
@@ -123,7 +138,7 @@ def points_of(steps: int, points: int) -> list[int]:
     Raises:
       ValueError: more points than steps, or fewer than one.
     """
-    if not 1 <= points <= steps:
+    if not 1 <= points <= steps or int(steps) != steps:
         raise ValueError(f"steps is {steps} and points is {points}; 1 <= points <= steps is needed.")
     return [steps * (point + 1) // points for point in range(points)]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glojax import evaluation, models, optimizers, populations, screening, trees
+from glojax import evaluation, models, optimizers, populations, screening, tasks, trees
 from glojax.canonical import canonical
 from glojax.evaluation import Measured
 from glojax.populations import Trainer
@@ -139,6 +139,7 @@ class Fitness:
         self.known: dict[Tree, Known] = {}
         """By canonical form."""
         self.control: Control | None = None
+        tasks.check(task)
         task.check_metric(for_search=True)
         self._task = task
         self._probe = screening.probe_of(task)

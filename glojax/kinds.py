@@ -9,7 +9,7 @@ import numpy as np
 from glojax import metrics
 from glojax.losses import Loss
 from glojax.metrics import Metric
-from glojax.outputs import Output
+from glojax.outputs import OUTPUTS, Output
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,29 @@ class Kind:
     Attributes:
       output: what makes predictions y of the network's outputs ``[batch, outputs]``: ``"softmax"``, ``"sigmoid"``,
         ``"identity"``, or a function that keeps the shape, for example ``jax.nn.softplus``.
-      metric: ``metric(outputs, labels) -> scalar``, that of a task unless it has its own.
+      metric: ``metric(outputs, labels) -> scalar``, or a key of ``metrics.METRICS``; that of a task unless it has its
+        own.
       control: the usual loss, which a found one is held against; by the output if left out.
       control_name: of the control in reports.
 
     Labels are integers ``[examples]`` for softmax, one class an example. Otherwise they are numbers ``[examples,
     outputs]``, or ``[examples]`` for one output; NaN stands for an unknown one, which takes no part.
+
+    Raises:
+      ValueError: an unknown output or metric, or a control for other outputs; the message names the field.
     """
 
     output: Output
-    metric: Metric
+    metric: Metric | str
     control: Loss | None = None
     control_name: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        if not callable(self.output) and self.output not in OUTPUTS:
+            raise ValueError(f"Kind.output is {self.output!r}; {', '.join(OUTPUTS)} or a function is allowed.")
+        metrics.named("Kind.metric", self.metric)
+        if self.control is not None and self.control.output != self.output:
+            raise ValueError(f"Kind.control is a loss of output {self.control.output!r}; {self.output!r} is needed.")
 
     @property
     def usual(self) -> Loss:

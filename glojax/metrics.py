@@ -70,5 +70,21 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 """Metrics by name."""
 
-MINIMIZED = frozenset({"rmse"})
+MINIMIZED = frozenset({rmse})
 """Those that are errors."""
+
+OF_CLASSES = frozenset({accuracy})
+"""Those whose labels are classes; the others' are numbers of the shape of the outputs."""
+
+
+def named(field: str, metric: Metric | str) -> Metric:
+    """The metric of that name, or the metric itself.
+
+    Raises:
+      ValueError: neither a known name nor a function; the message names ``field``.
+    """
+    if callable(metric):
+        return metric
+    if metric not in METRICS:
+        raise ValueError(f"{field} is {metric!r}; {', '.join(METRICS)} or a function is allowed.")
+    return METRICS[metric]

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from glojax.convolutions import convolution
+from glojax.usercode import users_code
 
 
 class Model(NamedTuple):
@@ -260,7 +261,8 @@ def as_model(model: Any, example: np.ndarray) -> Model:
       example: a batch of inputs, for its shape.
 
     Raises:
-      ValueError: none of the three.
+      ValueError: none of the three, a module whose call needs more than inputs and ``train``, or a constructor that
+        fails.
     """
     if isinstance(model, nn.Module):
         return _from_linen(model, example)
@@ -277,7 +279,15 @@ def as_model(model: Any, example: np.ndarray) -> Model:
 
 
 def _from_linen(module: nn.Module, example: np.ndarray) -> Model:
-    takes_train = "train" in inspect.signature(module.__call__).parameters
+    parameters = inspect.signature(module.__call__).parameters
+    takes_train = "train" in parameters
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [name for name, one in parameters.items() if one.default is one.empty and one.kind not in variadic]
+    if others := [name for name in required[1:] if name != "train"]:
+        raise ValueError(
+            f"Task.model, a {type(module).__name__}, needs {others[0]!r} in its call; a module is called with inputs, "
+            "and with train=True or False if it takes that."
+        )
 
     def mode(train: bool) -> dict[str, Any]:
         return {"train": train} if takes_train else {}
@@ -301,7 +311,8 @@ def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
     def structure(train: bool) -> Any:
         """The module without its arrays; whether it trains is part of it."""
-        module = nnx.eval_shape(lambda: build(jax.random.key(0)))
+        with users_code("Task.model, called with nnx.Rngs,"):
+            module = nnx.eval_shape(lambda: build(jax.random.key(0)))
         if not isinstance(module, nnx.Module):
             raise ValueError(f"Task.model is {constructor!r}, which returns no nnx.Module.")
         module.train() if train else module.eval()

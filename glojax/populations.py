@@ -94,6 +94,8 @@ class Trainer:
         mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
         self.plan = groups.plan(task, list(mesh.devices.flat))
         task.check_metric()
+        if loss is not None:
+            training.check_loss(task, loss)
         output = task.problem.output
         gradient = training.program_gradient(protected, output) if loss is None else training.fixed_gradient(loss)
         shard, whole = PartitionSpec("candidates"), PartitionSpec()

@@ -22,13 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import augmentation, data, kinds, metrics, models, optimizers, tables
+from glojax import augmentation, checking, data, kinds, metrics, models, optimizers, tables
 from glojax.kinds import Kind
 from glojax.losses import Loss
-from glojax.messages import quoted, short
+from glojax.messages import listed, quoted, short
 from glojax.metrics import Metric
 from glojax.models import Model
 from glojax.trees import Tree
+from glojax.usercode import users_code
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +47,7 @@ class Task:
       kind: ``"classification"``, ``"binary"``, ``"multi-label"``, ``"regression"``, or a ``Kind``.
       metric: a key of ``metrics.METRICS``, or ``metric(outputs, labels) -> scalar``, finite and at least 0, with labels
         as the kind keeps them; the kind's if left out.
-      minimize: whether less of a metric of your own is better. A score is then 1 / (1 + metric).
+      minimize: whether less of a metric of your own is better. A score is then 1 / (1 + metric), as it is with rmse.
       class_weights: of each output, by which its part of the loss is multiplied; for classification that of an
         example's class weighs the whole example. Metrics know nothing of them.
       preprocess: ``preprocess(x) -> x``, from a batch of inputs to what the model is given; the inputs if left out.
@@ -58,8 +59,9 @@ class Task:
 
     Raises:
       ValueError: inputs that are not finite, labels of the wrong shape, type or range, a single class, sizes that
-        do not fit, an unknown kind or metric, or a model whose output is not ``[batch, outputs]``; the message names
-        the field.
+        do not fit, an unknown kind or metric, a model whose output is not ``[batch, outputs]``, no optax optimizer, or
+        a function that raises; the message names the field, and the line that raised. All within a second: what was
+        given is traced and not run.
     """
 
     model: Any
@@ -81,63 +83,23 @@ class Task:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", kinds.named(self.kind))
         for field in ("train", "validation", "test"):
-            if getattr(self, field) is not None:
-                object.__setattr__(self, field, _checked_split(self.problem, field, getattr(self, field)))
-        shapes = {field: split.x.shape[1:] for field, split in self.splits.items()}
-        if len(set(shapes.values())) > 1:
-            raise ValueError(f"Task: inputs differ in shape: {shapes}; all parts must have one shape.")
-        labels = self.splits["train"].labels
-        present = np.unique(labels[~np.isnan(labels)])
-        if len(present) < 2:
-            raise ValueError(f"Task.train has labels of one class, {present.tolist()}; at least two are needed.")
-        size = len(self.splits["train"].labels)
-        if not 1 <= self.batch_size <= size:
-            raise ValueError(f"Task.batch_size is {self.batch_size}; 1 to {size}, the training examples, are allowed.")
-        for field in ("steps", "group"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"Task.{field} is {value}; it must be at least 1.")
-        if isinstance(self.metric, str) and self.metric not in metrics.METRICS:
-            raise ValueError(f"Task.metric is {self.metric!r}; {', '.join(metrics.METRICS)} or a function is allowed.")
-        self._check_model()
+            if field != "test" or self.test is not None:
+                object.__setattr__(self, field, checking.split(self.problem, field, getattr(self, field)))
+        checking.data(self)
+        checking.metric(self)
+        checking.model(self)
+        checking.optimizer(self)
         if self.class_weights is not None:
-            weights = np.asarray(self.class_weights, float)
-            if weights.shape != (self.outputs,) or not (np.isfinite(weights) & (weights > 0)).all():
-                raise ValueError(
-                    f"Task.class_weights is {self.class_weights}; a number above 0 for each of the {self.outputs} "
-                    "outputs is expected."
-                )
-            object.__setattr__(self, "class_weights", tuple(weights.tolist()))
+            object.__setattr__(self, "class_weights", checking.class_weights(self.class_weights, self.outputs))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(split.labels)} {name}" for name, split in self.splits.items())
         return f"Task({self.name!r}: {sizes}; {self.steps} steps in batches of {self.batch_size})"
 
-    def _check_model(self) -> None:
-        augmented = jax.eval_shape(lambda x: self.training_input(jax.random.key(0), x), self._raw_batch)
-        if (augmented.shape, augmented.dtype) != (self.batch.shape, self.batch.dtype):
-            raise ValueError(
-                f"Task.augment gives {augmented.dtype}{list(augmented.shape)}, and evaluation gives the model "
-                f"{self.batch.dtype}{list(self.batch.shape)}; both must be alike."
-            )
-        shape = jax.eval_shape(self._example_outputs).shape
-        fits = len(shape) == 2 and shape[0] == self.batch_size
-        if self.problem.has_classes and not (fits and shape[1] >= self.classes):
-            raise ValueError(
-                f"Task.model gives an output of shape {list(shape)} for a batch of {self.batch_size}; "
-                f"[batch, classes] with at least {self.classes} classes, as many as the labels name, is expected."
-            )
-        columns = {name: split.labels.shape[-1] for name, split in self.splits.items()}
-        if not self.problem.has_classes and not (fits and set(columns.values()) == {shape[1]}):
-            raise ValueError(
-                f"Task.model gives an output of shape {list(shape)} for a batch of {self.batch_size}, and labels have "
-                f"{columns} columns; [batch, outputs] with an output for each column is expected."
-            )
-
     @cached_property
     def outputs(self) -> int:
         """How many the network has."""
-        return jax.eval_shape(self._example_outputs).shape[1]
+        return checking.called(self.pure_model, self.batch, True).outputs.shape[1]
 
     @property
     def problem(self) -> Kind:
@@ -147,12 +109,11 @@ class Task:
     @property
     def is_error(self) -> bool:
         """Whether less of the metric is better."""
-        return self.minimize or self.metric in metrics.MINIMIZED
+        return self.minimize or self._metric in metrics.MINIMIZED
 
     @property
     def _metric(self) -> Metric:
-        metric = self.problem.metric if self.metric is None else self.metric
-        return metrics.METRICS[metric] if isinstance(metric, str) else metric
+        return metrics.named("Task.metric", self.problem.metric if self.metric is None else self.metric)
 
     @property
     def metric_name(self) -> str:
@@ -195,29 +156,31 @@ class Task:
         Raises:
           ValueError: it gives no number, one that is not finite, or, for a search, in which 0 is failure, one below 0.
         """
-        labels = self.splits["validation"].labels
+        labels, name = self.splits["validation"].labels, f"Task.metric, {self.metric_name},"
         outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
-        found = np.asarray(jax.jit(self._metric)(outputs, labels))
-        if found.shape != () or not np.isfinite(found) or (for_search and found < 0):
+        with users_code(name):
+            found = jax.jit(self._metric)(outputs, labels)
+        if getattr(found, "shape", None) != ():
             raise ValueError(
-                f"Task.metric, {self.metric_name}, gives {found} of random outputs for the validation set; one finite "
-                f"number{' of at least 0' * for_search} is expected."
+                f"{name} gives {checking.described(found)} for the validation set; one number is expected."
+            )
+        found = np.asarray(found)
+        if not np.isfinite(found) or (for_search and found < 0):
+            raise ValueError(
+                f"{name} gives {found} of random outputs for the validation set; one finite number"
+                f"{' of at least 0' * for_search} is expected."
             )
 
-    def _example_outputs(self) -> jax.Array:
-        key = jax.random.key(0)
-        params, state = self.pure_model.init(key)
-        return self.pure_model.apply(params, state, jnp.zeros(self.batch.shape, self.batch.dtype), key, True)[0]
-
     @property
-    def _raw_batch(self) -> jax.ShapeDtypeStruct:
+    def raw_batch(self) -> jax.ShapeDtypeStruct:
+        """Shape and type of a minibatch as the data holds it."""
         x = self.splits["train"].x
         return jax.ShapeDtypeStruct((self.batch_size, *x.shape[1:]), x.dtype)
 
     @cached_property
     def batch(self) -> jax.ShapeDtypeStruct:
         """Shape and type of a minibatch as the model is given it."""
-        return jax.eval_shape(self.evaluation_input, self._raw_batch)
+        return jax.eval_shape(self.evaluation_input, self.raw_batch)
 
     def evaluation_input(self, x: jax.Array) -> jax.Array:
         """What the model is given of inputs outside training."""
@@ -266,22 +229,6 @@ class Task:
                 name = getattr(function, "__qualname__", type(function).__qualname__)
                 digest.update(f"{field} {name}".encode())
         return digest.hexdigest()[:16]
-
-
-def _checked_split(kind: Kind, field: str, split: Any) -> data.Split:
-    try:
-        x, labels = (np.asarray(part) for part in split)
-    except (TypeError, ValueError):
-        raise ValueError(f"Task.{field} must be a pair of arrays (inputs, labels).") from None
-    x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    if x.ndim < 2 or len(x) == 0:
-        raise ValueError(
-            f"Task.{field}: inputs have shape {list(x.shape)}; [examples, ...] with an example is expected."
-        )
-    if not np.isfinite(x).all():
-        rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
-        raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
-    return data.Split(x, kind.checked(field, labels, len(x)))
 
 
 # READY-MADE
@@ -396,12 +343,16 @@ def named(name: str, **options: Any) -> Task:
         )
     if not os.path.isfile(path):
         raise ValueError(f"task {quoted(name)}: there is no file {quoted(path, 200)}.")
-    found = vars(_module(name, path)).get(attribute)
+    module = _module(name, path)
+    found = vars(module).get(attribute)
     _check_options(name, found, options)
-    task = found(**options) if callable(found) else found
+    with users_code(f"task {quoted(name)}"):
+        task = found(**options) if callable(found) else found
     if not isinstance(task, Task):
+        others = [other for other, value in vars(module).items() if _may_be_task(value, module.__name__)]
         raise ValueError(
-            f"task {quoted(name)}: {short(attribute)} in {short(path)} is no Task and no function that returns one."
+            f"task {quoted(name)}: {short(attribute)} in {short(path)} is no Task and no function that returns one; "
+            f"there are {listed(others) or 'none'}."
         )
     return task
 
@@ -414,11 +365,21 @@ def _module(name: str, path: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look there
-    try:
+    if (folder := str(Path(path).parent.resolve())) not in sys.path:
+        sys.path.append(folder)  # the file may import its neighbours, as a script may
+    with users_code(f"task {quoted(name)}: {short(path)}"):
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ValueError(f"task {quoted(name)}: {short(path)} is not Python: {short(error)}.") from None
     return module
+
+
+def _may_be_task(value: Any, module: str) -> bool:
+    return isinstance(value, Task) or (inspect.isfunction(value) and value.__module__ == module)
+
+
+def check(given: Any) -> None:
+    """Raise ``ValueError`` for what is no task, such as a function that makes one."""
+    if not isinstance(given, Task):
+        raise ValueError(f"task is {given!r}; a glojax.Task is expected.")
 
 
 def _check_options(name: str, make: Any, options: dict[str, Any]) -> None:

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import programs
+from glojax import checking, programs
 from glojax.losses import LossFunction
 from glojax.outputs import Output, predictions
 from glojax.programs import Program
 from glojax.seeds import named_random
 from glojax.tasks import Task
+from glojax.usercode import users_code
 
 Gradient = Callable[[Program, jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, jax.Array]]
 """``gradient(program, outputs, x, weights) -> (gradient of the mean loss by the outputs, whether all was finite)``.
@@ -164,6 +165,19 @@ _BACKWARD: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "identity": lambda g, y: g,
 }
 """The gradient by the outputs, of that by the predictions and the predictions, all ``[outputs, batch]``."""
+
+
+def check_loss(task: Task, loss: LossFunction) -> None:
+    """Raise ``ValueError`` for a function that is no loss of a task's outputs and of targets ``[batch, outputs]``."""
+    example = jax.ShapeDtypeStruct((task.batch_size, task.outputs), jnp.float32)
+    name, given = f"the loss {getattr(loss, '__name__', type(loss).__name__)}", checking.described(example)
+    with users_code(f"{name}, called with outputs and targets {given},"):
+        values = jax.eval_shape(loss, example, example)
+    if getattr(values, "shape", None) not in (example.shape, example.shape[:1], ()):
+        raise ValueError(
+            f"{name} gives {checking.described(values)} of outputs and targets {given}; a value for each example, or "
+            "for each output, is expected."
+        )
 
 
 def fixed_gradient(loss: LossFunction) -> Gradient:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax import evaluation, losses, populations
+from glojax import evaluation, losses, populations, tasks
 from glojax.canonical import canonical, identifiable_coefficients
 from glojax.fitness import check_bounds, decide, final_seeds, winner
 from glojax.losses import Loss
@@ -122,7 +122,7 @@ def taylor_space() -> Space:
 
 def tune(
     task: Task,
-    tree: Tree,
+    tree: Tree | Loss | str,
     config: TuneConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     *,
@@ -133,7 +133,7 @@ def tune(
 
     Args:
       task: what candidates are trained on.
-      tree: the loss; it must hold x and y.
+      tree: the loss, or an expression; it must hold x and y. Of a ``Loss`` the tree is taken.
       config: the defaults if left out.
       run_dir: where the record is kept, beside that of a search; in memory only if left out.
       resume: go on with the tuning that ``run_dir`` holds; the result is that of a tuning never interrupted.
@@ -142,7 +142,7 @@ def tune(
     Raises:
       ValueError: a tree without x or y, or a run directory that does not fit (``runs.Run``).
     """
-    Loss(tree)  # raises for a tree that is no loss
+    tree = tree.tree if isinstance(tree, Loss) else Loss(tree).tree  # type: ignore[arg-type]
     config = TuneConfig() if config is None else config
     return _tune("tune", coefficient_space(tree), task, config, run_dir, resume, on_generation)
 
@@ -173,6 +173,7 @@ def _tune(
     resume: bool,
     on_generation: Callable[[int, np.ndarray], None] | None,
 ) -> Tuned:
+    tasks.check(task)
     task.check_metric(for_search=True)
     with Run(run_dir, phase, task, config, resume) as run:
         objective = _Objective(task, space, config, run, on_generation)

@@ -187,6 +187,13 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
         (("search", "--steps", 0), "steps is 0"),
         (("search", "--csv", "none.csv"), "--csv needs --target"),
         (("search", "--csv", "none.csv", "--target", "a"), "none.csv"),
+        (("search", "mine.py:task", "--csv", "none.csv", "--target", "a"), "--csv takes the place of a task"),
+        (
+            ("search", "--csv", "none.csv", "--target", "a", "--learning-rate", 0),
+            "learning rate is 0.0; a number above",
+        ),
+        (("search", "nowhere.py:task"), "there is no file nowhere.py"),
+        (("evaluate", "nowhere.py:task", "baikal"), "there is no file nowhere.py"),
         (("search", "--target", "a"), "--target goes with --csv alone"),
         (("search", "--optimizer", "adam"), "--optimizer goes with --csv alone"),
         (
@@ -209,6 +216,23 @@ def test_a_mistake_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple, message: str
 ) -> None:
     assert message in failed(monkeypatch, capsys, *arguments)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--seeds", 0), ("--tune-generations", -1)])
+def test_a_number_that_would_fail_after_the_search_is_refused_before_it(option: str, value: int) -> None:
+    result = run("search", option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+
+
+@pytest.mark.parametrize("command", [("search",), ("evaluate", "baikal"), ("train", "baikal"), ("tune", "baikal")])
+def test_a_user_s_file_that_fails_is_one_line_with_the_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: tuple
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def task():\n    raise KeyError('gone')\n")
+    message = failed(monkeypatch, capsys, command[0], f"{path}:task", *command[1:])
+    assert message.endswith(f"mine.py:task' raises KeyError ({path}, line 2): 'gone'")
 
 
 def test_the_run_directory_of_another_task_is_one_line(

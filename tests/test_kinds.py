@@ -278,6 +278,13 @@ def test_rates_are_not_divided_by_the_gradient_where_the_optimizer_does_that() -
     [
         ({"kind": "ranking"}, "kind is 'ranking'; allowed are classification, binary, multi-label, regression"),
         ({"metric": "mae"}, r"metric is 'mae'; accuracy, .* or a function is allowed"),
+        ({"metric": 3}, r"metric is 3; accuracy, .* or a function is allowed"),
+        ({"metric": "accuracy"}, "metric is 'accuracy', which is for classes; these labels are numbers"),
+        ({"metric": metrics.accuracy}, "metric is 'accuracy', which is for classes; these labels are numbers"),
+        ({"minimize": "yes"}, "minimize is 'yes'; True or False is allowed"),
+        ({"minimize": True}, "minimize is for a metric that is an error; more of 'accuracy' is better"),
+        ({"class_weights": "balanced"}, "class_weights is 'balanced'; a number above 0 for each of the 1 outputs"),
+        ({"class_weights": {0: 1.0}}, r"class_weights is \{0: 1.0\}; a number above 0 for each of the 1 outputs"),
         ({"class_weights": [1.0, 2.0]}, r"class_weights is \[1.0, 2.0\]; a number above 0 for each of the 1 outputs"),
         ({"class_weights": [0.0]}, "class_weights"),
         ({"train": (np.zeros((200, 6)), np.full(200, 2.0))}, "labels hold 2; 0 and 1 are allowed"),
@@ -292,11 +299,53 @@ def test_bad_tasks_are_refused_by_name(changes: dict, message: str) -> None:
         a_task(**({"kind": "binary"} | changes))
 
 
-@pytest.mark.parametrize("value", [np.nan, -1.0, np.array([1.0, 2.0])])
-def test_a_metric_that_is_no_number_of_at_least_0_is_refused_before_training(value: Any) -> None:
-    task = a_task("binary", metric=lambda outputs, labels: jnp.asarray(value))
-    with pytest.raises(ValueError, match=r"Task.metric, .*<lambda>.*, gives .* one finite number of at least 0"):
-        search(task, SMALL)
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (
+            lambda outputs, labels: jnp.nan,
+            "gives nan of random outputs .*; one finite number of at least 0",
+        ),
+        (lambda outputs, labels: -1.0, "gives -1.0 of random outputs .*; one finite number of at least 0 is expected"),
+        (lambda outputs, labels: outputs[:2, 0], r"gives float32\[2\] .*; one number is expected"),
+        (lambda outputs, labels: (outputs.mean(), 0), r"gives \('float32\[\]', 'int32\[\]'\) .*; one number is"),
+        (lambda outputs, labels: outputs.median(), r"raises AttributeError \(.*test_kinds.py, line \d+\): .*median"),
+        (lambda outputs: 1.0, "raises TypeError: .*takes 1 positional argument but 2 were given"),
+        (lambda outputs, labels: float(outputs[0, 0]), "raises ConcretizationTypeError .*test_kinds.py"),
+    ],
+)
+def test_a_metric_that_is_no_number_of_at_least_0_is_refused_before_training(metric: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Task.metric, <lambda>, {message}"):
+        search(a_task("binary", metric=metric), SMALL)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"output": "tanh", "metric": metrics.r2}, "output is 'tanh'; softmax, sigmoid, identity or a function"),
+        ({"output": "sigmoid", "metric": "mae"}, "metric is 'mae'; accuracy, .* or a function is allowed"),
+        (
+            {"output": "sigmoid", "metric": "auc", "control": losses.brier},
+            "control is a loss of output 'softmax'; 'sigmoid' is needed",
+        ),
+    ],
+)
+def test_a_kind_that_cannot_be_is_refused_by_name(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Kind.{message}"):
+        Kind(**fields)
+
+
+def test_a_kind_s_output_that_changes_the_shape_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"Kind.output makes float32\[20\] of float32\[20, 1\]; it must keep the shape"
+    ):
+        a_task(Kind(lambda outputs: outputs.sum(axis=-1), metrics.r2))
+
+
+def test_an_error_given_as_a_function_or_by_a_kind_is_minimized_too() -> None:
+    for kind, changes in (("regression", {"metric": metrics.rmse}), (Kind("identity", "rmse"), {})):
+        task = a_task(kind, **changes)
+        assert (task.is_error, task.metric_name, task.score_name) == (True, "rmse", "1 / (1 + rmse)")
 
 
 def test_a_loss_for_other_outputs_is_refused() -> None:

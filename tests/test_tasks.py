@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from conftest import SmallSets
 
@@ -35,6 +36,21 @@ def with_nan() -> np.ndarray:
 X, LABELS = np.ones((40, 5)), np.arange(40) % 3
 
 
+class NeedsMore(nn.Module):
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        return x
+
+
+class Raises(nn.Module):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return {}["missing"]
+
+
+class Two(nn.Module):
+    def __call__(self, x: jax.Array) -> Any:
+        return x[:, :3], x
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -56,6 +72,37 @@ X, LABELS = np.ones((40, 5)), np.arange(40) % 3
         ({"model": models.MLP((4, 2))}, r"output of shape \[8, 2\].*at least 3 classes"),
         ({"model": nn.Sequential([models.MLP((4, 3)), jnp.ravel])}, r"output of shape \[24\]"),
         ({"model": "mlp"}, "Linen module, an NNX constructor"),
+        (
+            {"model": NeedsMore()},
+            "model, a NeedsMore, needs 'deterministic' in its call; a module is called with inputs",
+        ),
+        ({"model": Raises()}, r"called with float32\[8, 5\], raises KeyError \(.*test_tasks.py, line \d+\): 'missing'"),
+        ({"model": lambda rngs: 1 / 0}, r"called with nnx.Rngs, raises ZeroDivisionError \(.*test_tasks.py, line"),
+        (
+            {"model": Two()},
+            r"model gives \('float32\[8, 3\]', 'float32\[8, 5\]'\); one floating array \[batch, outputs\]",
+        ),
+        ({"model": (lambda key: ({}, 0), lambda *given: (given[2][:, :3].astype(int), 0))}, r"gives int32\[8, 3\]"),
+        ({"model": (lambda key: {}, lambda params, x: x)}, r"called with float32\[8, 5\], raises ValueError"),
+        (
+            {"model": (lambda key: ({}, jnp.zeros(2)), lambda *given: (given[2][:, :3], jnp.zeros(3)))},
+            r"model makes of the state float32\[2\] the state float32\[3\]; both must be alike",
+        ),
+        ({"optimizer": "adam"}, "optimizer is 'adam'; an optax optimizer"),
+        ({"optimizer": optax.adam}, "optimizer is <function adam .*>; an optax optimizer"),
+        ({"optimizer": 0.1}, "optimizer is 0.1; an optax optimizer"),
+        ({"optimizer": optax.contrib.reduce_on_plateau()}, "optimizer raises TypeError: .*'value'"),
+        ({"train": (X.astype(str), LABELS)}, r"train: inputs are <U32\[40, 5\]; real numbers are expected"),
+        ({"train": (X.astype(object), LABELS)}, r"train: inputs are object\[40, 5\]; real numbers are expected"),
+        ({"train": (X, LABELS.astype(str))}, r"train: labels are <U21\[40\]; integers of shape \[40\]"),
+        ({"validation": None}, "validation must be a pair of arrays"),
+        ({"steps": 10.5}, "steps is 10.5; it must be at least 1, a whole number"),
+        ({"steps": "10"}, "steps is '10'; it must be at least 1, a whole number"),
+        ({"batch_size": 8.0}, "batch_size is 8.0; 1 to 40"),
+        ({"group": "2"}, "group is '2'; it must be at least 1, a whole number"),
+        ({"metric": "rmse"}, "metric is 'rmse', which is for numbers; these labels are classes"),
+        ({"preprocess": lambda x: x @ jnp.ones((3, 3))}, r"preprocess raises TypeError \(.*test_tasks.py, line"),
+        ({"augment": lambda x: x}, "augment raises TypeError: .*takes 1 positional argument but 2 were given"),
         ({"test": (X, LABELS + 3)}, r"output of shape \[8, 3\].*at least 6 classes"),
         (
             {"augment": lambda key, x: x[:, :4]},
@@ -211,8 +258,11 @@ def test_a_task_of_the_users_own_file_is_found(tmp_path: Path, attribute: str) -
         ("digit", "'digit' is not known; allowed are digits"),
         ("nowhere.py:task", "there is no file 'nowhere.py'"),
         ("os:system", "'os:system' is not known"),
-        ("{path}:other", "other in .* is no Task"),
-        ("{path}:missing", "missing in .* is no Task"),
+        ("{path}:other", "other in .*mine.py is no Task and no function that returns one; there are task, needy, made"),
+        (
+            "{path}:missing",
+            "missing in .*mine.py is no Task and no function that returns one; there are task, needy, made",
+        ),
         ("{path}:__class__", "__class__ in .* is no Task"),
         ("{path}:needy", "needs size; a function that can do without is expected"),
     ],
@@ -227,7 +277,7 @@ def test_what_is_no_task_is_refused(tmp_path: Path, name: str, message: str) -> 
 @pytest.mark.parametrize("content", [b"def task(:", b"\xff\xfe", b"a = 1\x00"])
 def test_a_file_that_is_not_python_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.py").write_bytes(content)
-    with pytest.raises(ValueError, match=r"mine\.py is not Python: "):
+    with pytest.raises(ValueError, match=r"mine\.py raises (SyntaxError|ValueError)"):
         tasks.named(f"{tmp_path / 'mine.py'}:task")
 
 
@@ -258,7 +308,7 @@ def test_an_option_reaches_a_function_that_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
     assert tasks.named(f"{path}:task", data_dir="here").name == "mine"
-    with pytest.raises(AssertionError):
+    with pytest.raises(ValueError, match=r"mine.py:task' raises AssertionError \(.*mine.py, line 5\)"):
         tasks.named(f"{path}:task", data_dir="there")
 
 
@@ -268,3 +318,46 @@ def test_an_option_that_a_task_does_not_take_is_refused(tmp_path: Path, name: st
     path.write_text(SOURCE)
     with pytest.raises(ValueError, match="takes no data_dir; allowed for mnist, cifar10"):
         tasks.named(name.format(path=path), data_dir="here")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "import nothing_like_it",
+            r"raises ModuleNotFoundError \(.*mine.py, line 1\): No module named 'nothing_like_it'",
+        ),
+        ("x = 1\ndef task(:\n    pass", r"raises SyntaxError \(.*mine.py, line 2\): invalid syntax"),
+        ("x = 1 / 0", r"raises ZeroDivisionError \(.*mine.py, line 1\): division by zero"),
+        ("def task():\n    return {}['a']", r"mine.py:task' raises KeyError \(.*mine.py, line 2\): 'a'"),
+        (
+            "def task(a):\n    pass",
+            "mine.py:task' needs a; a function that can do without is expected",
+        ),
+        ("def task():\n    pass\ndef other():\n    pass", "is no Task .*; there are task, other"),
+        ("", "task in .*mine.py is no Task and no function that returns one; there are none"),
+        (SOURCE.replace("% 2", "% 3"), r"raises ValueError \(.*mine.py, line 7\): Task.model gives an output"),
+    ],
+)
+def test_a_file_that_fails_is_named_with_the_line(tmp_path: Path, source: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(ValueError, match=message) as raised:
+        tasks.named(f"{path}:task")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_may_import_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "the_neighbour.py").write_text(SOURCE)
+    (tmp_path / "mine.py").write_text("from the_neighbour import task")
+    assert tasks.named(f"{tmp_path}/mine.py:task").name == "mine"
+
+
+def test_a_long_message_of_a_user_s_function_is_cut() -> None:
+    def long(x: Any) -> Any:
+        raise RuntimeError("word\n" * 200)
+
+    with pytest.raises(ValueError, match=r"Task.preprocess raises RuntimeError .*: word word .*\.\.\.$") as raised:
+        made(preprocess=long)
+    assert len(str(raised.value)) < 500

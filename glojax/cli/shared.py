@@ -1,5 +1,6 @@
 """What the commands share: their options, and how they name a task, a loss, a device."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -62,6 +63,9 @@ def prepare(devices: int | None) -> None:
 
     if devices is not None:
         use_cores(devices)
+    else:  # a user's file may start JAX
+        with contextlib.suppress(RuntimeError):
+            use_cores()
     keep_programs()
 
 
@@ -91,10 +95,12 @@ def task_of(
     from glojax import tasks
 
     prepare(devices)
-    given_of_table = {option: value for option, value in of_table.items() if value}
+    given_of_table = {option: value for option, value in of_table.items() if value not in (None, [], ())}
     if csv is not None:
         if not given_of_table.get("target"):
             raise ValueError("--csv needs --target, the column that is to be told from the others.")
+        if name != "digits":
+            raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
         task = tasks.table(csv, **given_of_table)
     elif given_of_table:
         raise ValueError(f"--{next(iter(given_of_table)).replace('_', '-')} goes with --csv alone.")
