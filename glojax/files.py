@@ -1,18 +1,21 @@
 """Files that are either whole or not there, and where what can be made again is kept."""
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
 
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+@contextlib.contextmanager
+def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of ``path`` when all is written and that of nothing if it is not.
 
     Args:
       path: of the file; missing folders are made.
-      content: text, written as UTF-8, or bytes.
 
     Raises:
       OSError: the folder cannot be written; what was there before is untouched.
@@ -23,13 +26,27 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+
+    Args:
+      path: of the file; missing folders are made.
+      content: text, written as UTF-8, or bytes.
+
+    Raises:
+      OSError: as ``replaced``.
+    """
+    with replaced(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def cache_directory() -> Path:

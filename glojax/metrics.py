@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Metric = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -72,3 +73,10 @@ METRICS: dict[str, Metric] = {
 
 MINIMIZED = frozenset({"rmse"})
 """Those that are errors."""
+
+
+def from_scores(scores: np.ndarray, is_error: bool) -> np.ndarray:
+    """Scores as the metric that they stand for; of an error they are 1 / (1 + error), and 0 is infinite."""
+    scores = np.asarray(scores, float)
+    with np.errstate(divide="ignore"):
+        return 1 / scores - 1 if is_error else scores

@@ -34,6 +34,9 @@ Group = Annotated[
     int | None,
     typer.Option(help="Candidates trained together on a device, at most; as many as fit its memory if left out."),
 ]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write scalars for TensorBoard into the run directory, as it goes.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
 
 
@@ -104,6 +107,15 @@ def check_resume(resume: bool, run_dir: Path | None) -> None:
     """Refuse to go on with nothing."""
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
+
+
+def board_of(tensorboard: bool, run_dir: Path | None) -> Any:
+    """What writes scalars for TensorBoard, if they are asked for."""
+    from glojax.scalars import Board
+
+    if tensorboard and run_dir is None:
+        raise ValueError("--tensorboard needs the --run-dir that it writes into.")
+    return Board(run_dir) if tensorboard and run_dir is not None else None
 
 
 def tree_loss(name: str) -> Any:
