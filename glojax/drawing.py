@@ -47,6 +47,9 @@ def panel(draw: Callable[..., None], *arguments: Any, size: tuple[float, float] 
     with style():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots(rows, sharex=True), *arguments)
+        # Laid out once: otherwise it depends a little on what the figure was written as before.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     return figure
 
 
@@ -68,7 +71,7 @@ def to_svg(figure: Figure, name: str, description: str, *, text_as_paths: bool =
     text = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)  # it is for all of the page
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)
-    text = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font: \1px system-ui, sans-serif", text)
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)
     text = text.replace(_INK, "currentColor")
     for number, color in enumerate(COLORS):
         text = text.replace(color, f"var(--c{number})")

@@ -163,8 +163,12 @@ class Overview:
     def loss(self, phase: Phase, record: Record) -> Loss:
         """A candidate as a loss."""
         tree, vector = parse(record.expression), np.array(record.coefficients)
-        space = {"tune": lambda: tuning.coefficient_space(tree), "taylor": tuning.taylor_space}.get(phase.name)
-        coefficients = () if space is None else space().coefficients(vector)
+        coefficients: tuple[float, ...] = ()
+        if phase.name in ("tune", "taylor"):
+            space = tuning.coefficient_space(tree) if phase.name == "tune" else tuning.taylor_space()
+            if len(vector) != len(space.start):
+                raise ValueError(f"{record.expression} has {len(vector)} coefficients, {len(space.start)} are tuned")
+            coefficients = space.coefficients(vector)
         output: Any = self.about.output if self.about.has_known_output else _unknown
         return Loss(tree, coefficients, bool(phase.config.get("protected")), output)
 
@@ -187,7 +191,9 @@ class Overview:
             return None
         ours = [str(found.loss.tree), list(found.loss.coefficients), found.loss.protected]
         asked = self.compared["asked"]["losses"]
-        return next((entry for entry in self.entries[:0:-1] if asked[entry.name] == ours), None)
+        # Random search may have found the same.
+        entries = [entry for entry in self.entries[1:] if entry.name != "random search" and asked[entry.name] == ours]
+        return entries[-1] if entries else None
 
     @property
     def steps(self) -> int:

@@ -32,7 +32,10 @@ def write(run_dir: str | os.PathLike[str], output: str | os.PathLike[str] | None
     path = Path(run_dir) / "report.html" if output is None else Path(output)
     if path.suffix == "":
         raise ValueError(f"{path} is to be the page; give it an ending such as .html, as its figures go into a folder.")
-    parts, formula = sections.sections_of(run), _formula(run)
+    try:
+        parts, formula = sections.sections_of(run), _formula(run)
+    except ValueError as error:
+        raise ValueError(f"{run.directory} cannot be shown, its record may be damaged: {error}.") from None
     pictures = [block for part in parts for block in part.blocks if isinstance(block, Picture)]
     figures = {picture.name: picture.figure for picture in [*pictures, *([formula] if formula else [])]}
     for name, figure in (figures | {"overview": _overview(run)}).items():

@@ -1,11 +1,10 @@
 """How a run goes as scalars for TensorBoard, by tensorboardX, which needs no TensorFlow."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from glojax import overview
 
@@ -24,11 +23,7 @@ class Board:
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise ImportError("TensorBoard needs tensorboardX: pip install 'glojax[tensorboard]'") from None
-        self._make = SummaryWriter
+        _tensorboard()
         self._run_dir = Path(run_dir)
         self._writers: dict[str, Any] = {}
         self._lengths: dict[str, int] = {}
@@ -38,13 +33,9 @@ class Board:
         self._lengths[name] = 0
 
         def write(fitness: Any, funnel: Mapping[str, int]) -> None:
-            writer, number = self._writer(name), self._lengths[name]
-            values = {"best": fitness.max(), "mean": fitness.mean(), "share failed": (fitness == 0).mean()}
-            for label, value in values.items():
-                writer.add_scalar(f"fitness/{label}", float(value), number)
-            for stage, count in funnel.items():
-                writer.add_scalar(f"funnel/{stage}", count, number)
-            writer.flush()
+            values = {"best": fitness.max(), "mean": fitness.mean(), "failed": (fitness == 0).mean()}
+            tagged = {f"fitness/{label}": float(value) for label, value in values.items()}
+            self._write(name, self._lengths[name], tagged | {f"funnel/{stage}": funnel[stage] for stage in funnel})
             self._lengths[name] += 1
 
         return write
@@ -52,22 +43,38 @@ class Board:
     def finish(self) -> None:
         """Write what the record has of finals, and the comparison's learning curves, and close."""
         run = overview.read(self._run_dir)
-        for name, phase in run.phases.items():
-            if phase.finals and phase.best is not None and name in self._lengths:
-                self._writer(name).add_scalar("fitness/winner of the finals", phase.best.fitness, self._lengths[name])
+        for name, length in self._lengths.items():
+            phase = run.phases[name]
+            if phase.finals and phase.best is not None:
+                self._write(name, length, {"finals/winner": phase.best.fitness})
         for entry in run.entries:
-            writer, values = self._writer(f"comparison {entry.name}"), run.as_metric(entry.best.scores)
-            for place, split in enumerate(("validation", "test")[: values.shape[2]]):
-                for steps, value in zip(entry.best.steps, values[..., place].mean(axis=0), strict=True):
-                    if np.isfinite(value):
-                        writer.add_scalar(f"comparison/{split} {run.about.metric}", float(value), steps)
+            means = run.as_metric(entry.best.scores).mean(axis=0)  # [points, splits]
+            for steps, row in zip(entry.best.steps, means.tolist(), strict=True):
+                named = zip(("validation", "test"), row, strict=False)  # there may be no test set
+                self._write(f"comparison {entry.name}", steps, {f"comparison/{split}": value for split, value in named})
         for writer in self._writers.values():
             writer.close()
 
-    def _writer(self, name: str) -> Any:
+    def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
+        """At once and not, as by tensorboardX's ``SummaryWriter``, from a thread that an interruption ends."""
+        events, summary, make = _tensorboard()
         if name not in self._writers:
             folder = self._run_dir / "tensorboard" / name.replace("/", "-")
             for old in folder.glob("events.out.tfevents.*"):
                 old.unlink()
-            self._writers[name] = self._make(str(folder))
-        return self._writers[name]
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writers[name] = make(str(folder / "events"))
+        for tag, value in values.items():
+            self._writers[name].write_event(events.Event(step=step, wall_time=time.time(), summary=summary(tag, value)))
+        self._writers[name].flush()
+
+
+def _tensorboard() -> tuple[Any, Any, Any]:
+    """What events are, what makes a scalar, and what writes a file of them."""
+    try:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.summary import scalar
+    except ImportError:
+        raise ImportError("TensorBoard needs tensorboardX: pip install 'glojax[tensorboard]'") from None
+    return event_pb2, scalar, EventsWriter

@@ -201,7 +201,7 @@ def _search(run: Overview) -> Iterator[Block]:
             "Best fitness so far by candidate-steps, of the search and of random search",
         )  # fmt: skip
     depth = phase.config.get("depth")
-    if phase.name == "exhaustive" and phase.funnel and isinstance(depth, int):
+    if phase.name == "exhaustive" and phase.funnel and depth in range(1, 5):
         total = trees.count_trees(depth)
         yield Text(f"Of {total:,} trees of depth at most {depth}, {phase.funnel.get('drawn', 0):,} were drawn.")
     if phase.control is not None:
@@ -255,7 +255,11 @@ def _genealogy(run: Overview) -> Iterator[Block]:
     if phase is None or found is None:
         yield Text("Left out: nothing was bred in this run.")
         return
-    family = genealogy.genealogy(phase.generations, str(canonical.canonical(found.loss.tree)))
+    try:
+        family = genealogy.genealogy(phase.generations, str(canonical.canonical(found.loss.tree)))
+    except ValueError as error:
+        yield Text(f"Left out: the record is damaged: {error}.")
+        return
     line = [family[place] for place in genealogy.main_line(family)]
     if len(family) == 1:
         yield Text("It was drawn as it is, and has no ancestors.")
