@@ -18,7 +18,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
       path: of the file; missing folders are made.
 
     Raises:
-      OSError: the folder cannot be written; what was there before is untouched.
+      OSError: the file cannot be written, as where the disk is full; what was there before is untouched.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,8 +30,10 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
         raise
 
 

@@ -52,6 +52,10 @@ class Board:
             for steps, row in zip(entry.best.steps, means.tolist(), strict=True):
                 named = zip(("validation", "test"), row, strict=False)  # there may be no test set
                 self._write(f"comparison {entry.name}", steps, {f"comparison/{split}": value for split, value in named})
+        self.close()
+
+    def close(self) -> None:
+        """Release the files."""
         for writer in self._writers.values():
             writer.close()
 

@@ -201,7 +201,7 @@ def _search(run: Overview) -> Iterator[Block]:
             "Best fitness so far by candidate-steps, of the search and of random search",
         )  # fmt: skip
     depth = phase.config.get("depth")
-    if phase.name == "exhaustive" and phase.funnel and depth in range(1, 5):
+    if phase.name == "exhaustive" and phase.funnel and isinstance(depth, int) and 0 < depth < 5:
         total = trees.count_trees(depth)
         yield Text(f"Of {total:,} trees of depth at most {depth}, {phase.funnel.get('drawn', 0):,} were drawn.")
     if phase.control is not None:

@@ -1,8 +1,10 @@
-"""The record as a table."""
+"""The record as a table, and as the documentation queries it."""
 
 import contextlib
 import csv
 import json
+import re
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from glojax import candidates
+from glojax import candidates, overview
 from glojax.records import Record, Store
 from glojax.runs import Run
 from glojax.tasks import Task
@@ -90,3 +92,16 @@ def test_what_cannot_be_written_leaves_the_old_file(run: Path, tmp_path: Path, m
     with pytest.raises(ImportError, match=r"pip install 'glojax\[parquet\]'"):
         candidates.write(run, tmp_path / "all.parquet")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"all.csv": "old"}
+
+
+def test_the_queries_of_the_documentation_find_what_they_say(run: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "report.md").read_text()
+    fittest, stopped = re.findall(r"```sql\n(.*?)```", text, flags=re.DOTALL)
+    with contextlib.closing(sqlite3.connect(run / "record.sqlite")) as database:
+        (best, form), *others = database.execute(fittest).fetchall()
+        assert database.execute(stopped).fetchall() == [("guided", 1)]
+    phase = overview.read(run).phases["search"]
+    known = {record.canonical: max(one.fitness for one in phase.candidates if one.canonical == record.canonical)
+             for record in phase.candidates}  # fmt: skip
+    assert {form: best} | {form: fitness for fitness, form in others} == known
+    assert best == max(known.values())

@@ -1,5 +1,6 @@
 """Scalars for TensorBoard, read back from its files."""
 
+import contextlib
 import struct
 import sys
 from collections import defaultdict
@@ -31,12 +32,12 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_every_generation_is_a_step(tmp_path: Path) -> None:
-    board = scalars.Board(tmp_path)
-    watch = board.phase("search")
-    assert not list(tmp_path.iterdir())  # nothing before the first generation
-    watch(np.array([0.0, 0.5, 0.75, 0.0]), {"drawn": 9, "trained": 4})
-    watch(np.array([0.25, 0.5, 0.75, 1.0]), {"drawn": 5, "trained": 4})
-    found = read(tmp_path / "tensorboard" / "search")  # written, though the board is open
+    with contextlib.closing(scalars.Board(tmp_path)) as board:
+        watch = board.phase("search")
+        assert not list(tmp_path.iterdir())  # nothing before the first generation
+        watch(np.array([0.0, 0.5, 0.75, 0.0]), {"drawn": 9, "trained": 4})
+        watch(np.array([0.25, 0.5, 0.75, 1.0]), {"drawn": 5, "trained": 4})
+        found = read(tmp_path / "tensorboard" / "search")  # at once
     assert found == {
         "fitness/best": [(0, 0.75), (1, 1.0)], "fitness/mean": [(0, 0.3125), (1, 0.625)],
         "fitness/failed": [(0, 0.5), (1, 0.0)], "funnel/drawn": [(0, 9), (1, 5)],
@@ -46,9 +47,10 @@ def test_every_generation_is_a_step(tmp_path: Path) -> None:
 
 def test_a_search_that_goes_on_is_shown_once(tmp_path: Path) -> None:
     for length in (2, 3):
-        watch = scalars.Board(tmp_path).phase("search")
-        for number in range(length):
-            watch(np.array([0.1 * number]), {})
+        with contextlib.closing(scalars.Board(tmp_path)) as board:
+            watch = board.phase("search")
+            for number in range(length):
+                watch(np.array([0.1 * number]), {})
     steps = [step for step, _ in read(tmp_path / "tensorboard" / "search")["fitness/best"]]
     assert steps == [0, 1, 2]
 

@@ -54,10 +54,11 @@ def runs(
     for path in paths or [Path("runs")]:
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: there is no such folder.")
-        if (path / "settings.json").exists():
+        inside = overview.runs_in(path)
+        if (path / "settings.json").exists() or not (inside or is_list):
             found.append(path)
         else:
-            found += overview.runs_in(path)
+            found += inside
             is_list = True
     read = [(path, _read(path)) for path in found]
     (_list if is_list else _compare)(console, read)
