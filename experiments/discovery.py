@@ -2,7 +2,7 @@
 
 Makes: the found and the tuned loss, and what a random search of the same budget found, over fresh seeds, each at the
 task's learning rate and at its best one, with Welch's p and Hedges' g against cross-entropy at the task's rate; the
-noise floor; and a figure of the search.
+noise floor; and the report of the run.
 Command: python experiments/discovery.py [--scale full] [--data-dir DIR] [--task digits]
 Time: half a minute on 2 CPU cores with --task digits; on mnist 18 minutes beside other work.
 
@@ -11,7 +11,7 @@ The run is recorded under the output folder; the same command goes on where it s
 
 import study
 
-from glojax import Loss, SearchConfig, TuneConfig, controls, report, search, tune
+from glojax import Loss, SearchConfig, TuneConfig, controls, page, search, tune
 
 
 def main() -> None:
@@ -30,11 +30,11 @@ def main() -> None:
     print(f"tuned {tuned.loss}, validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}")
     named = {"found": Loss(found.best), "found, tuned": tuned.loss}
     # As many optimizer steps as the search took, on trees that are drawn and not bred.
-    drawn = controls.random_search(task, settings, found.steps)
+    drawn = controls.random_search(task, settings, found.steps, run_dir, resume=resume)
     print(f"random search {drawn.best}, validation accuracy {drawn.fitness:.4f}")
     if drawn.fitness:
         named["random search"] = Loss(drawn.best)
-    compared = controls.compare(task, named, options.seeds)
+    compared = controls.compare(task, named, options.seeds, run_dir=run_dir, resume=resume)
     rows = [
         {"loss": row.name, "rate": f"x{row.rate:g}", "validation": float(row.validation.mean())}
         | study.against(compared[0].test, row.test)
@@ -43,7 +43,7 @@ def main() -> None:
     if options.seeds > 1:
         floor = controls.detectable(controls.summarize(compared[0].test).std, options.seeds)
         print(f"with {options.seeds} seeds, differences below {floor:.4f} are hardly told from chance")
-    report.search_figure(options.output / "discovery.png", found.generations, tuned.history, tuned.loss)
+    page.write(run_dir)
     study.keep(options, "discovery", rows)
 
 

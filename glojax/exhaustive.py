@@ -108,6 +108,7 @@ def exhaust(
             if fitness.is_spent(spent, seconds):
                 break
         counted = total([counted, fitness.take_funnel()])
+        run.save_result("funnel", counted)
         if not fitness.known:
             raise ValueError(f"exhaust: no tree of depth {config.depth} may be trained.")
         best, ranking = fitness.finals(run), fitness.ranking()

@@ -1,10 +1,12 @@
 """Files that are either whole or not there, that are read within limits, and where what can be made again is kept."""
 
+import contextlib
 import json
 import os
 import secrets
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,12 +15,12 @@ import platformdirs
 from glojax.messages import quoted, short
 
 
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+@contextlib.contextmanager
+def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of ``path`` when all is written and that of nothing if it is not.
 
     Args:
       path: of the file; missing folders are made.
-      content: text, written as UTF-8, or bytes.
 
     Raises:
       OSError: the file cannot be written, as where the disk is full; what was there before is untouched.
@@ -29,7 +31,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -38,6 +40,20 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
         raise
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+
+    Args:
+      path: of the file; missing folders are made.
+      content: text, written as UTF-8, or bytes.
+
+    Raises:
+      OSError: as ``replaced``.
+    """
+    with replaced(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def open_to_read(path: str | os.PathLike[str], most_bytes: int) -> BinaryIO:

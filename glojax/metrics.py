@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Metric = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -88,3 +89,10 @@ def named(field: str, metric: Metric | str) -> Metric:
     if metric not in METRICS:
         raise ValueError(f"{field} is {metric!r}; {', '.join(METRICS)} or a function is allowed.")
     return METRICS[metric]
+
+
+def from_scores(scores: np.ndarray, is_error: bool) -> np.ndarray:
+    """Scores as the metric that they stand for; of an error they are 1 / (1 + error), and 0 is infinite."""
+    scores = np.asarray(scores, float)
+    with np.errstate(divide="ignore"):
+        return 1 / scores - 1 if is_error else scores

@@ -1,7 +1,7 @@
 """How a search or a tuning goes, on a terminal or in a log."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,10 +15,23 @@ def funnel_line(funnel: Mapping[str, int]) -> str:
 
 
 class Progress:
-    """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere."""
+    """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere.
 
-    def __init__(self, console: Console, total: int | None, title: str):
-        self.console, self.total, self.title = console, total, title
+    Args:
+      console: where they are shown.
+      total: how many there will be, if that is known.
+      title: before each.
+      watch: called with the fitness of each and its funnel, too (``scalars.Board.phase``).
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int | None,
+        title: str,
+        watch: Callable[[Any, Mapping[str, int]], None] | None = None,
+    ):
+        self.console, self.total, self.title, self.watch = console, total, title, watch
         self.started = time.perf_counter()
         self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
         self.live = Live(console=console, transient=True) if console.is_terminal else None
@@ -36,6 +49,7 @@ class Progress:
         fates = generation.fates
         self._show(
             generation.fitness, fates.count("trained") + fates.count("dropped"), generation.seconds > 0,
+            generation.funnel,
             f"{funnel_line(generation.funnel)}  failed {float((generation.fitness == 0).mean()):4.0%}  "
             f"best: {generation.best}",
         )  # fmt: skip
@@ -44,12 +58,15 @@ class Progress:
         import numpy as np  # the command shows its help without it
 
         fitness = np.array([known.fitness for known in ranking])
-        self._show(fitness, funnel["trained"] - self.trained, True, f"{funnel_line(funnel)}  best: {ranking[0].tree}")
+        rest = f"{funnel_line(funnel)}  best: {ranking[0].tree}"
+        self._show(fitness, funnel["trained"] - self.trained, True, funnel, rest)
 
     def tuning(self, number: int, fitness: Any) -> None:
-        self._show(fitness, len(fitness), True, "")
+        self._show(fitness, len(fitness), True, {}, "")
 
-    def _show(self, fitness: Any, trained: int, fresh: bool, rest: str) -> None:
+    def _show(self, fitness: Any, trained: int, fresh: bool, funnel: Mapping[str, int], rest: str) -> None:
+        if self.watch is not None:
+            self.watch(fitness, funnel)
         self.done += 1
         self.fresh += fresh
         self.trained += trained if fresh else 0

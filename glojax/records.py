@@ -196,12 +196,19 @@ class Store:
             for generation, *columns in self._database.execute(query, (phase,)):
                 while generation >= len(generations):
                     generations.append([])
-                record = Record(*columns)
-                lists = {
-                    name: tuple(json.loads(getattr(record, name))) for name in ("coefficients", "scores", "parents")
-                }
-                generations[generation].append(record._replace(**lists))
+                generations[generation].append(_record(columns))
         return generations
+
+    def generation(self, phase: str, number: int) -> list[Record]:
+        """One generation, its candidates in their places."""
+        query = f"select {', '.join(Record._fields)} from candidates where phase = ? and generation = ? order by place"
+        with self._errors():
+            return [_record(columns) for columns in self._database.execute(query, (phase, number))]
+
+    def length(self, phase: str) -> int:
+        """How many generations a phase has so far."""
+        with self._errors():
+            return self._database.execute("select count(*) from generations where phase = ?", (phase,)).fetchone()[0]
 
     def funnels(self, phase: str) -> list[dict[str, int]]:
         """Of every generation of a phase so far, how many trees each stage let through."""
@@ -211,9 +218,15 @@ class Store:
 
     def rejected(self, phase: str) -> list[Rejected]:
         """The trees that a phase drew and did not train, one for each canonical form."""
-        query = "select canonical, expression, stage from rejected where phase = ? order by generation, rowid"
+        return [rejected for _, rejected in self.rejected_by_generation(phase)]
+
+    def rejected_by_generation(self, phase: str) -> list[tuple[int, Rejected]]:
+        """The same, each with the generation for which it was drawn first."""
+        query = (
+            "select generation, canonical, expression, stage from rejected where phase = ? order by generation, rowid"
+        )
         with self._errors():
-            return [Rejected(*row) for row in self._database.execute(query, (phase,))]
+            return [(generation, Rejected(*row)) for generation, *row in self._database.execute(query, (phase,))]
 
     def result(self, phase: str, name: str) -> Any:
         """What a phase kept by that name; none if it kept nothing."""
@@ -234,6 +247,12 @@ class Store:
                 f"{self._path} is damaged: {error}. Move it away and resume the run, which makes it again from its "
                 "events.jsonl."
             ) from None
+
+
+def _record(columns: Sequence[Any]) -> Record:
+    record = Record(*columns)
+    lists = {name: tuple(json.loads(getattr(record, name))) for name in ("coefficients", "scores", "parents")}
+    return record._replace(**lists)
 
 
 class _Log:

@@ -1,8 +1,7 @@
-"""Figures: how a search went, and what a loss looks like."""
+"""Figures: how a search went, and what losses look like."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,83 +9,63 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from glojax import controls, losses, metrics, trees
+from glojax import controls, drawing, metrics, trees
 from glojax.curves import Curves
-from glojax.evolution import Generation
-from glojax.exhaustive import Exhausted
-from glojax.fitness import total
+from glojax.genealogy import Ancestor, main_line
 from glojax.kinds import KINDS, Kind
 from glojax.losses import Loss
+from glojax.records import Record
+
+_DASHES = ("-", "--", "-.", ":")
 
 
 def search_figure(
-    path: str | os.PathLike[str],
-    generations: Sequence[Generation],
-    tuning: Sequence[np.ndarray] = (),
-    found: Loss | None = None,
+    generations: Sequence[Sequence[Record]],
+    funnel: Mapping[str, int],
+    tuning: Sequence[Sequence[Record]],
+    curves: Mapping[str, Loss],
     *,
-    usual: tuple[str, Loss] = ("cross-entropy", losses.cross_entropy),
     score: str = "accuracy",
-) -> None:
+) -> Figure:
     """A figure of a run: fitness by generation in both phases, its funnel, and the found loss beside the usual one.
 
     Args:
-      path: of the image; its ending names the format.
-      generations: of the search.
-      tuning: fitness ``[population]`` of each generation of CMA-ES.
-      found: the loss that the run ended with.
-      usual: name of the loss that it is held against, and the loss.
+      generations: every candidate of the search.
+      funnel: how many trees came so far.
+      tuning: every vector of CMA-ES.
+      curves: losses by name.
       score: what fitness is.
     """
-    figure = Figure(figsize=(12, 7.2), layout="constrained")
-    (search_axes, funnel_axes), (tuning_axes, loss_axes) = figure.subplots(2, 2)
-    _fitness(search_axes, [generation.fitness for generation in generations], "Search", score)
-    _funnel(funnel_axes, total(generation.funnel for generation in generations))
-    _fitness(tuning_axes, tuning, "CMA-ES", score)
-    if found is not None:
-        _curves(loss_axes, {usual[0]: usual[1], "found": found})
-    _save(figure, path)
-
-
-def ranking_figure(
-    path: str | os.PathLike[str], exhausted: Exhausted, most: int = 30, *, score: str = "accuracy"
-) -> None:
-    """A figure of an exhaustive search: the best losses with their 95% intervals, known ones by name, and its funnel.
-
-    Args:
-      path: of the image; its ending names the format.
-      exhausted: ``exhaustive.exhaust``'s.
-      most: losses that are shown.
-      score: what fitness is.
-    """
-    shown = exhausted.ranking[:most]
-    figure = Figure(figsize=(13, 1.8 + 0.19 * max(len(shown), 15)), layout="constrained")
-    axes, funnel_axes = figure.subplots(1, 2, width_ratios=(3, 2))
-    names = {place: name for name, place in exhausted.known.items()}
-    for place, known in enumerate(shown, start=1):
-        summary = controls.summarize(np.array(known.scores))
-        error = [[summary.mean - summary.low], [summary.high - summary.mean]] if len(known.scores) > 1 else None
-        color = "C1" if place in names else "C0"
-        axes.errorbar([summary.mean], [place], xerr=error, fmt="o", markersize=4, color=color, elinewidth=1)
-    labels = [f"{known.tree}  ({names[place]})" if place in names else str(known.tree)
-              for place, known in enumerate(shown, start=1)]  # fmt: skip
-    axes.set_yticks(range(1, len(shown) + 1), labels, fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlim(left=max(0.0, shown[0].fitness - 0.15))  # the worst are of no interest
-    axes.set(xlabel=f"validation {score}, mean over seeds and its 95% interval", title="Ranking")
-    _funnel(funnel_axes, exhausted.funnel)
-    _save(figure, path)
+    with drawing.style():
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        search, stages, cma_es, loss = np.asarray(figure.subfigures(2, 2)).flat
+        for part, title, is_there in (
+            (search, "Search", generations), (stages, "Trees that came so far", funnel), (cma_es, "CMA-ES", tuning),
+            (loss, "Loss", curves),
+        ):  # fmt: skip
+            part.suptitle(title)
+            if not is_there:
+                part.text(0.5, 0.5, "none", ha="center")
+        for part, phase in ((search, generations), (cma_es, tuning)):
+            if phase:
+                fitness(part.subplots(2, sharex=True), phase, score)
+        if funnel:
+            funnel_bars(stages.subplots(), funnel)
+        if curves:
+            loss_curves(loss.subplots(), curves)
+    return figure
 
 
 def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
     """The curve of a loss beside the usual one, as arXiv 1905.11528 plots it, and its slope."""
     usual = next((kind for kind in KINDS.values() if kind.output == loss.output), Kind(loss.output, metrics.r2))
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    value_axes, slope_axes = figure.subplots(1, 2)
-    curves = {usual.control_name: usual.usual, "this loss": loss}
-    _curves(value_axes, curves)
-    _curves(slope_axes, curves, slope=True)
-    _save(figure, path)
+    curves = {"this loss": loss, usual.control_name: usual.usual}
+    with drawing.style():
+        figure = Figure(figsize=(9, 3.8), layout="constrained")
+        value_axes, slope_axes = figure.subplots(1, 2)
+        loss_curves(value_axes, curves)
+        loss_slopes(slope_axes, curves)
+    drawing.save(figure, path)
 
 
 def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *, score: str = "accuracy") -> None:
@@ -98,17 +77,18 @@ def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *,
       title: above the panels.
       score: what they are.
     """
-    figure = Figure(figsize=(6 * len(curves.splits), 4), layout="constrained")
-    figure.suptitle(title)
-    panels = figure.subplots(1, len(curves.splits), sharey=True, squeeze=False)[0]
-    for place, (axes, split) in enumerate(zip(panels, curves.splits, strict=True)):
-        for number, row in enumerate(curves.shown):
-            scores = row.scores[..., place]
-            is_control = number >= len(curves.rows)
-            band(axes, curves.steps, scores, f"{row.name}, x{row.rate:g}", linestyle="--" if is_control else "-")
-        axes.set(xlabel="steps", ylabel=f"{split} {score}")
-        axes.legend(loc="lower right")
-    _save(figure, path)
+    with drawing.style():
+        figure = Figure(figsize=(6 * len(curves.splits), 4), layout="constrained")
+        figure.suptitle(title)
+        panels = figure.subplots(1, len(curves.splits), sharey=True, squeeze=False)[0]
+        for place, (axes, split) in enumerate(zip(panels, curves.splits, strict=True)):
+            for number, row in enumerate(curves.shown):
+                scores = row.scores[..., place]
+                is_control = number >= len(curves.rows)
+                band(axes, curves.steps, scores, f"{row.name}, x{row.rate:g}", linestyle="--" if is_control else "-")
+            axes.set(xlabel="steps", ylabel=f"{split} {score}")
+            axes.legend(loc="lower right")
+    drawing.save(figure, path)
 
 
 def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> None:
@@ -139,39 +119,138 @@ def single_curve(loss: Loss, y: np.ndarray, target: float) -> np.ndarray:
         return -np.broadcast_to(value, y.shape)
 
 
-def _fitness(axes: Axes, generations: Sequence[np.ndarray], title: str, score: str) -> None:
-    axes.set_title(title)
-    axes.set_xlabel("generation")
-    axes.set_ylabel(f"validation {score}")
-    if not len(generations):
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
-        return
-    numbers = np.arange(len(generations))
-    best = np.maximum.accumulate([fitness.max() for fitness in generations])
-    alive = [fitness[fitness > 0] for fitness in generations]
-    axes.plot(numbers, best, label="best so far", marker="o" if len(numbers) == 1 else None)
-    axes.plot(numbers, [part.mean() if len(part) else np.nan for part in alive], label="mean of the trainable")
-    axes.plot(numbers, [fitness.mean() for fitness in generations], label="mean of all", linestyle=":")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+# PANELS
 
 
-def _funnel(axes: Axes, funnel: dict[str, int]) -> None:
-    axes.set_title("Trees that came so far")
-    if not any(funnel.values()):
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
-        return
-    bars = axes.barh(list(funnel), list(funnel.values()))
+def fitness(axes: Sequence[Axes], generations: Sequence[Sequence[Record]], score: str) -> None:
+    """The best of each generation above, the mean of those that could be trained below, each with its 95% interval.
+
+    That of the best is over its trainings so far, that of the mean over candidates.
+    """
+    scores: dict[tuple[str, tuple[float, ...]], tuple[bool, tuple[float, ...]]] = {}
+    best, mean = [], []
+    for records in generations:
+        for record in records:
+            finished, before = scores.get((record.canonical, record.coefficients), (False, ()))
+            if record.scores:  # as fitness.Fitness counts them: to the end in place of those that halving stopped
+                kept = before if finished else ()
+                scores[record.canonical, record.coefficients] = (record.fate != "dropped", (*kept, *record.scores))
+        top = max(records, key=lambda record: record.fitness)
+        _, found = scores.get((top.canonical, top.coefficients), (True, ()))
+        best.append(controls.summarize(np.array(found or (top.fitness,))))
+        alive = np.array([record.fitness for record in records if record.fitness > 0])
+        mean.append(controls.summarize(alive if len(alive) else np.array([np.nan])))
+    for number, (part, summaries, label) in enumerate(zip(axes, (best, mean), ("best", "mean"), strict=True)):
+        middle, low, high = (np.array([getattr(one, name) for one in summaries]) for name in ("mean", "low", "high"))
+        places = np.arange(len(middle))
+        color = drawing.COLORS[number]
+        part.plot(places, middle, color=color, marker="o", markersize=3, label=label)
+        part.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+        shown, halves = middle[np.isfinite(middle)], (high - low)[np.isfinite(high - low)] / 2
+        if len(shown):
+            # The interval of two trainings is often far wider than all that is to be seen here.
+            margin = 0.1 * np.ptp(shown) + (np.median(halves) if len(halves) else 0) + 0.002
+            part.set_ylim(shown.min() - margin, shown.max() + margin)
+        part.set_ylabel(label)
+    axes[0].set_title(f"validation {score}", loc="left")
+    axes[-1].set_xlabel("generation")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def best_by_steps(axes: Axes, searches: Mapping[str, Sequence[Sequence[Record]]], score: str) -> None:
+    """The best fitness so far of each search by the optimizer steps of all its candidates."""
+    for number, (name, generations) in enumerate(searches.items()):
+        steps = np.cumsum([sum(record.steps for record in records) for records in generations])
+        best = np.maximum.accumulate([max(record.fitness for record in records) for records in generations])
+        dashes = _DASHES[number % len(_DASHES)]
+        axes.plot(steps, best, dashes, drawstyle="steps-post", marker="o", markersize=3, label=name)
+    axes.set(xlabel="candidate-steps", ylabel=f"best validation {score} so far")
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.legend(loc="lower right")
+
+
+def funnel_bars(axes: Axes, funnel: Mapping[str, int]) -> None:
+    """How many trees came so far."""
+    bars = axes.barh(list(funnel), list(funnel.values()), color=drawing.COLORS[0])
     axes.bar_label(bars, labels=[f"{count:,}" for count in funnel.values()], padding=3)
-    axes.set(xscale="log", xlim=(0.5, 8 * max(funnel.values())), xlabel="trees")
+    axes.set(xscale="log", xlim=(0.5, 12 * max(funnel.values())), xlabel="trees")
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
 
 
-def _curves(axes: Axes, curves: dict[str, Loss], slope: bool = False) -> None:
+def family_map(axes: Axes, family: Sequence[Ancestor], score: str) -> None:
+    """The ancestors of the first one by generation and fitness, each joined to its parents; its main line is thick."""
+    line = main_line(family)
+    generations = np.array([ancestor.generation for ancestor in family])
+    values = np.array([ancestor.record.fitness for ancestor in family])
+    floor = max(0.0, float(np.median(values)) - 2 * float(values.max() - np.median(values)) - 0.02)
+    values = np.maximum(values, floor)  # far ones stand at the lower edge
+    for place, ancestor in enumerate(family):
+        for parent in ancestor.parents:
+            ends = [place, parent]
+            axes.plot(generations[ends], values[ends], color=drawing.COLORS[4], linewidth=0.5, alpha=0.5)
+    axes.plot(generations[line], values[line], color=drawing.COLORS[0], linewidth=2)
+    dropped = np.array([ancestor.record.fate == "dropped" for ancestor in family])
+    for mask, label, fill in ((~dropped, "trained to the end", True), (dropped, "stopped early by halving", False)):
+        if mask.any():
+            axes.plot(
+                generations[mask], values[mask], "o", color=drawing.COLORS[4], markersize=4, label=label,
+                fillstyle="full" if fill else "none",
+            )  # fmt: skip
+    axes.plot(generations[line], values[line], "o", color=drawing.COLORS[0], markersize=5, label="main line")
+    axes.set(xlabel="generation in which it came first", ylabel=f"validation {score} then")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower right")
+
+
+def ranking(axes: Axes, shown: Sequence[tuple[str, Sequence[float]]], label: str) -> None:
+    """Names with scores, one under another: mean, its 95% interval, and every score as a dot."""
+    for place, (_, scores) in enumerate(shown, start=1):
+        summary = controls.summarize(np.array(scores))
+        axes.plot(scores, [place] * len(scores), "o", color=drawing.COLORS[4], markersize=3, alpha=0.6)
+        error = [[summary.mean - summary.low], [summary.high - summary.mean]] if len(scores) > 1 else None
+        axes.errorbar(
+            [summary.mean],
+            [place],
+            xerr=error,
+            fmt="D",
+            markersize=4,
+            color=drawing.COLORS[0],
+            elinewidth=1.3,
+            capsize=2,
+        )
+    axes.set_yticks(range(1, len(shown) + 1), [name for name, _ in shown])
+    axes.set_ylim(len(shown) + 0.6, 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label)
+
+
+def learning_curves(axes: Axes, steps: Sequence[int], rows: Mapping[str, np.ndarray], label: str) -> None:
+    """Values ``[seeds, points]`` by name: means and their 95% intervals by steps; what is not finite is left out."""
+    for number, (name, values) in enumerate(rows.items()):
+        finite = np.isfinite(values).all(axis=0)
+        band(axes, np.array(steps)[finite], values[:, finite], name, linestyle=_DASHES[number % len(_DASHES)])
+    axes.set(xlabel="steps", ylabel=label)
+    axes.legend()
+
+
+def loss_curves(axes: Axes, curves: Mapping[str, Loss]) -> None:
+    """Losses by the prediction."""
+    _curves(axes, curves, slope=False)
+
+
+def loss_slopes(axes: Axes, curves: Mapping[str, Loss]) -> None:
+    """Their slopes."""
+    _curves(axes, curves, slope=True)
+
+
+def _curves(axes: Axes, curves: Mapping[str, Loss], slope: bool) -> None:
     is_probability = next(iter(curves.values())).output in ("softmax", "sigmoid")
     y = np.linspace(0.005, 0.995, 397) if is_probability else np.linspace(-0.995, 0.995, 398)
     inner = (y > 0.1) if is_probability else np.full(y.shape, True)
-    for name, loss in curves.items():
+    for number, (name, loss) in enumerate(curves.items()):
         values = binary_curve(loss, y) if loss.output == "softmax" else single_curve(loss, y, float(is_probability))
         # An additive constant changes no training, and a scale is a learning rate: shapes are what is compared.
         middle = values[inner & (np.abs(y) < 0.9) & np.isfinite(values)]
@@ -179,18 +258,21 @@ def _curves(axes: Axes, curves: dict[str, Loss], slope: bool = False) -> None:
             values = (values - middle.min()) / (np.ptp(middle) or 1)
         with np.errstate(all="ignore"):
             drawn = np.gradient(values, y) if slope else values
-        axes.plot(y, drawn, label=name)
+        axes.plot(y, drawn, _DASHES[number % len(_DASHES)], label=name)
     shown = inner & (np.abs(y) < 0.92)
     visible = np.concatenate([np.asarray(line.get_ydata(), float)[shown] for line in axes.lines])
     visible = visible[np.isfinite(visible)]
     if len(visible):
         margin = 0.1 * (np.ptp(visible) or 1)
         axes.set_ylim(visible.min() - margin, visible.max() + margin)
-    axes.set_title("Slope of that curve" if slope else "Loss, its range over 0.1 to 0.9 scaled to 1")
     axes.set_xlabel("prediction for the true class (two classes)" if is_probability else "prediction for a target of 0")
+    axes.set_ylabel("slope" if slope else "loss, scaled")
     axes.legend()
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+def _short(value: float) -> str:
+    """A count in thousands or millions."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

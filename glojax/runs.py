@@ -117,7 +117,8 @@ def locked(directory: Path) -> Iterator[None]:
       OSError: another process uses it, or it cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(directory / "lock", timeout=0)
+    # Somebody who looks whether it is taken holds it for a moment.
+    lock = filelock.FileLock(directory / "lock", timeout=1)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -128,6 +129,20 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def in_use(directory: str | os.PathLike[str]) -> bool:
+    """Whether a process, on this machine where the file system is local, writes into a run directory."""
+    path = Path(directory) / "lock"
+    if not path.exists():
+        return False
+    try:
+        with filelock.FileLock(path, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except PermissionError:  # somebody else's run, which its log has to tell of
+        return False
 
 
 def write_settings(
@@ -190,13 +205,9 @@ def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(directory) / "settings.json"
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"it has {path.stat().st_size} bytes, {_MOST_BYTES} are allowed")
-        settings = json.loads(path.read_bytes())
+        settings = files.read_json(path, _MOST_BYTES)
     except FileNotFoundError:
         raise ValueError(f"{directory} is not a run directory: it has no settings.json.") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}.") from None
     schema = settings.get("glojax_run") if isinstance(settings, dict) else None
     if schema is None:
         raise ValueError(f"{path} is not a run's settings.")

@@ -138,8 +138,7 @@ class Task:
 
     def as_metric(self, scores: np.ndarray) -> np.ndarray:
         """Scores as the metric that they stand for; an error is infinite where a training failed."""
-        with np.errstate(divide="ignore"):
-            return 1 / np.asarray(scores, float) - 1 if self.is_error else scores
+        return metrics.from_scores(scores, self.is_error)
 
     def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
         """The loss's x ``[batch, outputs]`` of labels, and the weights of its entries if there are any."""

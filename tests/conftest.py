@@ -15,7 +15,15 @@ import optax
 import pytest
 
 from glojax import data, models
+from glojax.canonical import canonical
+from glojax.evolution import SearchConfig
+from glojax.fitness import winner
+from glojax.losses import Loss
+from glojax.records import Record, Rejected
+from glojax.runs import Run
 from glojax.tasks import Task
+from glojax.trees import parse
+from glojax.tuning import TuneConfig, coefficient_space
 
 if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
@@ -36,6 +44,76 @@ def tiny_task() -> Task:
         models.MLP((16, 10)), train, (validation[0][:100], validation[1][:100]), (test[0][:100], test[1][:100]),
         optimizer=optax.sgd(0.05), batch_size=20, steps=30, name="tiny",
     )  # fmt: skip
+
+
+# A RUN
+
+
+def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None) -> Path:
+    """The record of a search, a tuning, a random search and a comparison, of which nothing was trained."""
+    random = np.random.default_rng(0)
+
+    def record(expression: str, fate: str, parents: tuple[int, ...] = (), low: float = 0.5, **fields: Any) -> Record:
+        count = {"cached": 0, "invalid": 0}.get(fate, fields.pop("count", 2))
+        scores = tuple(random.uniform(low, low + 0.1, count).tolist())
+        fitness = float(np.mean(scores)) if scores else low
+        form = str(canonical(parse(expression)))
+        known = Record(expression, form, (), fitness, scores, 3.0, fate, parents, 7, 30 * count, 0.5 * count)
+        return known._replace(**fields)
+
+    first = [record("x * log(y)", "trained"), record("y - x", "dropped", low=0.2), record("x / y", "trained", low=0.3)]
+    second = [
+        record("x * log(y)", "elite", (0,)), record("x * log(y + x)", "trained", (0, 1), low=0.6),
+        record("y - x", "cached", (1,), low=0.2),
+    ]  # fmt: skip
+    third = [
+        record("x * log(y + x)", "elite", (1,), low=0.6), record("(x - 1) * log(y + x)", "trained", (1,), low=0.7),
+        record("x * log(y - 1)", "trained", (0, 2), low=0.0)._replace(fitness=0.0, scores=(0.0, 0.0)),
+    ]  # fmt: skip
+    found, rejected = task.loss("(x - 1) * log(y + x)"), [Rejected("y * y", "y * y", "guided")]
+    sizes = dict(population=3, generations=3, elites=1, finalists=2, final_seeds=2)
+    with Run(directory, "search", task, SearchConfig(**sizes), False) as run:  # type: ignore[arg-type]
+        run.save_control(record("x * log(y)", "trained", count=4))
+        for number, records in enumerate((first, second, third)):
+            run.save_generation(number, records, {"drawn": 9, "valid": 5, "trained": 3, "finished": 2}, rejected)
+        finalists = [record(third[1].expression, "trained", low=0.7, count=8), record(third[0].expression, "trained")]
+        run.save_finals(finalists)
+    space = coefficient_space(found.tree)
+    vectors = [space.start, *(space.start + random.normal(0, 0.1, (6, len(space.start))))]
+    tuned = [record(str(found.tree), "trained", low=0.7)._replace(coefficients=tuple(row.tolist())) for row in vectors]
+    with Run(directory, "tune", task, TuneConfig(generations=2, finalists=2, final_seeds=2), False) as run:
+        for number, records in enumerate((tuned[:1], tuned[1:4], tuned[4:])):
+            run.save_generation(number, records)
+        finalists = [one._replace(scores=tuple(random.uniform(0.7, 0.8, 8).tolist())) for one in tuned[:3]]
+        run.save_finals([one._replace(fitness=float(np.mean(one.scores))) for one in finalists])
+        best = run.finals()[winner([one.scores for one in run.finals()])]
+    loss = task.loss(found.tree, space.coefficients(np.array(best.coefficients)))
+    loss.save(directory / "loss.json")
+    with Run(directory, "random search", task, SearchConfig(**sizes, breeding=False), False) as run:  # type: ignore[arg-type]
+        for number in range(2):
+            run.save_generation(number, [record("x * log(y)", "trained", low=0.4 + 0.2 * number)], {"drawn": 9})
+        run.save_finals([record("y / x", "trained", count=8)])
+    rows = {task.problem.control_name: task.problem.usual} | (
+        {"found": found, "found, tuned": loss, "random search": task.loss("y / x")} if losses is None else losses
+    )
+    asked = {
+        "losses": {name: [str(one.tree), list(one.coefficients), one.protected] for name, one in rows.items()},
+        "found_at": {}, "seeds": 5, "seed": 0,
+    }  # fmt: skip
+    names = [(name, 1.0) for name in rows] + [(f"{name}, best rate", 30.0) for name in rows]
+    scores = [
+        {"name": name, "rate": rate, "scores": random.uniform(0.6, 0.7, (5, 3, 2)).tolist()} for name, rate in names
+    ]
+    with Run(directory, "comparison", task, {}, False) as run:
+        run.save_result("rates", {"asked": asked, "best": dict.fromkeys(rows, 30.0)})
+        run.save_result("scores", {"asked": asked, "steps": [10, 20, 30], "rows": scores})
+    return directory
+
+
+@pytest.fixture(scope="session")
+def make_run(tiny_task: Task) -> Callable[..., Path]:
+    """``make_run(directory)`` writes a whole run of the tiny task, whose scores are drawn and not trained for."""
+    return lambda directory, task=tiny_task, **options: _make_run(directory, task, **options)
 
 
 # IMAGES

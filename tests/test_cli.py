@@ -1,5 +1,6 @@
 """The command, as a user types it."""
 
+import html
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from glojax import cli, controls, evaluate, evaluation, losses, tasks
 
-COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export")
+COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export", "report", "record", "runs")
 
 
 def run(*arguments: object) -> Result:
@@ -36,7 +37,7 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"Example: glojax {command}" in result.output
 
 
-def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> None:
+def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> None:
     arguments = (
         "search",
         "--population",
@@ -48,6 +49,7 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> 
         "--seeds",
         2,
         "--no-control",
+        "--tensorboard",
     )
     result = run(*arguments, "--steps", 40, "--run-dir", tmp_path)
     assert result.exit_code == 0, result.output
@@ -56,7 +58,14 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_figure(tmp_path: Path) -> 
         assert text in output
     loss = losses.load(tmp_path / "loss.json")
     assert f"f(x, y) = {loss}" in output
-    assert (tmp_path / "search.png").stat().st_size > 10_000
+    assert f"Report       {tmp_path / 'report.html'}" in output
+    assert str(loss) in html.unescape((tmp_path / "report.html").read_text())
+    assert (tmp_path / "report" / "overview.png").stat().st_size > 10_000
+    scalars = {"search", "tune", "comparison cross-entropy", "comparison found", "comparison found, tuned"}
+    assert {path.name for path in (tmp_path / "tensorboard").iterdir()} <= scalars
+    assert {path.parent.name for path in tmp_path.glob("tensorboard/*/events*")} >= scalars - {
+        "comparison found, tuned"
+    }
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["phases"]["search"]["population"] == 24
     again = run(*arguments, "--steps", 40, "--run-dir", tmp_path, "--resume")
@@ -72,7 +81,9 @@ def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(t
     known = {row[4]: row[1] for row in ranked if len(row) == 5 and row[4]}
     assert known["baikal"] == "log(y) - x / y"
     assert {"cross_entropy", "baikal"} <= set(known)
-    assert (tmp_path / "search.png").stat().st_size > 10_000
+    shown = html.unescape((tmp_path / "report.html").read_text())
+    assert "Of 25,844 trees of depth at most 2, 25,844 were drawn." in shown
+    assert "log(y) - x / y (baikal)" in shown
     assert losses.load(tmp_path / "loss.json").tree.has_x_and_y
 
 
@@ -182,6 +193,11 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
         (("show", "next_generation"), "not an expression tree"),
         (("search", "--population", 5), "elites is 6, population is 5; elites must be smaller than the population"),
         (("search", "--resume"), "--resume needs the --run-dir"),
+        (("tune", "digits", "baikal", "--tensorboard"), "--tensorboard needs the --run-dir"),
+        (("report", "none"), "none is not a run directory: it has no settings.json"),
+        (("record", "none", "--output", "none.txt"), "none.txt: its ending must be .csv or .parquet"),
+        (("record", "none", "--output", "none.csv"), "none is not a run directory"),
+        (("runs", "none"), "none: there is no such folder"),
         (("train", "digits", "baikal", "--resume"), "--resume needs the --run-dir"),
         (("train", "digits", "baikal", "--weight-decay", -1), "weight_decay is -1.0; a finite number of at least 0"),
         (("search", "--steps", 0), "steps is 0"),

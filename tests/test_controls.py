@@ -48,6 +48,26 @@ def test_welch_of_scores_that_do_not_vary() -> None:
     assert controls.welch(np.ones(3), np.zeros(3)) == 0
 
 
+def test_the_interval_of_a_difference_is_that_of_welchs_test() -> None:
+    other = np.random.default_rng(1).normal(0.88, 0.05, 7)
+    expected = stats.ttest_ind(other, SCORES, equal_var=False).confidence_interval(0.95)  # type: ignore[attr-defined]
+    found = controls.difference(SCORES, other)
+    assert found.mean == pytest.approx(other.mean() - SCORES.mean())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.std == pytest.approx(np.sqrt(SCORES.var(ddof=1) / 12 + other.var(ddof=1) / 7))
+    for shift in np.linspace(-0.1, 0.1, 41):
+        moved = controls.difference(SCORES, other + shift)
+        assert (moved.low <= 0 <= moved.high) == (controls.welch(SCORES, other + shift) >= 0.05)
+
+
+def test_the_interval_of_a_difference_without_noise_or_seeds() -> None:
+    assert controls.difference(np.ones(3), np.full(2, 1.5)) == (0.5, 0.0, 0.5, 0.5)
+    assert controls.difference(np.full(3, 0.1), np.full(3, 0.1)).low == 0
+    one = controls.difference(np.ones(1), np.zeros(4))
+    assert one.mean == -1
+    assert np.isnan([one.low, one.high]).all()
+
+
 def test_effect_size_is_the_difference_of_means_in_pooled_deviations() -> None:
     # Means 3 and 5, both of variance 2.5; 8 degrees of freedom.
     assert controls.effect_size(np.arange(1, 6), np.arange(3, 8)) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))

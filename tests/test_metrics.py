@@ -44,3 +44,8 @@ def test_unknown_labels_take_no_part(name: str) -> None:
     expected = metric(jnp.asarray(OUTPUTS[known, :1]), jnp.asarray(labels[known]))
     assert metric(jnp.asarray(OUTPUTS[:, :1]), jnp.asarray(hidden)) == pytest.approx(float(expected), rel=1e-5)
     assert metric(jnp.asarray(OUTPUTS[:, :1]), jnp.asarray(labels)) != pytest.approx(float(expected), rel=1e-5)
+
+
+def test_scores_are_turned_back_into_the_error_that_they_stand_for() -> None:
+    np.testing.assert_allclose(metrics.from_scores(np.array([1, 0.5, 0.2, 0]), True), [0, 1, 4, np.inf])
+    np.testing.assert_array_equal(metrics.from_scores(np.array([1, 0.5, 0]), False), [1, 0.5, 0])

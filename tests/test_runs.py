@@ -99,7 +99,7 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "settings.json is damaged"),
+        ("{", "settings.json is not JSON that can be read"),
         ("[]", "settings.json is not a run's settings"),
         ('{"glojax_run": 99}', "settings.json has schema 99, .* schema 4: it is the run of a newer version"),
         ('{"glojax_run": 3}', "it is the run of an older version, with which it can go on"),
@@ -108,7 +108,7 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
             '{"glojax_run": 4, "task": "tiny", "fingerprint": "", "about": {}, "phases": {"search": 1}}',
             "damaged: phases is",
         ),
-        ("[" * 100_000, "settings.json is damaged"),
+        ("[" * 100_000, "settings.json is not JSON that can be read: it is nested too deeply"),
     ],
     ids=range(7),
 )
@@ -123,7 +123,7 @@ def test_damaged_or_foreign_settings_are_refused_by_name(
 def test_settings_of_endless_length_are_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "settings.json", "wb") as file:
         file.truncate(2**40)
-    with pytest.raises(ValueError, match=r"settings.json is damaged: it has 1099511627776 bytes, 10000000 are allowed"):
+    with pytest.raises(ValueError, match=r"settings.json has 1,099,511,627,776 bytes; at most 10,000,000 are allowed"):
         read_settings(tmp_path)
 
 

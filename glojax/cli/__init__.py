@@ -4,11 +4,11 @@ import sys
 
 from rich.console import Console
 
-from glojax.cli import comparing, measuring, searching, showing
+from glojax.cli import comparing, measuring, reading, searching, showing
 from glojax.cli.shared import app, plain
 from glojax.messages import short
 
-__all__ = ["app", "comparing", "main", "measuring", "searching", "showing"]
+__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing"]
 
 
 def main() -> None:

@@ -27,7 +27,9 @@ from glojax.cli.shared import (
     Steps,
     Target,
     TaskName,
+    Tensorboard,
     app,
+    board_of,
     check_resume,
     console_of,
     interval,
@@ -41,6 +43,7 @@ from glojax.progress import Progress, funnel_line
 
 if TYPE_CHECKING:
     from glojax.losses import Loss
+    from glojax.scalars import Board
     from glojax.tasks import Task
 
 
@@ -109,6 +112,7 @@ def search(
     tune_generations: Annotated[int, typer.Option(min=0, help="Generations of CMA-ES after it; 0 for none.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 8,
     control: Annotated[bool, typer.Option(help="Search at random with the same budget, too.")] = True,
+    tensorboard: Tensorboard = False,
     steps: Steps = None,
     run_dir: RunDir = None,
     resume: Resume = False,
@@ -126,6 +130,7 @@ def search(
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
+    from glojax import page
 
     console = console_of()
     check_resume(resume, run_dir)
@@ -148,6 +153,7 @@ def search(
     tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     stop_cleanly(context, run_dir)
+    board = board_of(tensorboard, run_dir)
     job = task_of(
         task, steps, devices, group, data_dir, csv, target=target, kind=kind, numeric=numeric,
         categorical=categorical, optimizer=optimizer, learning_rate=learning_rate,
@@ -156,29 +162,33 @@ def search(
 
     options = {"run_dir": run_dir, "resume": resume}
     if exhaustive:
-        found = _exhaust(console, job, config, options)
+        found = _exhaust(console, job, config, options, board)
     elif space is Space.taylor:
-        found = _search_taylor(console, job, config, options)
+        found = _search_taylor(console, job, config, options, board)
     else:
-        found = _breed(console, job, config, tune_config if tune_generations else None, options)
+        found = _breed(console, job, config, tune_config if tune_generations else None, options, board)
     named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
     found[-1].loss.save(run_dir / "loss.json")
     if control:
         drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
-        named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options)
+        named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options, board)
     _compare(console, job, named, seeds, seed, options)
+    if board is not None:
+        board.finish()
     console.print(
         f"Found loss   f(x, y) = [bold]{plain(str(found[-1].loss))}[/], at x{found[-1].rate:.3g} of the task's rate"
     )
     console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
-    console.print(f"Figure       {run_dir / 'search.png'}", soft_wrap=True)
+    console.print(f"Report       {page.write(run_dir)}", soft_wrap=True)
 
 
-def _breed(console: Console, job: "Task", config: Any, tune_config: Any, options: dict[str, Any]) -> list[_Result]:
+def _breed(
+    console: Console, job: "Task", config: Any, tune_config: Any, options: dict[str, Any], board: "Board | None"
+) -> list[_Result]:
     import glojax
-    from glojax import report
 
-    with Progress(console, config.generations, f"search on {job.name}") as progress:
+    watch = board and board.phase("search")
+    with Progress(console, config.generations, f"search on {job.name}", watch) as progress:
         found = glojax.search(job, config, on_generation=progress.generation, **options)
     _say_control(console, job, found.control)
     console.print(f"Trees: {funnel_line(found.funnel)}", soft_wrap=True)
@@ -190,32 +200,30 @@ def _breed(console: Console, job: "Task", config: Any, tune_config: Any, options
         soft_wrap=True,
     )
     results = [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
-    history: list[Any] = []
     if tune_config is not None:
         tune_config = dataclasses.replace(tune_config, rate=found.rate)
-        with Progress(console, tune_config.generations + 1, "tuning") as progress:
+        with Progress(console, tune_config.generations + 1, "tuning", board and board.phase("tune")) as progress:
             # A search that was complete may be followed by a tuning that was not begun.
             tuned = glojax.tune(job, found.best, tune_config, on_generation=progress.tuning, **options)
-        history = tuned.history
         console.print(
             f"Tuned {len(tuned.vector)} of {tuned.loss.tree.size} coefficients: validation {job.score_name} "
             f"{tuned.start_fitness:.4f} to {tuned.fitness:.4f}."
         )
         if tuned.loss.tuned:
             results.append(_Result(tuned.loss, tuned.rate, tuned.steps))
-    report.search_figure(
-        options["run_dir"] / "search.png", found.generations, history, results[-1].loss, **_naming(job)
-    )
     return results
 
 
-def _exhaust(console: Console, job: "Task", config: Any, options: dict[str, Any]) -> list[_Result]:
+def _exhaust(
+    console: Console, job: "Task", config: Any, options: dict[str, Any], board: "Board | None"
+) -> list[_Result]:
     import numpy as np
 
     import glojax
-    from glojax import controls, report
+    from glojax import controls
 
-    with Progress(console, None, f"exhaustive search on {job.name}, batch") as progress:
+    watch = board and board.phase("exhaustive")
+    with Progress(console, None, f"exhaustive search on {job.name}, batch", watch) as progress:
         found = glojax.exhaust(job, config, on_batch=progress.batch, **options)
     _say_control(console, job, found.control)
     drawn = found.funnel["drawn"]
@@ -237,35 +245,34 @@ def _exhaust(console: Console, job: "Task", config: Any, options: dict[str, Any]
                 names.get(place, ""),
             )
     console.print(table)
-    report.ranking_figure(options["run_dir"] / "search.png", found, score=job.score_name)
     return [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
 
 
-def _search_taylor(console: Console, job: "Task", config: Any, options: dict[str, Any]) -> list[_Result]:
+def _search_taylor(
+    console: Console, job: "Task", config: Any, options: dict[str, Any], board: "Board | None"
+) -> list[_Result]:
     import glojax
-    from glojax import report
 
-    with Progress(console, config.generations + 1, f"Taylor polynomials on {job.name}") as progress:
+    watch = board and board.phase("taylor")
+    with Progress(console, config.generations + 1, f"Taylor polynomials on {job.name}", watch) as progress:
         found = glojax.search_taylor(job, config, on_generation=progress.tuning, **options)
     console.print(f"Validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
-    report.search_figure(options["run_dir"] / "search.png", [], found.history, found.loss, **_naming(job))
     return [_Result(found.loss, found.rate, found.steps)]
 
 
-def _search_randomly(console: Console, job: "Task", config: Any, budget: int, options: dict[str, Any]) -> _Result:
+def _search_randomly(
+    console: Console, job: "Task", config: Any, budget: int, options: dict[str, Any], board: "Board | None"
+) -> _Result:
     from glojax import controls
 
-    with Progress(console, None, "random search of the same budget, draw") as progress:
+    watch = board and board.phase("random search")
+    with Progress(console, None, "random search of the same budget, draw", watch) as progress:
         drawn = controls.random_search(job, config, budget, on_generation=progress.generation, **options)
     console.print(
         f"Random search found {plain(str(drawn.best))}, validation {job.score_name} {drawn.fitness:.4f}.",
         soft_wrap=True,
     )
     return _Result(job.loss(drawn.best, protected=config.protected), drawn.rate, drawn.steps)
-
-
-def _naming(job: "Task") -> dict[str, Any]:
-    return {"usual": (job.problem.control_name, job.problem.usual), "score": job.score_name}
 
 
 def _stages(text: str | None) -> tuple[str, ...] | None:
@@ -307,6 +314,7 @@ def tune(
     generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
     population: Annotated[int | None, typer.Option(help="Vectors a generation; 4 + floor(3 ln n) if left out.")] = None,
     sigma: Annotated[float, typer.Option(help="Initial step size.")] = 1.5,
+    tensorboard: Tensorboard = False,
     steps: Steps = None,
     run_dir: RunDir = None,
     resume: Resume = False,
@@ -324,15 +332,18 @@ def tune(
     stop_cleanly(context, run_dir)
     tree = tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
+    board = board_of(tensorboard, run_dir)
     job = task_of(task, steps, devices, group, data_dir)
     say_device(console, job)
-    with Progress(console, generations + 1, "tuning") as progress:
+    with Progress(console, generations + 1, "tuning", board and board.phase("tune")) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
     console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
         tuned.loss.save(run_dir / "loss.json")
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
+    if board is not None:
+        board.finish()
 
 
 def _compare(

@@ -39,6 +39,9 @@ Group = Annotated[
     int | None,
     typer.Option(help="Candidates trained together on a device, at most; as many as fit its memory if left out."),
 ]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write scalars for TensorBoard into the run directory, as it goes.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
 
 
@@ -139,6 +142,15 @@ def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.signal(number, stop)
         context.call_on_close(lambda number=number, before=before: signal.signal(number, before))
+
+
+def board_of(tensorboard: bool, run_dir: Path | None) -> Any:
+    """What writes scalars for TensorBoard, if they are asked for."""
+    from glojax.scalars import Board
+
+    if tensorboard and run_dir is None:
+        raise ValueError("--tensorboard needs the --run-dir that it writes into.")
+    return Board(run_dir) if tensorboard and run_dir is not None else None
 
 
 def tree_loss(name: str) -> Any:
