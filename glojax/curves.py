@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glojax import evaluation, files, optimizers, runs
+from glojax import evaluation, files, optimizers, processes, runs
 from glojax.losses import Loss, LossFunction
 from glojax.tasks import Task
 
@@ -108,10 +108,11 @@ def train(
 
     if run_dir is not None:
         given = {name: loss.to_json() if isinstance(loss, Loss) else name for name, loss in named.items()}
-        runs.write_settings(run_dir, "train", task, dataclasses.asdict(config) | {"losses": given}, resume)
+        kept = dataclasses.asdict(config) | {"losses": given}
+        processes.first(lambda: runs.write_settings(run_dir, "train", task, kept, resume))
 
     def take(scores: np.ndarray) -> None:
-        if run_dir is not None:
+        if run_dir is not None and processes.is_first():
             files.write_atomically(Path(run_dir) / "curves.json", _to_json(curves(scores)))
         if on_point is not None:
             on_point(curves(scores))

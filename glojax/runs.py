@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glojax import files
+from glojax import files, processes
 from glojax.tasks import Task
 
 SCHEMA = 3
@@ -67,14 +67,22 @@ class Run:
     def __init__(self, directory: str | os.PathLike[str] | None, phase: str, task: Task, config: Any, resume: bool):
         self.directory = None if directory is None else Path(directory)
         self.phase = phase
+        content = processes.first(lambda: self._open(task, config, resume))
+        if not processes.is_first():
+            # What the first of several processes has on disk, the others have in memory.
+            self._database = sqlite3.connect(":memory:")
+            self._database.executescript(content)
+
+    def _open(self, task: Task, config: Any, resume: bool) -> str:
         if self.directory is not None:
-            write_settings(self.directory, phase, task, dataclasses.asdict(config), resume)
+            write_settings(self.directory, self.phase, task, dataclasses.asdict(config), resume)
         self._database = sqlite3.connect(":memory:" if self.directory is None else self.directory / "record.sqlite")
         try:
             self._database.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise ValueError(f"{self.directory}/record.sqlite is not a run's record: {error}.") from None
+        return "\n".join(self._database.iterdump()) if processes.count() > 1 else ""
 
     def save_generation(self, generation: int, records: Sequence[Record], funnel: dict[str, int] | None = None) -> None:
         """Append a generation, all of it or nothing, and how many trees each stage let through to it."""

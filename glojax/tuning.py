@@ -17,11 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax import evaluation, losses, populations
+from glojax import evaluation, evaluators, losses, programs
 from glojax.canonical import canonical, identifiable_coefficients
 from glojax.fitness import check_bounds, decide, final_seeds
 from glojax.losses import Loss
-from glojax.programs import instructions_of
 from glojax.runs import Record, Run
 from glojax.seeds import named_seed
 from glojax.tasks import Task
@@ -207,7 +206,8 @@ class _Objective:
                 f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {space.tree}; "
                 "choose another directory."
             )
-        self.trainer = populations.trainer(task, populations.room(instructions_of(space.tree)), config.protected)
+        room = programs.room(programs.instructions_of(space.tree))
+        self.evaluator = evaluators.of(task, instructions=room, protected=config.protected)
         self.history: list[np.ndarray] = []
         self.vectors: list[np.ndarray] = []
         self.steps = 0
@@ -227,7 +227,7 @@ class _Objective:
             seeds = [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
             rates = np.full((len(vectors), 1), self.config.rate)
             factors = list(map(self.space.coefficients, vectors))
-            measured = evaluation.measure(self.trainer, [self.space.tree] * len(vectors), seeds, factors, rates=rates)
+            measured = evaluation.measure(self.evaluator, [self.space.tree] * len(vectors), seeds, factors, rates=rates)
             found = [tuple(scores) for scores in measured.scores.tolist()]
             records = self._records(vectors, found, measured.steps.tolist(), seeds[0], time.perf_counter() - started)
             self.run.save_generation(number, records)
@@ -244,7 +244,7 @@ class _Objective:
         started = time.perf_counter()
         seed, count, factors = self.config.seed, self.config.final_seeds, list(map(self.space.coefficients, vectors))
         decided = decide(
-            self.trainer, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count, factors,
+            self.evaluator, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count, factors,
             always=(0,),
         )  # fmt: skip
         seconds = time.perf_counter() - started

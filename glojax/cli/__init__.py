@@ -4,10 +4,10 @@ import sys
 
 from rich.console import Console
 
-from glojax.cli import comparing, measuring, searching, showing
+from glojax.cli import comparing, measuring, searching, several, showing
 from glojax.cli.shared import app, plain
 
-__all__ = ["app", "comparing", "main", "measuring", "searching", "showing"]
+__all__ = ["app", "comparing", "main", "measuring", "searching", "several", "showing"]
 
 
 def main() -> None:

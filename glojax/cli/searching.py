@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from glojax.cli.several import in_several_processes
 from glojax.cli.shared import (
     Categorical,
     Csv,
@@ -31,6 +32,7 @@ from glojax.cli.shared import (
     check_resume,
     console_of,
     interval,
+    keep,
     plain,
     say_device,
     task_of,
@@ -66,6 +68,7 @@ class _Result(NamedTuple):
 
 
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
+@in_several_processes
 def search(
     task: TaskName = "digits",
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
@@ -159,7 +162,7 @@ def search(
     else:
         found = _breed(console, job, config, tune_config if tune_generations else None, options)
     named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
-    found[-1].loss.save(run_dir / "loss.json")
+    keep(found[-1].loss.save, run_dir / "loss.json")
     if control:
         drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
         named["random search"] = _search_randomly(console, job, drawn, found[0].steps)
@@ -200,9 +203,10 @@ def _breed(console: Console, job: "Task", config: Any, tune_config: Any, options
         )
         if tuned.loss.tuned:
             results.append(_Result(tuned.loss, tuned.rate, tuned.steps))
-    report.search_figure(
-        options["run_dir"] / "search.png", found.generations, history, results[-1].loss, **_naming(job)
-    )
+    keep(
+        report.search_figure, options["run_dir"] / "search.png", found.generations, history, results[-1].loss,
+        **_naming(job),
+    )  # fmt: skip
     return results
 
 
@@ -234,7 +238,7 @@ def _exhaust(console: Console, job: "Task", config: Any, options: dict[str, Any]
                 names.get(place, ""),
             )
     console.print(table)
-    report.ranking_figure(options["run_dir"] / "search.png", found, score=job.score_name)
+    keep(report.ranking_figure, options["run_dir"] / "search.png", found, score=job.score_name)
     return [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
 
 
@@ -245,7 +249,7 @@ def _search_taylor(console: Console, job: "Task", config: Any, options: dict[str
     with Progress(console, config.generations + 1, f"Taylor polynomials on {job.name}") as progress:
         found = glojax.search_taylor(job, config, on_generation=progress.tuning, **options)
     console.print(f"Validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
-    report.search_figure(options["run_dir"] / "search.png", [], found.history, found.loss, **_naming(job))
+    keep(report.search_figure, options["run_dir"] / "search.png", [], found.history, found.loss, **_naming(job))
     return [_Result(found.loss, found.rate, found.steps)]
 
 
@@ -297,6 +301,7 @@ def _say_control(console: Console, job: "Task", control: Any) -> None:
 
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
+@in_several_processes
 def tune(
     task: TaskName,
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
@@ -326,7 +331,7 @@ def tune(
     console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
-        tuned.loss.save(run_dir / "loss.json")
+        keep(tuned.loss.save, run_dir / "loss.json")
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
 
 

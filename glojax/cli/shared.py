@@ -1,10 +1,13 @@
 """What the commands share: their options, and how they name a task, a loss, a device."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from glojax import processes
 
 app = typer.Typer(
     name="glojax",
@@ -38,11 +41,17 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run 
 
 
 def console_of() -> Console:
-    """Standard output, wide enough for tables where it is a log."""
-    console = Console(highlight=False)
+    """Standard output, wide enough for tables where it is a log; of several processes, only the first has one."""
+    console = Console(highlight=False, quiet=not processes.is_first())
     if not console.is_terminal:
         console.width = 120  # a log has no width; tables need this much
     return console
+
+
+def keep(save: Callable[..., None], path: Path, *given: Any, **options: Any) -> None:
+    """Save a result by ``save(path, ...)``; of several processes, only the first does."""
+    if processes.is_first():
+        save(path, *given, **options)
 
 
 def plain(text: str) -> str:
@@ -123,9 +132,10 @@ def say_device(console: Console, task: Any) -> None:
     from glojax.devices import all_devices
 
     devices = all_devices()
+    several = f" of {processes.count()} processes" if processes.count() > 1 else ""
     console.print(
         f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {len(devices)} "
-        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})."
+        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind}){several}."
     )
 
 
