@@ -42,7 +42,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import benchmark, files, models, populations, trees
+from glojax import benchmark, evaluators, files, models, programs, trees
 from glojax.devices import all_devices
 from glojax.grammar import Notation
 from glojax.losses import Loss
@@ -293,11 +293,11 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
         raise SystemExit(f"only {len(population)} losses of {options.nodes} nodes were found that train.")
     sides: dict[str, Side] = {}
     if "glojax" in options.sides:
-        trainer = populations.trainer(task, populations.room(options.nodes - 1), False)
+        trainer = evaluators.local(task, instructions=programs.room(options.nodes - 1))
         candidates = trainer.candidates(population, [0] * count)
         sides["glojax"] = (lambda _: trainer.scores(candidates), options.steps)
     if "fixed" in options.sides:
-        fixed = populations.Trainer(task, loss=optax.softmax_cross_entropy)
+        fixed = evaluators.local(task, loss=optax.softmax_cross_entropy)
         unused = fixed.candidates([Tree("y")] * count, [0] * count)
         sides["fixed"] = (lambda _: fixed.scores(unused), options.steps)
     steps = max(CHECKED_STEPS, options.steps // 10)

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from jax.interpreters import partial_eval
 
-from glojax import canonical, groups, models, populations, tasks, trees
+from glojax import canonical, evaluators, groups, models, programs, tasks, trees
 from glojax.devices import all_devices
 from glojax.populations import Trainer
 from glojax.seeds import named_random
@@ -76,7 +76,7 @@ def losses(count: int, nodes: int) -> tuple[Tree, ...]:
     They are sums of small random trees that do; fewer than ``count`` where no more are found.
     """
     random = named_random(0, "benchmark", nodes)
-    trainer = populations.trainer(tasks.digits(), populations.room(nodes - 1), False)
+    trainer = evaluators.local(tasks.digits(), instructions=programs.room(nodes - 1))
     drawn = (trees.grow(random, int(random.integers(2, 5))) for _ in range(2000))
     pieces = _that_train(trainer, (tree for tree in drawn if tree.has_x_and_y and tree.size <= min(nodes, 9)))
     sums = (_sum(random, pieces, nodes) for _ in range(6 * count))
@@ -186,7 +186,7 @@ def measure(plan: Plan) -> Speed:
     """Train the population again and again, a large matrix product before each time."""
     task = plan.task()
     task = task if plan.group is None else dataclasses.replace(task, group=plan.group)
-    trainer = Trainer(task, instructions=populations.room(plan.nodes - 1))
+    trainer = Trainer(task, instructions=programs.room(plan.nodes - 1))
     different = losses(min(plan.population, 80), plan.nodes)
     population = list(itertools.islice(itertools.cycle(different), plan.population))
     candidates = trainer.candidates(population, [0] * plan.population)

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import orbax.checkpoint as ocp
+from orbax.checkpoint.options import MultiprocessingOptions
+
+from glojax import processes
 
 
 class Checkpoint:
-    """The newest checkpoint in a folder.
+    """The newest checkpoint in a folder; of several processes that joined, only the first one's is written and read.
 
     Args:
       directory: of this training alone; made when the first is saved.
@@ -32,8 +35,10 @@ class Checkpoint:
             arrays=ocp.args.StandardSave(arrays),  # type: ignore[call-arg]
             identity=ocp.args.JsonSave({"identity": self.identity}),  # type: ignore[call-arg]
         )
-        with self._manager() as manager:
-            manager.save(number, args=content)
+        if processes.is_first():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._manager() as manager:
+                manager.save(number, args=content)
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """The number and the arrays of the newest checkpoint; none if nothing was saved.
@@ -44,6 +49,17 @@ class Checkpoint:
         Raises:
           ValueError: a checkpoint of something else, or a damaged one; the message names the folder.
         """
+        kept: tuple[int, Any] | None = None
+
+        def read() -> int | None:
+            nonlocal kept
+            kept = self._read(like)
+            return None if kept is None else kept[0]
+
+        number = processes.first(read)
+        return None if number is None else (number, processes.first_arrays(like if kept is None else kept[1]))
+
+    def _read(self, like: Any) -> tuple[int, Any] | None:
         if not self.directory.is_dir():
             return None
         with self._manager() as manager:
@@ -63,6 +79,7 @@ class Checkpoint:
 
     def _manager(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
-        )
+            max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True, create=False,
+            multiprocessing_options=MultiprocessingOptions(primary_host=0, active_processes={0}),
+        )  # fmt: skip
         return ocp.CheckpointManager(self.directory, options=options)

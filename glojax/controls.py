@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from glojax import evaluation, evolution, models, optimizers, populations, programs, screening
+from glojax import evaluation, evolution, models, optimizers, programs, screening
 from glojax.evolution import Found, Generation, SearchConfig
 from glojax.losses import Loss
 from glojax.runs import Run
@@ -256,7 +256,7 @@ def _grids(task: Task, rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
     growth = optimizers.growth(task.optimizer, models.shapes(task.pure_model)[0])
     sizes, probe = np.ones(len(rows)), screening.probe_of(task)
     for place, (_, loss) in enumerate(rows[1:], start=1):
-        room = populations.room(programs.instructions_of(loss.tree))
+        room = programs.room(programs.instructions_of(loss.tree))
         screened = screening.screen(
             [loss.tree], [loss.coefficients], probe, kind=task.problem, protected=loss.protected, room=room
         )

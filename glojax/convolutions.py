@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from glojax import files
+from glojax import files, processes
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _SCHEMA = 1
@@ -247,17 +247,23 @@ def _forms(operation: Callable[..., jax.Array], static: Sequence[Any], in_axes: 
 def fastest(key: str, forms: dict[str, Function], shapes: Sequence[Any]) -> str:
     """The name of the form that takes least time on this kind of device: timed once, then remembered on disk.
 
+    Of several processes that joined, the first one's is taken by all.
+
     Args:
       key: what the forms compute.
       forms: by name.
       shapes: of the arguments.
     """
+    # The caller is being traced; another thread is not.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(processes.first, lambda: _fastest(key, forms, shapes)).result()
+
+
+def _fastest(key: str, forms: dict[str, Function], shapes: Sequence[Any]) -> str:
     key = f"{jax.devices()[0].device_kind}, jax {jax.__version__}: {key}"
     known = _remembered()
     if known.get(key) not in tuple(forms):
-        # The caller is being traced; another thread is not.
-        with ThreadPoolExecutor(1) as thread:
-            seconds = {name: thread.submit(_seconds, form, shapes).result() for name, form in forms.items()}
+        seconds = {name: _seconds(form, shapes) for name, form in forms.items()}
         known = _remembered() | {key: min(seconds, key=seconds.__getitem__)}
         content = json.dumps({"schema": _SCHEMA, "fastest": known}, indent=1, sort_keys=True) + "\n"
         with contextlib.suppress(OSError):  # where nothing can be kept, it is timed again

@@ -1,5 +1,6 @@
 """Full trainings of several losses and seeds beside cross-entropy at its best rate: curves, recorded as they grow."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from glojax import evaluation, files, optimizers, runs
+from glojax import evaluation, files, optimizers, processes, runs
 from glojax.losses import Loss, LossFunction
 from glojax.tasks import Task
 
@@ -95,7 +96,8 @@ def train(
         raise ValueError("train: no losses were given; at least one is needed.")
     if run_dir is None:
         return _train(task, named, config, None, resume, on_point)
-    with runs.locked(Path(run_dir)):
+    with contextlib.ExitStack() as held:
+        processes.first(lambda: held.enter_context(runs.locked(Path(run_dir))))
         return _train(task, named, config, Path(run_dir), resume, on_point)
 
 
@@ -123,10 +125,11 @@ def _train(
 
     if run_dir is not None:
         given = {name: loss.to_json() if isinstance(loss, Loss) else name for name, loss in named.items()}
-        runs.write_settings(run_dir, "train", task, dataclasses.asdict(config) | {"losses": given}, resume)
+        kept = dataclasses.asdict(config) | {"losses": given}
+        processes.first(lambda: runs.write_settings(run_dir, "train", task, kept, resume))
 
     def take(scores: np.ndarray) -> None:
-        if run_dir is not None:
+        if run_dir is not None and processes.is_first():
             files.write_atomically(run_dir / "curves.json", _to_json(curves(scores)))
         if on_point is not None:
             on_point(curves(scores))

@@ -5,21 +5,36 @@ Importing glojax changes no setting of JAX.
 
 import contextlib
 import os
+from collections import Counter
 from typing import Any
 
 import jax
 
-from glojax import files
+from glojax import files, processes
 
 _MOST_BYTES = 2**30
 _settings: Any = jax.config
 
 
 def all_devices() -> list[Any]:
-    """What populations are trained on: all accelerators of this machine, or on CPU its cores (``use_cores``)."""
+    """What populations are trained on: all accelerators of this machine, or on CPU its cores (``use_cores``).
+
+    Where several processes have joined, those of all, of each as many.
+
+    Raises:
+      ValueError: processes with more devices than others.
+    """
     with contextlib.suppress(RuntimeError):  # JAX has started already, and its devices are as they are
         use_cores()
-    return jax.local_devices()
+    if processes.count() == 1:
+        return jax.local_devices()
+    found = jax.devices()
+    counts = Counter(device.process_index for device in found)
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"processes have {dict(counts)} devices; each needs as many as the others (--devices, on CPU)."
+        )
+    return found
 
 
 def use_cores(count: int | None = None) -> None:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from glojax import losses, populations, programs, tasks
+from glojax import evaluators, losses, programs, tasks
+from glojax.evaluators import Evaluator
 from glojax.losses import Loss, LossFunction
-from glojax.populations import Trainer
 from glojax.tasks import Task
 from glojax.trees import Tree
 
@@ -112,9 +112,9 @@ def learning_curves(
     """
     curves = np.full((len(chosen), len(seeds), points, len(splits)), np.nan, np.float32)
     stops = points_of(task.steps if steps is None else steps, points)
-    for name, trainer, places in _trainers(task, chosen):
+    for name, evaluator, places in _evaluators(task, chosen):
         trained = [chosen[place] for place in places for _ in seeds]
-        candidates = trainer.candidates(
+        candidates = evaluator.candidates(
             [loss.tree if isinstance(loss, Loss) else Tree("y") for loss in trained],
             list(seeds) * len(places),
             [loss.coefficients if isinstance(loss, Loss) else None for loss in trained],
@@ -128,7 +128,7 @@ def learning_curves(
                 on_point(curves)
 
         kept = None if directory is None else Path(directory) / name
-        trainer.train(candidates, stops, splits=splits, directory=kept, on_stop=take)
+        evaluator.train(candidates, stops, splits=splits, directory=kept, on_stop=take)
     return curves
 
 
@@ -143,7 +143,7 @@ def points_of(steps: int, points: int) -> list[int]:
     return [steps * (point + 1) // points for point in range(points)]
 
 
-def _trainers(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str, Trainer, list[int]]]:
+def _evaluators(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str, Evaluator, list[int]]]:
     """What trains which of the losses, by place: all trees together, each other function alone."""
     for loss in chosen:
         if isinstance(loss, Loss) and loss.output != task.problem.output:
@@ -155,11 +155,11 @@ def _trainers(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str,
         places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
         if places:
             longest = max(programs.instructions_of(chosen[place].tree) for place in places)  # type: ignore[attr-defined]
-            trainer = populations.trainer(task, populations.room(longest), protected)
-            yield "protected" if protected else "trees", trainer, places
+            evaluator = evaluators.of(task, instructions=programs.room(longest), protected=protected)
+            yield "protected" if protected else "trees", evaluator, places
     for place, loss in enumerate(chosen):
         if not isinstance(loss, Loss):
-            yield f"loss {place}", Trainer(task, loss=loss), [place]
+            yield f"loss {place}", evaluators.of(task, loss=loss), [place]
 
 
 class Measured(NamedTuple):
@@ -177,7 +177,7 @@ class Measured(NamedTuple):
 
 
 def measure(
-    trainer: Trainer,
+    evaluator: Evaluator,
     population: Sequence[Tree],
     seeds: Sequence[int],
     coefficients: Sequence[Sequence[float]] | None = None,
@@ -188,7 +188,7 @@ def measure(
     """Every tree trained with every seed, at every one of its rates.
 
     Args:
-      trainer: for the trees' task.
+      evaluator: for the trees' task.
       population: the trees.
       seeds: of each tree's trainings.
       coefficients: of each tree, all 1 if left out.
@@ -200,7 +200,7 @@ def measure(
     rates = np.ones((len(population), 1)) if rates is None else rates
     pairs = [place for place in range(len(population)) for _ in range(rates.shape[1])]
     places = [place for place in pairs for _ in seeds]
-    candidates = trainer.candidates(
+    candidates = evaluator.candidates(
         [population[place] for place in places],
         [*seeds] * len(pairs),
         None if coefficients is None else [coefficients[place] for place in places],
@@ -216,8 +216,8 @@ def measure(
         kept[ranked[-(-int(kept.sum()) // halving) :]] = False
         return np.repeat(kept, len(seeds))
 
-    rungs = {max(1, trainer.task.steps // halving**power) for power in (2, 1, 0)}
-    trained = trainer.train(candidates, sorted(rungs), keep=keep if halving > 1 else None)
+    rungs = {max(1, evaluator.task.steps // halving**power) for power in (2, 1, 0)}
+    trained = evaluator.train(candidates, sorted(rungs), keep=keep if halving > 1 else None)
     scores = by_pair(trained.scores[:, -1])
     best = scores.mean(axis=1).reshape(rates.shape).argmax(axis=1) + np.arange(len(population)) * rates.shape[1]
     steps = trained.steps.reshape(len(population), -1).sum(axis=1)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glojax import evaluation, models, optimizers, populations, screening, tasks, trees
+from glojax import evaluation, evaluators, models, optimizers, processes, programs, screening, tasks, trees
 from glojax.canonical import canonical
 from glojax.evaluation import Measured
-from glojax.populations import Trainer
+from glojax.evaluators import Evaluator
 from glojax.records import Record, Rejected
 from glojax.runs import Run
 from glojax.seeds import named_seed
@@ -143,8 +143,8 @@ class Fitness:
         task.check_metric(for_search=True)
         self._task = task
         self._probe = screening.probe_of(task)
-        self._room = populations.room(max_nodes - 1)
-        self.trainer = populations.trainer(task, self._room, config.protected)
+        self._room = programs.room(max_nodes - 1)
+        self.evaluator = evaluators.of(task, instructions=self._room, protected=config.protected)
         params, _ = models.shapes(task.pure_model)
         self._growth = optimizers.growth(task.optimizer, params) if config.fair_rates else 1.0
         self._looks: dict[Tree, _Look] = {}
@@ -227,7 +227,7 @@ class Fitness:
             # With an optimizer that makes up for the size of gradients there is nothing to divide by.
             sizes = np.where(np.isfinite(sizes), sizes, 1) ** self._growth
             rates = self.control.rate / sizes[:, None] * np.array(FACTORS)
-        measured = evaluation.measure(self.trainer, new, self.seeds, rates=rates, halving=self.config.halving)
+        measured = evaluation.measure(self.evaluator, new, self.seeds, rates=rates, halving=self.config.halving)
         columns = zip(new, measured.rates, measured.scores, measured.finished, strict=True)
         for tree, rate, scores, finished in columns:
             self.remember(Known(tree, float(rate), tuple(scores.tolist()), bool(finished)))
@@ -237,7 +237,7 @@ class Fitness:
         """Train known trees over more seeds, at the rate they had: fitness is the mean over all of them."""
         known = [self.known[canonical(tree)] for tree in trained]
         rates = np.array([[one.rate] for one in known])
-        measured = evaluation.measure(self.trainer, trained, seeds, rates=rates)
+        measured = evaluation.measure(self.evaluator, trained, seeds, rates=rates)
         for one, scores in zip(known, measured.scores, strict=True):
             self.remember_more(one, scores.tolist())
         return measured
@@ -267,9 +267,11 @@ class Fitness:
                 self.remember_more(self.known[canonical(tree)], record.scores)
 
     def is_spent(self, steps: int, seconds: float) -> bool:
-        """Whether the budget is."""
+        """Whether the budget is; of the time, by the first process's clock."""
         budget, minutes = self.config.budget, self.config.minutes
-        return (budget is not None and steps >= budget) or (minutes is not None and seconds >= 60 * minutes)
+        if budget is not None and steps >= budget:
+            return True
+        return minutes is not None and processes.first(lambda: seconds >= 60 * minutes)
 
     def find_control(self, run: Run) -> int:
         """The control, if rates are to be fair, from the run's record if it has one; the steps that it took."""
@@ -280,7 +282,7 @@ class Fitness:
             started = time.perf_counter()
             seeds = [named_seed(self.config.seed, "control", i) for i in range(self.config.final_seeds)]
             tree, rates = self._task.problem.usual.tree, np.array([evaluation.RATES])
-            found = evaluation.measure(self.trainer, [tree], seeds, rates=rates, halving=self.config.halving)
+            found = evaluation.measure(self.evaluator, [tree], seeds, rates=rates, halving=self.config.halving)
             seconds = time.perf_counter() - started
             kept = record_of(
                 Known(tree, float(found.rates[0]), tuple(found.scores[0].tolist()), True), "trained", seeds[0],
@@ -310,7 +312,7 @@ class Fitness:
         if [(record.expression, record.rate) for record in kept] != [(str(one.tree), one.rate) for one in finalists]:
             started = time.perf_counter()
             decided = decide(
-                self.trainer, [known.tree for known in finalists], [known.rate for known in finalists],
+                self.evaluator, [known.tree for known in finalists], [known.rate for known in finalists],
                 self.config.seed, self.config.final_seeds,
             )  # fmt: skip
             seconds = (time.perf_counter() - started) / len(finalists)
@@ -366,7 +368,7 @@ class Decided(NamedTuple):
 
 
 def decide(
-    trainer: Trainer,
+    evaluator: Evaluator,
     finalists: Sequence[Tree],
     rates: Sequence[float],
     seed: int,
@@ -378,7 +380,7 @@ def decide(
     """Train finalists over fresh seeds, the best quarter over more.
 
     Args:
-      trainer: for the finalists' task.
+      evaluator: for the finalists' task.
       finalists: the trees.
       rates: scale of the learning rate of each.
       seed: of the search.
@@ -391,7 +393,7 @@ def decide(
     def train(places: Sequence[int], seeds: Sequence[int]) -> Measured:
         factors = None if coefficients is None else [coefficients[place] for place in places]
         scales = np.array([[rates[place]] for place in places])
-        return evaluation.measure(trainer, [finalists[place] for place in places], seeds, factors, rates=scales)
+        return evaluation.measure(evaluator, [finalists[place] for place in places], seeds, factors, rates=scales)
 
     first = train(range(len(finalists)), seeds[:count])
     quarter = np.argsort(-first.means, kind="stable")[: -(-len(finalists) // 4)].tolist()

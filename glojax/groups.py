@@ -40,7 +40,8 @@ def plan(task: Task, devices: Sequence[Any]) -> Plan:
     size = group_that_fits(task, device) if task.group is None else task.group
     params, state = models.shapes(task.pure_model)
     kept = (params, state, jax.eval_shape(task.optimizer.init, params))
-    most_rows = min(_MAX_ROWS, max(1, _budgets(device, len(devices)).kept // (size * _bytes(kept))))
+    beside = sum(other.process_index == device.process_index for other in devices)
+    most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * _bytes(kept))))
     if device.platform == "cpu":
         return Plan(len(devices), (size,), (most_rows,))
     # Two sizes an octave waste at most a third of a group.

@@ -14,7 +14,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from glojax import groups, programs, training
+from glojax import groups, processes, programs, training
 from glojax.devices import all_devices
-from glojax.groups import Layout
+from glojax.groups import Layout, Plan
 from glojax.losses import LossFunction
 from glojax.programs import Program
 from glojax.tasks import Task
@@ -92,7 +92,8 @@ class Trainer:
         self.task = task
         self._instructions = instructions
         mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
-        self.plan = groups.plan(task, list(mesh.devices.flat))
+        on, sizes, rows = processes.first(lambda: groups.plan(task, list(mesh.devices.flat)))
+        self.plan = Plan(on, tuple(sizes), tuple(rows))
         task.check_metric()
         if loss is not None:
             training.check_loss(task, loss)
@@ -111,10 +112,9 @@ class Trainer:
         )
         self._score = on_devices(partial(_score, task), shard, shard, shard, whole, whole)
         # JAX keeps one cache for a function: a partial is this trainer's own.
-        self._sharding = NamedSharding(mesh, shard)
-        self._regroup = jax.jit(partial(_regrouped), out_shardings=self._sharding)
-        data = {name: tuple(part) for name, part in task.splits.items()}
-        self._data = jax.device_put(data, NamedSharding(mesh, whole))
+        self._sharded, self._whole = (partial(_placed, NamedSharding(mesh, spec)) for spec in (shard, whole))
+        self._regroup = jax.jit(partial(_regrouped), out_shardings=NamedSharding(mesh, shard))
+        self._data = self._whole({name: tuple(part) for name, part in task.splits.items()})
 
     @property
     def compilations(self) -> int:
@@ -173,6 +173,7 @@ class Trainer:
         missing = [split for split in splits if split not in self.task.splits]
         if missing:
             raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(self.task.splits)}.")
+        processes.agree("candidates", identity := _identity(self.task, candidates, stops, splits))
         count = len(candidates.seed)
         progress = _Progress(
             np.zeros((count, len(stops), len(splits)), np.float32), np.ones(count, bool), np.zeros(count, np.int64)
@@ -183,7 +184,7 @@ class Trainer:
         if directory is not None:
             from glojax.checkpoints import Checkpoint  # Orbax takes most of a second to import
 
-            checkpoint = Checkpoint(directory, _identity(self.task, candidates, stops, splits))
+            checkpoint = Checkpoint(directory, identity)
             if (kept := checkpoint.restore((progress, self._learners_like(count)))) is not None:
                 reached, (progress, learners) = kept
                 for number, members in enumerate(members_of_blocks):
@@ -230,9 +231,9 @@ class Trainer:
         layout = groups.lay_out(self.plan, members, candidates.seed[members])
         chosen = _laid_out(candidates, layout)
         if learners is None:
-            return _Block(layout, chosen, self._start(chosen.seed, layout.counts))
+            return _Block(layout, chosen, self._start(*self._sharded((chosen.seed, layout.counts))))
         like = training.shapes(self.task)
-        laid_out = jax.tree.map(lambda leaf: jax.device_put(leaf[layout.slots], self._sharding), learners)
+        laid_out = self._sharded(jax.tree.map(lambda leaf: leaf[layout.slots], learners))
         return _Block(layout, chosen, jax.tree.map(_typed, like, laid_out))
 
     def _learners_like(self, count: int) -> Learner:
@@ -250,7 +251,7 @@ class Trainer:
         for block in begun:
             used = block.layout.used
             for array, leaf in zip(jax.tree.leaves(learners), jax.tree.leaves(block.learners), strict=True):
-                array[block.layout.slots[used]] = np.asarray(_raw(leaf))[used]
+                array[block.layout.slots[used]] = processes.gathered(_raw(leaf))[used]
         return learners
 
     def _compact(self, block: _Block, candidates: Candidates, living: np.ndarray) -> _Block:
@@ -261,7 +262,8 @@ class Trainer:
         slot_of = np.zeros(len(candidates.seed), np.int32)
         slots = block.layout.slots
         slot_of[slots[block.layout.used]] = np.arange(slots.size).reshape(slots.shape)[block.layout.used]
-        return _Block(layout, _laid_out(candidates, layout), self._regroup(block.learners, slot_of[layout.slots]))
+        moved = self._regroup(block.learners, self._sharded(slot_of[layout.slots]))
+        return _Block(layout, _laid_out(candidates, layout), moved)
 
     def _advance_block(self, block: _Block, first: int, last: int) -> _Block:
         layout, seeds = block.layout, block.candidates.seed[:, 0]
@@ -270,22 +272,22 @@ class Trainer:
         for seed in np.unique(seeds[layout.used]):
             drawn = training.minibatches(int(seed), examples, batch_size, first, last)
             places[seeds == seed, : last - first] = drawn
-        learners = self._advance(
-            block.learners, block.candidates, layout.counts, places, np.int32(first), np.int32(last), self._data
-        )
+        given = self._sharded((block.candidates, layout.counts, places))
+        learners = self._advance(block.learners, *given, *self._whole((np.int32(first), np.int32(last))), self._data)
         return block._replace(learners=learners)
 
     def _score_block(self, block: _Block, splits: Sequence[str], count: int) -> np.ndarray:
         """Scores ``[candidates, splits]``, of use where the block has the candidate."""
         wanted = np.array([split in splits for split in self.task.splits])
-        scores = self._score(block.learners, block.candidates.seed, block.layout.counts, wanted, self._data)
+        given = self._sharded((block.candidates.seed, block.layout.counts))
+        scores = self._score(block.learners, *given, self._whole(wanted), self._data)
         columns = [list(self.task.splits).index(split) for split in splits]
         return self._by_candidate(block, scores, count)[:, columns]
 
     def _by_candidate(self, block: _Block, values: jax.Array, count: int) -> np.ndarray:
         """Values ``[devices * rows, group, ...]`` as ``[candidates, ...]``."""
         found = np.zeros((count, *values.shape[2:]), values.dtype)
-        found[block.layout.slots[block.layout.used]] = np.asarray(values)[block.layout.used]
+        found[block.layout.slots[block.layout.used]] = processes.gathered(values)[block.layout.used]
         return found
 
 
@@ -303,6 +305,13 @@ def _raw(leaf: jax.Array) -> jax.Array:
 
 def _typed(like: Any, leaf: jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(leaf) if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _placed(sharding: NamedSharding, arrays: Any) -> Any:
+    """NumPy arrays on the devices; of a process that has only some of them, its part."""
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(np.shape(leaf), sharding, lambda part: leaf[part]), arrays
+    )
 
 
 def _laid_out(candidates: Candidates, layout: Layout) -> Candidates:
@@ -388,14 +397,3 @@ def _with_row(arrays: Any, i: jax.Array, row: Any) -> Any:
 
 def _regrouped(learners: Learner, slots: jax.Array) -> Learner:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[slots], learners)
-
-
-def room(instructions: int) -> int:
-    """Room for so many instructions as 31, 63 or 127, so that few programs are compiled."""
-    return max(31, 2 ** instructions.bit_length() - 1)
-
-
-@lru_cache(maxsize=8)
-def trainer(task: Task, instructions: int, protected: bool) -> Trainer:
-    """The ``Trainer`` of these settings, made once: search, tuning and comparison share one compiled program."""
-    return Trainer(task, instructions=instructions, protected=protected)

@@ -47,6 +47,11 @@ def instructions_of(tree: Tree) -> int:
     return max(1, sum(bool(node.children) for node in tree.nodes()))
 
 
+def room(instructions: int) -> int:
+    """Room for so many instructions as 31, 63 or 127, so that few programs are compiled."""
+    return max(31, 2 ** instructions.bit_length() - 1)
+
+
 def encode(
     trees: Sequence[Tree],
     coefficients: Sequence[Sequence[float] | None] | None = None,

@@ -68,6 +68,7 @@ class Store:
 
     Args:
       directory: of the run.
+      content: of a record in memory, from ``dump``.
       read_only: for a look at a run, which may be going on.
 
     Raises:
@@ -75,7 +76,7 @@ class Store:
       OSError: a directory or file that cannot be read or written.
     """
 
-    def __init__(self, directory: Path | None, *, read_only: bool = False):
+    def __init__(self, directory: Path | None, content: str = "", *, read_only: bool = False):
         self._path = None if directory is None else directory / "record.sqlite"
         self._log = None if directory is None or read_only else _Log(directory / "events.jsonl")
         where = (
@@ -90,7 +91,7 @@ class Store:
                 ):
                     raise sqlite3.DatabaseError(str(found[0]).partition("\n")[0])
                 if not read_only:
-                    self._database.executescript(_TABLES)
+                    self._database.executescript(content or _TABLES)
             if self._log is not None:
                 self._complete(self._log.read())
         except BaseException:
@@ -179,6 +180,11 @@ class Store:
                     self._insert(entry)
 
     # READING
+
+    def dump(self) -> str:
+        """All that the tables hold, as SQL."""
+        with self._errors():
+            return "\n".join(self._database.iterdump())
 
     def phases(self) -> list[str]:
         """Those that there are generations of, in the order in which they began."""

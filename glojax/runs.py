@@ -15,7 +15,7 @@ from typing import Any
 
 import filelock
 
-from glojax import files
+from glojax import files, processes
 from glojax.records import SCHEMA, Record, Rejected, Store
 from glojax.tasks import Task
 
@@ -45,14 +45,23 @@ class Run:
         self.directory = None if directory is None else Path(directory)
         self.phase = phase
         with contextlib.ExitStack() as held:
-            if self.directory is not None:
-                held.enter_context(locked(self.directory))
-                given = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)  # type: ignore[arg-type]
-                write_settings(self.directory, phase, task, given, resume)
-            self._store = Store(self.directory)
-            held.callback(self._store.close)
-            self._store.note("begun", phase, process=os.getpid())
+            content = processes.first(lambda: self._open(held, task, config, resume))
+            if not processes.is_first():
+                # What the first of several processes has on disk, the others have in memory.
+                self._store = Store(None, content)
+                held.callback(self._store.close)
             self._held = held.pop_all()
+
+    def _open(self, held: contextlib.ExitStack, task: Task, config: Any, resume: bool) -> str:
+        """Open the record; what it holds, if there is another process that wants to know."""
+        if self.directory is not None:
+            held.enter_context(locked(self.directory))
+            given = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)  # type: ignore[arg-type]
+            write_settings(self.directory, self.phase, task, given, resume)
+        self._store = Store(self.directory)
+        held.callback(self._store.close)
+        self._store.note("begun", self.phase, process=os.getpid())
+        return self._store.dump() if processes.count() > 1 else ""
 
     def save_generation(
         self,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,9 @@ from glojax.metrics import Metric
 from glojax.models import Model
 from glojax.trees import Tree
 from glojax.usercode import users_code
+
+if TYPE_CHECKING:
+    from glojax.evaluators import Executor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +58,7 @@ class Task:
         that share a seed share what it draws.
       group: candidates trained together on a device, at most, and so the memory that a step takes; left out, as many
         as fit (``groups.group_that_fits``). Scores do not depend on it.
+      executor: makes what trains candidates (``evaluators``); left out, this process does. Scores do not depend on it.
       name: for the run directory and reports.
 
     Raises:
@@ -78,6 +82,7 @@ class Task:
     preprocess: Callable[[jax.Array], jax.Array] | None = None
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     group: int | None = None
+    executor: "Executor | None" = None
     name: str = "task"
 
     def __post_init__(self) -> None:

@@ -17,11 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax import evaluation, losses, populations, tasks
+from glojax import evaluation, evaluators, losses, programs, tasks
 from glojax.canonical import canonical, identifiable_coefficients
 from glojax.fitness import check_bounds, decide, final_seeds, winner
 from glojax.losses import Loss
-from glojax.programs import instructions_of
 from glojax.records import Record
 from glojax.runs import Run
 from glojax.seeds import named_seed
@@ -209,7 +208,8 @@ class _Objective:
                 f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {space.tree}; "
                 "choose another directory."
             )
-        self.trainer = populations.trainer(task, populations.room(instructions_of(space.tree)), config.protected)
+        room = programs.room(programs.instructions_of(space.tree))
+        self.evaluator = evaluators.of(task, instructions=room, protected=config.protected)
         self.history: list[np.ndarray] = []
         self.vectors: list[np.ndarray] = []
         self.steps = 0
@@ -229,7 +229,7 @@ class _Objective:
             seeds = [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
             rates = np.full((len(vectors), 1), self.config.rate)
             factors = list(map(self.space.coefficients, vectors))
-            measured = evaluation.measure(self.trainer, [self.space.tree] * len(vectors), seeds, factors, rates=rates)
+            measured = evaluation.measure(self.evaluator, [self.space.tree] * len(vectors), seeds, factors, rates=rates)
             found = [tuple(scores) for scores in measured.scores.tolist()]
             records = self._records(vectors, found, measured.steps.tolist(), seeds[0], time.perf_counter() - started)
             self.run.save_generation(number, records)
@@ -252,8 +252,8 @@ class _Objective:
                 list(map(self.space.coefficients, vectors)),
             )
             decided = decide(
-                self.trainer, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count, factors,
-                always=(0,),
+                self.evaluator, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count,
+                factors, always=(0,),
             )  # fmt: skip
             seconds = time.perf_counter() - started
             kept = self._records(vectors, decided.scores, decided.steps, final_seeds(seed, 1)[0], seconds)

@@ -67,7 +67,7 @@ def test_a_group_is_smaller_where_a_step_takes_more_memory(tiny_task: Task) -> N
 
 
 def accelerator(memory: int) -> Any:
-    return SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": memory})
+    return SimpleNamespace(platform="gpu", process_index=0, memory_stats=lambda: {"bytes_limit": memory})
 
 
 def test_an_accelerator_has_groups_and_rows_of_several_sizes_within_its_memory(tiny_task: Task) -> None:

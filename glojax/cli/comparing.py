@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from glojax.cli.several import in_several_processes
 from glojax.cli.shared import (
     DataDir,
     Devices,
@@ -20,6 +21,7 @@ from glojax.cli.shared import (
     check_resume,
     console_of,
     interval,
+    keep,
     plain,
     say_device,
     stop_cleanly,
@@ -41,6 +43,7 @@ class Schedule(StrEnum):
 
 
 @app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
+@in_several_processes
 def evaluate(
     task: TaskName,
     loss: LossNames,
@@ -67,6 +70,7 @@ def evaluate(
 
 
 @app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
+@in_several_processes
 def train(
     context: typer.Context,
     task: TaskName,
@@ -114,8 +118,12 @@ def train(
     found = curves.train(job, made, config, run_dir, resume=resume, on_point=show)
     _print_scores(console, job, found)
     if run_dir is not None:
-        report.training_figure(
-            run_dir / "curves.png", found, f"{job.name}, {seeds} seeds, mean and 95% interval", score=job.score_name
+        keep(
+            report.training_figure,
+            run_dir / "curves.png",
+            found,
+            f"{job.name}, {seeds} seeds, mean and 95% interval",
+            score=job.score_name,
         )
         console.print(f"Saved {run_dir / 'curves.json'} and {run_dir / 'curves.png'}", soft_wrap=True)
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from glojax.cli.several import in_several_processes
 from glojax.cli.shared import (
     Categorical,
     Csv,
@@ -33,6 +34,7 @@ from glojax.cli.shared import (
     check_resume,
     console_of,
     interval,
+    keep,
     plain,
     say_device,
     stop_cleanly,
@@ -70,6 +72,7 @@ class _Result(NamedTuple):
 
 
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
+@in_several_processes
 def search(
     context: typer.Context,
     task: TaskName = "digits",
@@ -168,7 +171,7 @@ def search(
     else:
         found = _breed(console, job, config, tune_config if tune_generations else None, options, board)
     named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
-    found[-1].loss.save(run_dir / "loss.json")
+    keep(found[-1].loss.save, run_dir / "loss.json")
     if control:
         drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
         named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options, board)
@@ -179,7 +182,8 @@ def search(
         f"Found loss   f(x, y) = [bold]{plain(str(found[-1].loss))}[/], at x{found[-1].rate:.3g} of the task's rate"
     )
     console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
-    console.print(f"Report       {page.write(run_dir)}", soft_wrap=True)
+    keep(page.write, run_dir)
+    console.print(f"Report       {run_dir / 'report.html'}", soft_wrap=True)
 
 
 def _breed(
@@ -307,6 +311,7 @@ def _say_control(console: Console, job: "Task", control: Any) -> None:
 
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
+@in_several_processes
 def tune(
     context: typer.Context,
     task: TaskName,
@@ -340,7 +345,7 @@ def tune(
     console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
-        tuned.loss.save(run_dir / "loss.json")
+        keep(tuned.loss.save, run_dir / "loss.json")
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
     if board is not None:
         board.finish()

@@ -5,11 +5,14 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from glojax import processes
 
 app = typer.Typer(
     name="glojax",
@@ -46,11 +49,17 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run 
 
 
 def console_of() -> Console:
-    """Standard output, wide enough for tables where it is a log."""
-    console = Console(highlight=False)
+    """Standard output, wide enough for tables where it is a log; of several processes, only the first has one."""
+    console = Console(highlight=False, quiet=not processes.is_first())
     if not console.is_terminal:
         console.width = 120  # a log has no width; tables need this much
     return console
+
+
+def keep(save: Callable[..., None], path: Path, *given: Any, **options: Any) -> None:
+    """Save a result by ``save(path, ...)``; of several processes, only the first does."""
+    if processes.is_first():
+        save(path, *given, **options)
 
 
 def plain(text: str) -> str:
@@ -135,6 +144,7 @@ def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
             added = [part for option, parts in more.items() if option not in given for part in parts]
             command = shlex.join(["glojax", *sys.argv[1:], *added])
             hint = f"all that was done is in {run_dir}; go on with\n  {command}"
+        processes.stopped()
         Console(stderr=True).show_cursor()
         print(f"\nglojax: stopped; {hint}", file=sys.stderr, flush=True)
         os._exit(128 + number)
@@ -150,7 +160,7 @@ def board_of(tensorboard: bool, run_dir: Path | None) -> Any:
 
     if tensorboard and run_dir is None:
         raise ValueError("--tensorboard needs the --run-dir that it writes into.")
-    return Board(run_dir) if tensorboard and run_dir is not None else None
+    return Board(run_dir) if tensorboard and run_dir is not None and processes.is_first() else None
 
 
 def tree_loss(name: str) -> Any:
@@ -170,9 +180,10 @@ def say_device(console: Console, task: Any) -> None:
     from glojax.devices import all_devices
 
     devices = all_devices()
+    several = f" of {processes.count()} processes" if processes.count() > 1 else ""
     console.print(
         f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {len(devices)} "
-        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})."
+        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind}){several}."
     )
 
 
