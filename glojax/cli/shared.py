@@ -56,7 +56,7 @@ def console_of() -> Console:
     return console
 
 
-def keep(save: Callable[..., None], path: Path, *given: Any, **options: Any) -> None:
+def keep(save: Callable[..., object], path: Path, *given: Any, **options: Any) -> None:
     """Save a result by ``save(path, ...)``; of several processes, only the first does."""
     if processes.is_first():
         save(path, *given, **options)
