@@ -195,8 +195,9 @@ def test_every_link_to_another_page_leads_somewhere(page: str) -> None:
 # WHAT THE PAGES SAY
 
 
-def test_the_flax_training_loops_with_a_found_loss_learn_the_digits(ran: Ran) -> None:
+def test_training_loops_with_a_found_loss_learn(ran: Ran) -> None:
     assert 0.9 < float(example(ran, "docs/losses.md", "Network")["accuracy"]) <= 1
+    assert 0.9 < float(example(ran, "docs/guide.md", "table")["accuracy"]) <= 1  # of the wines
 
 
 @pytest.mark.slow
