@@ -272,9 +272,13 @@ def as_model(model: Any, example: np.ndarray) -> Model:
     if callable(model) and not built_or_linen:
         constructor: Any = model
         return _from_nnx(constructor)
+    if isinstance(model, nnx.Module):  # its text has a line for every layer
+        given = f"a {type(model).__name__} that is built already"
+    else:
+        given = f"the class {model.__name__}" if inspect.isclass(model) else repr(model)
     raise ValueError(
-        f"Task.model is {model!r}; a Linen module, an NNX constructor (rngs) -> nnx.Module, or a pair "
-        "(init(key), apply(params, state, x, key, train)) is expected."
+        f"Task.model is {given}; a Linen module (an object), an NNX constructor (rngs) -> nnx.Module (such as its "
+        "class), or a pair (init(key), apply(params, state, x, key, train)) is expected."
     )
 
 

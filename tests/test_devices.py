@@ -46,6 +46,11 @@ def test_cores_become_devices_where_the_user_has_set_nothing(
     assert output(COUNT.format(before), **environment).split() == [expected]
 
 
+def test_a_command_makes_cores_devices_before_a_user_s_file_may_start_jax() -> None:
+    code = "from glojax.cli.shared import prepare; prepare(None); import jax; print(len(jax.devices()))"
+    assert output(code).split() == [CORES]
+
+
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_count_below_1_is_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"devices is {count}; it must be at least 1"):

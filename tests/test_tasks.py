@@ -71,7 +71,7 @@ class Two(nn.Module):
         ({"group": 0}, "group is 0; it must be at least 1"),
         ({"model": models.MLP((4, 2))}, r"output of shape \[8, 2\].*at least 3 classes"),
         ({"model": nn.Sequential([models.MLP((4, 3)), jnp.ravel])}, r"output of shape \[24\]"),
-        ({"model": "mlp"}, "Linen module, an NNX constructor"),
+        ({"model": "mlp"}, "Linen module .an object., an NNX constructor"),
         (
             {"model": NeedsMore()},
             "model, a NeedsMore, needs 'deterministic' in its call; a module is called with inputs",
