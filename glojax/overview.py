@@ -223,6 +223,8 @@ def read(directory: str | os.PathLike[str]) -> Overview:
       OSError: a file that is missing or cannot be read.
     """
     directory = Path(directory)
+    if set(runs.read_settings(directory)["phases"]) == {"train"}:
+        raise ValueError(f"{directory} holds full trainings alone; curves.png in it shows them.")
     settings, store = runs.read(directory)
     path, sittings = directory / "record.sqlite", list(_sittings(directory / "events.jsonl"))
     how = {sitting.phase: sitting.how for sitting in sittings}  # the last time
