@@ -67,7 +67,7 @@ def test_runs_are_listed_with_what_they_found_the_newest_last(folder: Path, monk
         f"{first.steps:,}",
     ]  # fmt: skip
     assert listed[1][3:5] == ["unreadable", "runs/none is not a run directory: it has no settings.json."]
-    assert listed[0][4].startswith("runs/damaged/settings.json is damaged: ")
+    assert listed[0][4].startswith("runs/damaged/settings.json is ")
 
 
 def test_a_run_that_goes_on_says_so_and_one_that_died_is_stopped(tiny_task: Task, tmp_path: Path) -> None:
