@@ -2,12 +2,14 @@
 
 Makes: the found and the tuned loss, and what a random search of the same budget found, over fresh seeds, each at the
 task's learning rate and at its best one, with Welch's p and Hedges' g against cross-entropy at the task's rate; the
-noise floor; and the report of the run.
+noise floor; a figure of the search, and the report of the run.
 Command: python experiments/discovery.py [--scale full] [--data-dir DIR] [--task digits]
 Time: half a minute on 2 CPU cores with --task digits; on mnist 18 minutes beside other work.
 
 The run is recorded under the output folder; the same command goes on where it stopped.
 """
+
+import shutil
 
 import study
 
@@ -43,7 +45,8 @@ def main() -> None:
     if options.seeds > 1:
         floor = controls.detectable(controls.summarize(compared[0].test).std, options.seeds)
         print(f"with {options.seeds} seeds, differences below {floor:.4f} are hardly told from chance")
-    page.write(run_dir)
+    overview = page.write(run_dir).with_suffix("") / "overview.png"
+    shutil.copy(overview, options.output / "discovery.png")
     study.keep(options, "discovery", rows)
 
 

@@ -23,7 +23,7 @@ COLORS = ("#1f6fb4", "#c2410c", "#15803d", "#7e3fb0", "#6b7280")
 
 _INK = "#1b1c1e"  # of text and axes; a page has it as its own colour
 _FORMULA_SIZE = 17  # in points
-_FORMULA_WIDTH = 64  # characters of a line of a formula, about
+_FORMULA_WIDTH = 72  # characters of a line of a formula, about
 
 _STYLE: dict[Any, Any] = {
     "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
@@ -117,7 +117,8 @@ def formula(loss: Loss) -> Figure:
 
 def _lines(loss: Loss) -> list[str]:
     lines, length = [r"f(x, y) = "], 8
-    for number, (latex, size) in enumerate(_terms(loss.tree, loss.coefficients, loss.protected)):
+    for number, latex in enumerate(_terms(loss.tree, loss.coefficients, loss.protected)):
+        size = len(re.sub(r"\\[a-z]+|[{}\\, ]", "", latex))
         if number and length + size > _FORMULA_WIDTH:
             lines.append(r"\quad\quad ")
             length = 4
@@ -132,14 +133,13 @@ def _polished(latex: str) -> str:
     return re.sub(r"(\d|\)) \\, (?=\d)", r"\1 \\cdot ", latex).replace(r"\frac", r"\dfrac")
 
 
-def _terms(tree: Tree, coefficients: tuple[float, ...], protected: bool) -> list[tuple[str, int]]:
-    """The terms of a sum in LaTeX, each after the first with its sign, and about how many characters each has."""
+def _terms(tree: Tree, coefficients: tuple[float, ...], protected: bool) -> list[str]:
+    """The terms of a sum in LaTeX, each after the first with its sign."""
     if tree.symbol not in ("+", "-") or coefficients[0] != 1:
-        latex = export.to_latex(tree, coefficients, protected)
-        return [(latex, len(str(Loss(tree, coefficients))) if tree.has_x_and_y else len(str(tree)))]
+        return [export.to_latex(tree, coefficients, protected)]
     left, right = tree.children
     first, last = coefficients[1 : 1 + left.size], coefficients[1 + left.size :]
     # As the right operand of the same sign, so that it has the parentheses that it needs there.
     alone = Tree(tree.symbol, (Tree("y"), right))
     latex = export.to_latex(alone, (1.0, 1.0, *last), protected).removeprefix("y ")
-    return [*_terms(left, first, protected), (latex, len(latex) // 2)]
+    return [*_terms(left, first, protected), latex]

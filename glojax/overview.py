@@ -1,6 +1,7 @@
 """What a run holds, read from its directory alone, also while it goes on: for reports and lists of runs."""
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -50,9 +51,9 @@ class Phase:
     def planned(self) -> int:
         """Generations that its settings ask for; of CMA-ES the start is one more. 0 where another thing ends it."""
         asked = self.config.get("generations")
-        return (
-            asked + (self.name in ("tune", "taylor")) if isinstance(asked, int) and self.name != "random search" else 0
-        )
+        if self.name == "random search" or not isinstance(asked, int):
+            return 0
+        return asked + (self.name in ("tune", "taylor"))
 
     @property
     def candidates(self) -> list[Record]:
@@ -222,6 +223,8 @@ def read(directory: str | os.PathLike[str]) -> Overview:
       OSError: a file that is missing or cannot be read.
     """
     directory = Path(directory)
+    if set(runs.read_settings(directory)["phases"]) == {"train"}:
+        raise ValueError(f"{directory} holds full trainings alone; curves.png in it shows them.")
     settings, store = runs.read(directory)
     path, sittings = directory / "record.sqlite", list(_sittings(directory / "events.jsonl"))
     how = {sitting.phase: sitting.how for sitting in sittings}  # the last time
@@ -245,11 +248,8 @@ def _phase(store: Store, name: str, config: dict[str, Any], is_ended: bool) -> P
     funnel = fitness.total(store.funnels(name)) or store.result(name, "funnel") or {}
     finals = next(iter(store.generations(f"{name} finals")), [])
     control = next((records[0] for records in store.generations(f"{name} control")), None)
-    for record in [
-        *(record for records in generations for record in records),
-        *finals,
-        *([control] if control else []),
-    ]:
+    controls = [] if control is None else [control]
+    for record in itertools.chain(*generations, finals, controls):
         numbers = (record.fitness, record.rate, record.steps, record.seconds, *record.scores, *record.coefficients)
         if not all(isinstance(number, int | float) for number in numbers):
             raise ValueError(f"{record.expression!r} of {name} has a number that is none")
@@ -258,15 +258,8 @@ def _phase(store: Store, name: str, config: dict[str, Any], is_ended: bool) -> P
 
 def _about(settings: dict[str, Any]) -> About:
     about = settings["about"]
-    kinds = {
-        "score": str,
-        "metric": str,
-        "control": str,
-        "output": str,
-        "steps": int,
-        "batch_size": int,
-        "examples": dict,
-    }
+    kinds = {**dict.fromkeys(("score", "metric", "control", "output"), str), "steps": int, "batch_size": int}
+    kinds["examples"] = dict
     for field, kind in kinds.items():
         if not isinstance(about.get(field), kind):
             raise ValueError(f"about.{field} of the settings is missing or of another type")

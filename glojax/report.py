@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -15,6 +16,9 @@ from glojax.genealogy import Ancestor, main_line
 from glojax.kinds import KINDS, Kind
 from glojax.losses import Loss
 from glojax.records import Record
+
+MOST_ANCESTORS = 1000
+"""In a figure, the latest ones."""
 
 _DASHES = ("-", "--", "-.", ":")
 
@@ -144,7 +148,7 @@ def fitness(axes: Sequence[Axes], generations: Sequence[Sequence[Record]], score
         middle, low, high = (np.array([getattr(one, name) for one in summaries]) for name in ("mean", "low", "high"))
         places = np.arange(len(middle))
         color = drawing.COLORS[number]
-        part.plot(places, middle, color=color, marker="o", markersize=3, label=label)
+        part.plot(places, middle, color=color, marker="o" if len(places) < 50 else None, markersize=3, label=label)
         part.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
         shown, halves = middle[np.isfinite(middle)], (high - low)[np.isfinite(high - low)] / 2
         if len(shown):
@@ -183,21 +187,21 @@ def family_map(axes: Axes, family: Sequence[Ancestor], score: str) -> None:
     """The ancestors of the first one by generation and fitness, each joined to its parents; its main line is thick."""
     line = main_line(family)
     generations = np.array([ancestor.generation for ancestor in family])
+    drawn = range(min(len(family), MOST_ANCESTORS))
     values = np.array([ancestor.record.fitness for ancestor in family])
     floor = max(0.0, float(np.median(values)) - 2 * float(values.max() - np.median(values)) - 0.02)
     values = np.maximum(values, floor)  # far ones stand at the lower edge
-    for place, ancestor in enumerate(family):
-        for parent in ancestor.parents:
-            ends = [place, parent]
-            axes.plot(generations[ends], values[ends], color=drawing.COLORS[4], linewidth=0.5, alpha=0.5)
+    ends = [(place, parent) for place in drawn for parent in family[place].parents]
+    joins = [[(generations[end], values[end]) for end in pair] for pair in ends]
+    axes.add_collection(LineCollection(joins, colors=drawing.COLORS[4], linewidths=0.5, alpha=0.5))
     axes.plot(generations[line], values[line], color=drawing.COLORS[0], linewidth=2)
-    dropped = np.array([ancestor.record.fate == "dropped" for ancestor in family])
-    for mask, label, fill in ((~dropped, "trained to the end", True), (dropped, "stopped early by halving", False)):
-        if mask.any():
-            axes.plot(
-                generations[mask], values[mask], "o", color=drawing.COLORS[4], markersize=4, label=label,
-                fillstyle="full" if fill else "none",
-            )  # fmt: skip
+    for is_dropped, label, fill in (
+        (False, "trained to the end", "full"), (True, "stopped early by halving", "none"),
+    ):  # fmt: skip
+        places = [place for place in drawn if (family[place].record.fate == "dropped") == is_dropped]
+        if places:
+            style: dict[str, Any] = {"color": drawing.COLORS[4], "markersize": 4, "fillstyle": fill}
+            axes.plot(generations[places], values[places], "o", label=label, **style)
     axes.plot(generations[line], values[line], "o", color=drawing.COLORS[0], markersize=5, label="main line")
     axes.set(xlabel="generation in which it came first", ylabel=f"validation {score} then")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -33,6 +33,7 @@ from glojax.overview import Overview, Phase
 from glojax.records import Record
 
 _MOST_RANKED = 30  # losses of an exhaustive search that are shown
+_MOST_ROWS = 300  # of a table
 
 
 def sections_of(run: Overview) -> list[Section]:
@@ -261,14 +262,15 @@ def _genealogy(run: Overview) -> Iterator[Block]:
         yield Text(f"Left out: the record is damaged: {error}.")
         return
     line = [family[place] for place in genealogy.main_line(family)]
+    most = f" (of which the latest {report.MOST_ANCESTORS:,} are drawn)" * (len(family) > report.MOST_ANCESTORS)
     if len(family) == 1:
         yield Text("It was drawn as it is, and has no ancestors.")
     else:
         yield Picture(
             "genealogy", drawing.panel(report.family_map, family, run.about.score, size=(5.4, 3.4)),
-            f"The loss and its {len(family) - 1} ancestors, each where it came first (carried over or drawn again it "
-            "is the same) and joined to its parents. The thick line leads back to what was changed each time. The "
-            "score of one that halving stopped is of that moment; those far below stand at the lower edge.",
+            f"The loss and its {len(family) - 1:,} ancestors{most}, each where it came first (carried over or drawn "
+            "again it is the same) and joined to its parents. The thick line leads back to what was changed each time. "
+            "The score of one that halving stopped is of that moment; those far below stand at the lower edge.",
             f"Ancestors of the loss by generation and fitness, {len(family)} with itself",
         )  # fmt: skip
     yield Table(
@@ -276,11 +278,11 @@ def _genealogy(run: Overview) -> Iterator[Block]:
         [
             [str(one.generation), Code(one.record.expression), one.origin, _donor(one, family),
              number(one.record.fitness), one.record.fate]
-            for one in line
+            for one in line[:_MOST_ROWS]
         ],
-        "The main line, from the loss back to a random tree; each was made of the one below it. A crossover puts a "
-        "subtree of the other parent into it, and mutations may follow. Trained is to the end, dropped is stopped "
-        "by halving.",
+        f"The main line{_cut(line)}, from the loss back to a random tree; each was made of the one below it. A "
+        "crossover puts a subtree of the other parent into it, and mutations may follow. Trained is to the end, "
+        "dropped is stopped by halving.",
     )  # fmt: skip
     if len(family) > len(line):
         yield Table(
@@ -288,9 +290,9 @@ def _genealogy(run: Overview) -> Iterator[Block]:
             [
                 [str(place), str(one.generation), Code(one.record.expression), " and ".join(map(str, one.parents)),
                  number(one.record.fitness), one.record.fate]
-                for place, one in enumerate(family)
+                for place, one in enumerate(family[:_MOST_ROWS])
             ],
-            "By generation, the latest first.", summary=f"All {len(family) - 1} ancestors",
+            f"By generation, the latest first{_cut(family)}.", summary=f"All {len(family) - 1:,} ancestors",
         )  # fmt: skip
 
 
@@ -317,11 +319,11 @@ def _finals(run: Overview) -> Iterator[Block]:
         last = sum(len(record.scores) == most for record in ranked)
         head = ["coefficients" if phase.name in ("tune", "taylor") else "loss", "rate", f"validation {run.about.score}",
                 "95% interval", "lower bound", "trainings"]  # fmt: skip
-        yield Table(head, rows[:last], f"Finals of the phase {phase.name}, the winner first.")
-        if last < len(rows):
-            yield Table(
-                head, rows[last:], "Those out after the first round.", f"The other {len(rows) - last} finalists"
-            )
+        first, others = rows[:last], rows[last:]
+        yield Table(head, first[:_MOST_ROWS], f"Finals of the phase {phase.name}, the winner first{_cut(first)}.")
+        if others:
+            caption = f"Those out after the first round{_cut(others)}."
+            yield Table(head, others[:_MOST_ROWS], caption, f"The other {len(others):,} finalists")
 
 
 def _finalist(phase: Phase, record: Record) -> list[str]:
@@ -445,6 +447,11 @@ def _time(run: Overview) -> Iterator[Block]:
     ]
     if rows:
         yield Table(["phase", "begun", "last event", "how it ended"], rows, "When phases ran, by events.jsonl, in UTC.")
+
+
+def _cut(rows: Sequence[Any]) -> str:
+    """What a caption says of a table that would be too long."""
+    return f" (the first {_MOST_ROWS:,} of {len(rows):,}; the record has all)" if len(rows) > _MOST_ROWS else ""
 
 
 def _times(scale: float) -> str:

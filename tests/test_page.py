@@ -479,3 +479,24 @@ def test_source_of_the_page_is_the_export(made: Path) -> None:
     exec(source, names)
     logits, labels = np.array([[1.0, 2.0, 3.0]]), np.array([[0.0, 0.0, 1.0]])
     np.testing.assert_allclose(names["loss"](logits, labels), found.loss(logits, labels), rtol=1e-6)
+
+
+def test_a_search_of_thousands_of_generations_is_no_endless_page(made: Path) -> None:
+    def record(number: int) -> Record:
+        expression = f"log(y + {number}) * x"  # canonical as it is, and the child of the one before
+        parents = (0,) if number else ()
+        return Record(expression, expression, (), number / 1500, (0.5,), 1.0, "trained", parents, 0, 30, 0.1)
+
+    run = overview.read(made)
+    phase = dataclasses.replace(run.phases["search"], generations=[[record(n)] for n in range(1, 1500)], finals=[])
+    phase.generations.insert(0, [record(0)._replace(parents=())])
+    run = dataclasses.replace(run, phases={"search": phase})
+    blocks = {part.name: part.blocks for part in sections.sections_of(run)}
+    picture, line = blocks["genealogy"]
+    assert isinstance(picture, Picture)
+    assert "1,499 ancestors (of which the latest 1,000 are drawn)" in picture.caption
+    assert isinstance(line, Table)
+    assert [line.rows[0][1], len(line.rows)] == ["log(y + 1499) * x", 300]
+    assert "(the first 300 of 1,500; the record has all)" in line.caption
+    size = sum(len(block.svg) for part in blocks.values() for block in part if isinstance(block, Picture))
+    assert size < 1_500_000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from glojax import cli, controls, overview
+from glojax import cli, controls, overview, runs
 from glojax.records import Record
 from glojax.runs import Run
 from glojax.tasks import Task
@@ -67,7 +67,7 @@ def test_runs_are_listed_with_what_they_found_the_newest_last(folder: Path, monk
         f"{first.steps:,}",
     ]  # fmt: skip
     assert listed[1][3:5] == ["unreadable", "runs/none is not a run directory: it has no settings.json."]
-    assert listed[0][4].startswith("runs/damaged/settings.json is damaged: ")
+    assert listed[0][4].startswith("runs/damaged/settings.json is ")
 
 
 def test_a_run_that_goes_on_says_so_and_one_that_died_is_stopped(tiny_task: Task, tmp_path: Path) -> None:
@@ -82,6 +82,14 @@ def test_a_run_that_goes_on_says_so_and_one_that_died_is_stopped(tiny_task: Task
     assert rows(run("runs", tmp_path).output)[0][3] == "stopped"
     (tmp_path / "run" / "events.jsonl").unlink()
     assert rows(run("runs", tmp_path).output)[0][3] == "unknown"
+
+
+def test_full_trainings_are_no_search(tiny_task: Task, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    runs.write_settings(tmp_path / "full", "train", tiny_task, {}, False)
+    (row,) = rows(run("runs", tmp_path).output)
+    assert row[3] == "unreadable"
+    assert row[4].endswith("holds full trainings alone; curves.png in it shows them.")
 
 
 def test_an_empty_folder_has_no_runs(tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_ancestors_are_joined_to_their_parents_and_the_main_line_is_one() -> Non
         Ancestor(record(0.7, fate="dropped"), 0, ()),
     ]  # fmt: skip
     (axes,) = drawing.panel(report.family_map, family, "accuracy").axes
-    drawn = [np.asarray(line.get_data()).T.tolist() for line in axes.lines]
-    assert drawn[:3] == [[[2, 0.9], [1, 0.8]], [[2, 0.9], [1, 0.85]], [[1, 0.8], [0, 0.7]]]
-    assert drawn[3] == [[2, 0.9], [1, 0.8], [0, 0.7]]
+    joins = [path.vertices.tolist() for path in axes.collections[0].get_paths()]  # type: ignore[union-attr]
+    assert joins == [[[2, 0.9], [1, 0.8]], [[2, 0.9], [1, 0.85]], [[1, 0.8], [0, 0.7]]]
+    assert np.asarray(axes.lines[0].get_data()).T.tolist() == [[2, 0.9], [1, 0.8], [0, 0.7]]
     texts = [text.get_text() for text in axes.get_legend().get_texts()]  # type: ignore[union-attr]
     assert texts == ["trained to the end", "stopped early by halving", "main line"]
 

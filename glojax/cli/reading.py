@@ -43,7 +43,7 @@ def record(
 def runs(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDER or RUN]...", help="Folders of runs, or runs; the folder runs if left out."),
+        typer.Argument(metavar="FOLDER or RUN", help="Folders of runs, or runs; the folder runs if left out."),
     ] = None,
 ) -> None:
     """List the runs of a folder, the newest last; or compare those that are named, side by side."""
