@@ -10,6 +10,7 @@ alone knows, which is its clock and its run directory. No other process reads or
 import contextlib
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -111,10 +112,11 @@ def joined(
     _watch.stop()
 
 
-def stopped() -> None:
-    """Tell the others, if there are any, that this process ends at once, as it was told to."""
+def leave(status: int) -> None:
+    """End this process at once, as it was told to; the others, if there are any, are told so and end."""
     if _watch is not None:
-        _watch.tell("was stopped")
+        _watch.leave(status)
+    os._exit(status)
 
 
 def _try_port(address: str) -> None:

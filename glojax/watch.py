@@ -83,10 +83,11 @@ class Watch:
         # After the error was shown, and before JAX, which would wait for the others.
         atexit.register(self._leave, next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1))
 
-    def tell(self, what: str) -> None:
-        """Tell the others what became of this process; they end."""
+    def leave(self, status: int) -> None:
+        """Tell the others that this process was stopped, and exit."""
         with contextlib.suppress(RuntimeError):
-            self._tell(self.place.number, what)
+            self._tell(self.place.number, "was stopped")
+        self._leave(status)
 
     def _run(self) -> None:
         started = time.monotonic()

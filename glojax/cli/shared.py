@@ -1,7 +1,6 @@
 """What the commands share: their options, and how they name a task, a loss, a device."""
 
 import contextlib
-import os
 import shlex
 import signal
 import sys
@@ -144,10 +143,9 @@ def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
             added = [part for option, parts in more.items() if option not in given for part in parts]
             command = shlex.join(["glojax", *sys.argv[1:], *added])
             hint = f"all that was done is in {run_dir}; go on with\n  {command}"
-        processes.stopped()
         Console(stderr=True).show_cursor()
         print(f"\nglojax: stopped; {hint}", file=sys.stderr, flush=True)
-        os._exit(128 + number)
+        processes.leave(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.signal(number, stop)
