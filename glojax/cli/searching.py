@@ -171,17 +171,22 @@ def search(
     else:
         found = _breed(console, job, config, tune_config if tune_generations else None, options, board)
     named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
-    keep(found[-1].loss.save, run_dir / "loss.json")
+    loss = found[-1].loss
+    if not callable(loss.output):
+        keep(loss.save, run_dir / "loss.json")
     if control:
         drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
         named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options, board)
     _compare(console, job, named, seeds, seed, options)
     if board is not None:
         board.finish()
-    console.print(
-        f"Found loss   f(x, y) = [bold]{plain(str(found[-1].loss))}[/], at x{found[-1].rate:.3g} of the task's rate"
-    )
-    console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
+    console.print(f"Found loss   f(x, y) = [bold]{plain(str(loss))}[/], at x{found[-1].rate:.3g} of the task's rate")
+    if callable(loss.output):
+        console.print(
+            "Not saved    no file can hold its output, a function; task.loss makes it of the report's formula"
+        )
+    else:
+        console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
     keep(page.write, run_dir)
     console.print(f"Report       {run_dir / 'report.html'}", soft_wrap=True)
 

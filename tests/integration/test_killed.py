@@ -37,8 +37,10 @@ def left(directory: Path) -> dict[str, object]:
         event["candidates"] = [record[:-1] for record in event.get("candidates", [])]
         if event["event"] not in ("begun", "ended"):
             log.append(event)
-    files = {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix in (".json", ".png")}
-    return tables | files | {"log": log}
+    files = {path.name: path.read_bytes() for path in [*directory.glob("*.json"), *directory.glob("report/*.png")]}
+    page = (directory / "report.html").read_text().replace(directory.name, "RUN")
+    before, _, rest = page.partition('<section aria-labelledby="time">')
+    return tables | files | {"log": log, "page": (before, rest.partition("</section>")[2])}
 
 
 @pytest.fixture(scope="module")
