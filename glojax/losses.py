@@ -72,7 +72,7 @@ class Loss:
         object.__setattr__(self, "coefficients", given)
         if not isinstance(self.protected, bool):
             raise ValueError(f"Loss.protected is {quoted(self.protected)}; True or False is allowed.")
-        if not callable(self.output) and self.output not in OUTPUTS:
+        if not callable(self.output) and not (isinstance(self.output, str) and self.output in OUTPUTS):
             raise ValueError(f"Loss.output is {quoted(self.output)}; {', '.join(OUTPUTS)} or a function is allowed.")
 
     def __call__(

@@ -33,8 +33,8 @@ class Tree:
     """An expression: a symbol of the grammar and one subtree for each of its operands.
 
     Raises:
-      ValueError: an unknown symbol, a wrong number of children or no trees, an integer beyond ``grammar.MAX_INTEGER``,
-        or more than ``MAX_NODES`` nodes.
+      ValueError: an unknown symbol, a wrong number of children or children that are no trees, an integer beyond
+        ``grammar.MAX_INTEGER``, or more than ``MAX_NODES`` nodes.
     """
 
     symbol: str | int
@@ -43,10 +43,12 @@ class Tree:
     """Number of nodes; kept, as it is asked for at every node of every tree that is bred."""
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "size", 1 + sum(child.size for child in self.children))
-        except (AttributeError, TypeError):
-            raise ValueError(f"Tree: operands are {quoted(self.children)}; a tuple of trees is expected.") from None
+        size = 1
+        for child in self.children if isinstance(self.children, tuple) else (self.children,):
+            if not isinstance(child, Tree):
+                raise ValueError(f"Tree: operands are {quoted(self.children)}; a tuple of trees is expected.")
+            size += child.size
+        object.__setattr__(self, "size", size)
         arity = _arity(self.symbol)
         if len(self.children) != arity:
             raise ValueError(f"Tree: {self.symbol!r} takes {arity} operands, got {len(self.children)}.")
@@ -95,10 +97,11 @@ def _arity(symbol: str | int) -> int:
         if abs(symbol) > grammar.MAX_INTEGER:
             raise ValueError(f"Tree: the integer {quoted(symbol)} is beyond ±{grammar.MAX_INTEGER}.")
         return 0
-    if isinstance(symbol, str) and symbol in _OPERATORS:
-        return _OPERATORS[symbol].arity
-    if symbol in _VARIABLES:
-        return 0
+    if isinstance(symbol, str):
+        if symbol in _OPERATORS:
+            return _OPERATORS[symbol].arity
+        if symbol in _VARIABLES:
+            return 0
     allowed = [*_OPERATORS, *_VARIABLES, "an integer"]
     raise ValueError(f"Tree: unknown symbol {quoted(symbol)}; allowed are {', '.join(map(str, allowed))}.")
 

@@ -4,8 +4,9 @@ import gzip
 import io
 import os
 import socket
+import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,17 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept between processes stays out of the user's own cache."""
     os.environ["GLOJAX_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working directory for hostile input, whose code would leave the file ``mark`` there."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("hostile")
+        patch.chdir(folder)
+        patch.setattr(sys, "path", [*sys.path])
+        yield folder
+        assert not (folder / "mark").exists()
 
 
 @pytest.fixture(scope="session")
