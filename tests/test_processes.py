@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from glojax import cli, processes, watch
+from glojax import SearchConfig, cli, processes, watch
 from glojax.cli import several
+from glojax.fitness import Fitness
+from glojax.tasks import Task
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,14 @@ def test_a_process_alone_exchanges_nothing() -> None:
     assert processes.first_arrays(kept) is kept
     np.testing.assert_array_equal(processes.gathered(np.arange(3)), [0, 1, 2])
     processes.agree("candidates", "anything")
+
+
+def test_time_is_up_when_the_first_process_says_so(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitness = Fitness(tiny_task, SearchConfig(minutes=1.0), 8)
+    assert not fitness.is_spent(0, 59)
+    assert fitness.is_spent(0, 60)
+    monkeypatch.setattr(processes, "first", lambda _: True)
+    assert fitness.is_spent(0, 0)
 
 
 # THE COMMAND

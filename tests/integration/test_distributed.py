@@ -107,9 +107,9 @@ class Runs:
 
     def start(
         self, run_dir: Path, count: int, *more: str, devices: int = 1, heartbeat: float = 60.0, slurm: bool = False,
-        last: tuple[str, ...] = (),
+        last: tuple[str, ...] = (), command: Sequence[str] = ("search", *SEARCH),
     ) -> Group:  # fmt: skip
-        """Start a search.
+        """Start a search, or what ``command`` says.
 
         Args:
           run_dir: of the search.
@@ -119,8 +119,10 @@ class Runs:
           heartbeat: of all.
           slurm: tell each its place as Slurm does, not by arguments.
           last: arguments of the last process alone.
+          command: and its own arguments.
         """
-        command = ["search", f"{self.task}:task", *SEARCH, "--run-dir", str(run_dir), "--devices", str(devices), *more]
+        command = [command[0], f"{self.task}:task", *command[1:]]
+        command += ["--run-dir", str(run_dir), "--devices", str(devices), *more]
         command += ["--distributed", "--heartbeat", str(heartbeat)] if count > 1 else []
         port = free_port()
         own = []
@@ -220,20 +222,43 @@ def test_a_run_that_loses_its_processes_goes_on_with_others_to_the_same_record(r
     assert record(run_dir) == record(alone)
 
 
+def test_a_full_training_keeps_its_networks_where_the_first_process_sees_them(runs: Runs) -> None:
+    train = ("train", "baikal", "--steps", "6", "--points", "2", "--seeds", "2", "--no-control")
+    elsewhere = runs.folder / "never made"
+    alone, several = runs.folder / "trained alone", runs.folder / "trained by two"
+    runs.finish(alone, 1, devices=2, command=train)
+    runs.finish(several, 2, command=train, last=("--run-dir", str(elsewhere)))
+    curves = (alone / "curves.json").read_bytes()
+    assert (several / "curves.json").read_bytes() == curves
+
+    (several / "curves.json").unlink()
+    (several / "curves.png").unlink()
+    runs.finish(several, 2, "--resume", command=train, last=("--run-dir", str(elsewhere)))
+    assert (several / "curves.json").read_bytes() == curves
+    assert not elsewhere.exists()
+
+
 @pytest.mark.parametrize(
-    ("wrong", "statuses", "words"),
+    ("name", "wrong", "statuses", "words"),
     [
-        (("--population", "1"), [watch.LOST, 2], "process 1 (on {host}) stopped: SearchConfig.population is 1; "),
-        (("--seed", "7"), [2, 2], "candidates of process 1 differ from those of process 0. "),
+        (
+            "new",
+            ("--population", "1"),
+            [watch.LOST, 2],
+            "process 1 (on {host}) stopped: SearchConfig.population is 1; ",
+        ),
+        ("other", ("--seed", "7"), [2, 2], "candidates of process 1 differ from those of process 0. "),
+        ("alone", (), [2, 2], "{folder}/alone already holds results of 'search'; "),
     ],
-    ids=["an error of its own", "another seed"],
+    ids=["an error of one", "another seed of one", "an error of the first"],
 )
-def test_a_process_with_other_arguments_ends_all_with_a_reason(
-    runs: Runs, wrong: tuple[str, ...], statuses: list[int], words: str
+def test_what_one_process_cannot_do_ends_all_with_a_reason(
+    runs: Runs, alone: Path, name: str, wrong: tuple[str, ...], statuses: list[int], words: str
 ) -> None:
-    group = runs.start(runs.folder / f"wrong {wrong[0]}", 2, last=wrong)
+    group = runs.start(runs.folder / name, 2, last=wrong)
     assert group.ended() == statuses
-    assert f"glojax: {words.format(host=socket.gethostname())}" in group.said(0)
+    words = words.format(host=socket.gethostname(), folder=runs.folder)
+    assert f"glojax: {words}" in group.said(0)
     assert "Traceback" not in group.said(0) + group.said(1)
 
 
