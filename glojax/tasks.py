@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -375,6 +376,9 @@ def table(
     )  # fmt: skip
 
 
+FROM_FILES: dict[str, ModuleType] = {}
+"""What ``named`` has loaded; by these names no other process can import them."""
+
 NAMED: dict[str, Callable[..., Task]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
 
 
@@ -401,7 +405,7 @@ def named(name: str, **options: Any) -> Task:
     if spec is None or spec.loader is None:
         raise ValueError(f"task {name!r}: {path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    sys.modules[spec.name] = FROM_FILES[spec.name] = module
     spec.loader.exec_module(module)
     found = getattr(module, attribute, None)
     _check_options(name, found, options)
