@@ -201,11 +201,7 @@ class Trainer:
         Raises:
           ValueError: stops that do not rise from 1, or an unknown split.
         """
-        if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
-            raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")
-        missing = [split for split in splits if split not in self.task.splits]
-        if missing:
-            raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(self.task.splits)}.")
+        check_stops(self.task, stops, splits)
         return Training(self, candidates, stops, splits)
 
     def _train_block(
@@ -345,6 +341,15 @@ class Training:
         for number, members in enumerate(self._members):
             if len(living := members[self.progress.alive[members]]):
                 self._begun[number] = self._trainer._begin(self._candidates, living, learners)
+
+
+def check_stops(task: Task, stops: Sequence[int], splits: Sequence[str]) -> None:
+    """Raise ``ValueError`` for stops that do not rise from 1, or a split that the task lacks."""
+    if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
+        raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")
+    missing = [split for split in splits if split not in task.splits]
+    if missing:
+        raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(task.splits)}.")
 
 
 def encoded(
