@@ -6,7 +6,7 @@ between calls - compiled programs, and networks between two stops - saves time a
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -146,12 +146,9 @@ class Pool:
                 if (number := dispatch.next(hired, time.monotonic())) is not None:
                     batch = batches[number]
                     self._calls[hired.actor.train.remote(batch)] = _Call(hired, batch)
-            if not self.processes and time.monotonic() - begun > STARTING:
-                raise RuntimeError(f"no worker of Ray's has started within {STARTING} seconds ({self}).")
-            for reference in ray.wait(list(self._calls), timeout=_LOOK)[0]:
-                call = self._calls.pop(reference)
+            self._check_started(begun)
+            for call, given in self._ended():
                 number = numbers.get(id(call.batch))  # none of a worker's start, and of a batch of an earlier call
-                given = self._given(reference, call)
                 if call.hired not in self._hired:
                     if dispatch.lost(call.hired, number):
                         raise RuntimeError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.")
@@ -159,6 +156,29 @@ class Pool:
                     found[number] = given
                     self._holders[batches[number].name] = call.hired
         return [found[number] for number in range(len(batches))]
+
+    def wait(self) -> None:
+        """Until all workers run that there should be; for measurements.
+
+        Raises:
+          RuntimeError: none starts.
+        """
+        begun = time.monotonic()
+        while len(self.processes) < self.wanted:
+            self._grow()
+            self._check_started(begun)
+            for _ in self._ended():
+                pass
+
+    def _check_started(self, begun: float) -> None:
+        if not self.processes and time.monotonic() - begun > STARTING:
+            raise RuntimeError(f"no worker of Ray's has started within {STARTING} seconds ({self}).")
+
+    def _ended(self) -> Iterator[tuple[_Call, Any]]:
+        """Calls that have ended, and what they gave; those of a worker that was lost, who is no longer known."""
+        for reference in ray.wait(list(self._calls), timeout=_LOOK)[0]:
+            call = self._calls.pop(reference)
+            yield call, self._given(reference, call)
 
     def _free(self) -> list[_Hired]:
         busy = [call.hired for call in self._calls.values()]

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from glojax.cli.executors import with_executor
 from glojax.cli.several import in_several_processes
 from glojax.cli.shared import (
     Categorical,
@@ -41,6 +42,7 @@ from glojax.cli.shared import (
 from glojax.progress import Progress, funnel_line
 
 if TYPE_CHECKING:
+    from glojax.evaluators import Executor
     from glojax.losses import Loss
     from glojax.tasks import Task
 
@@ -69,6 +71,7 @@ class _Result(NamedTuple):
 
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
 @in_several_processes
+@with_executor
 def search(
     task: TaskName = "digits",
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
@@ -124,6 +127,8 @@ def search(
     categorical: Categorical = None,
     optimizer: Optimizer = None,
     learning_rate: LearningRate = None,
+    *,
+    executor: "Executor | None",
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
@@ -150,7 +155,7 @@ def search(
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     job = task_of(
         task, steps, devices, group, data_dir, csv, target=target, kind=kind, numeric=numeric,
-        categorical=categorical, optimizer=optimizer, learning_rate=learning_rate,
+        categorical=categorical, optimizer=optimizer, learning_rate=learning_rate, executor=executor,
     )  # fmt: skip
     say_device(console, job)
 
@@ -302,6 +307,7 @@ def _say_control(console: Console, job: "Task", control: Any) -> None:
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
 @in_several_processes
+@with_executor
 def tune(
     task: TaskName,
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
@@ -316,6 +322,8 @@ def tune(
     devices: Devices = None,
     group: Group = None,
     data_dir: DataDir = None,
+    *,
+    executor: "Executor | None",
 ) -> None:
     """Tune the coefficients of a loss by CMA-ES."""
     import glojax
@@ -324,7 +332,7 @@ def tune(
     check_resume(resume, run_dir)
     tree = tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
-    job = task_of(task, steps, devices, group, data_dir)
+    job = task_of(task, steps, devices, group, data_dir, executor=executor)
     say_device(console, job)
     with Progress(console, generations + 1, "tuning") as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
