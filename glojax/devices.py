@@ -54,11 +54,15 @@ def use_cores(count: int | None = None) -> None:
     if count is None:
         if "XLA_FLAGS" in os.environ or _settings.jax_num_cpu_devices > 0:
             return
-        # Not every system can tell the cores that this process may use.
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = cores()
     if count < 1:
         raise ValueError(f"devices is {count}; it must be at least 1.")
     jax.config.update("jax_num_cpu_devices", count)
+
+
+def cores() -> int:
+    """How many this process may use, or, where a system cannot tell that, how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_programs() -> None:

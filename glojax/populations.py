@@ -53,12 +53,23 @@ class Trained(NamedTuple):
     steps: np.ndarray  # int64[candidates], optimizer steps that each was trained for
 
 
-class _Progress(NamedTuple):
+class Progress(NamedTuple):
     """How far candidates have come; what is changed in place as they train."""
 
     scores: np.ndarray  # float32[candidates, stops, splits]
     alive: np.ndarray  # bool[candidates]
     steps: np.ndarray  # int64[candidates]
+
+    @classmethod
+    def start(cls, candidates: int, stops: int, splits: int) -> "Progress":
+        """Of so many candidates, before the first step."""
+        scores = np.zeros((candidates, stops, splits), np.float32)
+        return cls(scores, np.ones(candidates, bool), np.zeros(candidates, np.int64))
+
+    def drop(self, reached: int, kept: np.ndarray) -> None:
+        """Train those that are not kept, bool ``[candidates]``, no further than to the stop of this number, from 1."""
+        self.scores[~kept, reached:] = self.scores[~kept, reached - 1, None]
+        self.alive[~kept] = False
 
 
 class _Block(NamedTuple):
@@ -130,9 +141,7 @@ class Trainer:
         rates: Sequence[float] | None = None,
     ) -> Candidates:
         """Trees with one seed each; coefficients and scales of the learning rate are 1 if left out."""
-        program = programs.encode(population, coefficients, self._instructions)
-        rate = np.ones(len(population)) if rates is None else np.asarray(rates)
-        return Candidates(program, rate.astype(np.float32), np.asarray(seeds, np.uint32))
+        return encoded(population, seeds, coefficients, rates, self._instructions)
 
     def scores(
         self, candidates: Candidates, *, splits: Sequence[str] = ("validation",), steps: int | None = None
@@ -168,52 +177,37 @@ class Trainer:
         Raises:
           ValueError: stops that do not rise from 1, an unknown split, or a directory that cannot be gone on with.
         """
-        if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
-            raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")
-        missing = [split for split in splits if split not in self.task.splits]
-        if missing:
-            raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(self.task.splits)}.")
-        processes.agree("candidates", identity := _identity(self.task, candidates, stops, splits))
-        count = len(candidates.seed)
-        progress = _Progress(
-            np.zeros((count, len(stops), len(splits)), np.float32), np.ones(count, bool), np.zeros(count, np.int64)
-        )
-        members_of_blocks = groups.blocks(self.plan, candidates.seed)
-        begun: dict[int, _Block] = {}
-        checkpoint, reached = None, 0
+        training = self.begin(candidates, stops, splits)
+        checkpoint = None
         if directory is not None:
             from glojax.checkpoints import Checkpoint  # Orbax takes most of a second to import
 
-            checkpoint = Checkpoint(directory, identity)
-            if (kept := checkpoint.restore((progress, self._learners_like(count)))) is not None:
-                reached, (progress, learners) = kept
-                for number, members in enumerate(members_of_blocks):
-                    if len(living := members[progress.alive[members]]):
-                        begun[number] = self._begin(candidates, living, learners)
+            checkpoint = Checkpoint(directory, training.identity)
+            if (kept := checkpoint.restore(training.like)) is not None:
+                training.restore(*kept)
                 if on_stop is not None:
-                    on_stop(reached, progress.scores)
-        for stop, (first, last) in list(enumerate(itertools.pairwise((0, *stops))))[reached:]:
-            for number, members in enumerate(members_of_blocks):
-                block = begun.pop(number, None)
-                if progress.alive[members].any():
-                    block = block or self._begin(candidates, members)
-                    block = self._train_block(block, candidates, members, progress, first, last)
-                    living = members[progress.alive[members]]
-                    progress.scores[living, stop] = self._score_block(block, splits, count)[living]
-                    if last < stops[-1] or checkpoint is not None:
-                        begun[number] = block
-            if keep is not None and last < stops[-1]:
-                dropped = ~keep(progress.scores[:, stop])
-                progress.scores[dropped, stop + 1 :] = progress.scores[dropped, stop, None]
-                progress.alive[dropped] = False
+                    on_stop(training.reached, training.progress.scores)
+        while training.reached < len(stops):
+            scores = training.advance(hold=checkpoint is not None)
+            if keep is not None and training.reached < len(stops):
+                training.drop(keep(scores))
             if checkpoint is not None:
-                checkpoint.save(stop + 1, (progress, self._on_host(list(begun.values()), count)))
+                checkpoint.save(training.reached, training.on_host())
             if on_stop is not None:
-                on_stop(stop + 1, progress.scores)
-        return Trained(progress.scores, progress.steps)
+                on_stop(training.reached, training.progress.scores)
+        return Trained(training.progress.scores, training.progress.steps)
+
+    def begin(self, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]) -> "Training":
+        """The same from stop to stop, for those who have something to do between; arguments as ``train``'s.
+
+        Raises:
+          ValueError: stops that do not rise from 1, or an unknown split.
+        """
+        check_stops(self.task, stops, splits)
+        return Training(self, candidates, stops, splits)
 
     def _train_block(
-        self, block: _Block, candidates: Candidates, members: np.ndarray, progress: _Progress, first: int, last: int
+        self, block: _Block, candidates: Candidates, members: np.ndarray, progress: Progress, first: int, last: int
     ) -> _Block:
         for chunk in range(first, last, CHUNK):
             living = members[progress.alive[members]]
@@ -289,6 +283,88 @@ class Trainer:
         found = np.zeros((count, *values.shape[2:]), values.dtype)
         found[block.layout.slots[block.layout.used]] = processes.gathered(values)[block.layout.used]
         return found
+
+
+class Training:
+    """Candidates in the course of their training, which ``Trainer.begin`` gives.
+
+    Attributes:
+      progress: so far.
+      reached: how many stops were.
+      identity: digest of what is trained.
+    """
+
+    def __init__(self, trainer: Trainer, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]):
+        self.identity = _identity(trainer.task, candidates, stops, splits)
+        processes.agree("candidates", self.identity)
+        self.progress = Progress.start(len(candidates.seed), len(stops), len(splits))
+        self.reached = 0
+        self._trainer, self._candidates, self._stops, self._splits = trainer, candidates, stops, splits
+        self._members = groups.blocks(trainer.plan, candidates.seed)
+        self._begun: dict[int, _Block] = {}
+
+    def advance(self, *, hold: bool = False) -> np.ndarray:
+        """Train to the next stop; the scores there ``[candidates, splits]``.
+
+        Args:
+          hold: keep the networks on the devices even after the last stop.
+        """
+        trainer, progress, stop = self._trainer, self.progress, self.reached
+        first, last = (0, *self._stops)[stop : stop + 2]
+        for number, members in enumerate(self._members):
+            block = self._begun.pop(number, None)
+            if progress.alive[members].any():
+                block = block or trainer._begin(self._candidates, members)
+                block = trainer._train_block(block, self._candidates, members, progress, first, last)
+                living = members[progress.alive[members]]
+                found = trainer._score_block(block, self._splits, len(progress.alive))
+                progress.scores[living, stop] = found[living]
+                if last < self._stops[-1] or hold:
+                    self._begun[number] = block
+        self.reached += 1
+        return progress.scores[:, stop]
+
+    def drop(self, kept: np.ndarray) -> None:
+        """Go on with those that are kept, bool ``[candidates]``; the others' score at this stop stays theirs."""
+        self.progress.drop(self.reached, kept)
+
+    @property
+    def like(self) -> tuple[Progress, Learner]:
+        """What ``on_host`` gives, without its values."""
+        return self.progress, self._trainer._learners_like(len(self.progress.alive))
+
+    def on_host(self) -> tuple[Progress, Learner]:
+        """All that training needs to go on, as NumPy arrays."""
+        return self.progress, self._trainer._on_host(list(self._begun.values()), len(self.progress.alive))
+
+    def restore(self, reached: int, kept: tuple[Progress, Learner]) -> None:
+        """Go on with what ``on_host`` gave after so many stops."""
+        self.reached, (self.progress, learners) = reached, kept
+        for number, members in enumerate(self._members):
+            if len(living := members[self.progress.alive[members]]):
+                self._begun[number] = self._trainer._begin(self._candidates, living, learners)
+
+
+def check_stops(task: Task, stops: Sequence[int], splits: Sequence[str]) -> None:
+    """Raise ``ValueError`` for stops that do not rise from 1, or a split that the task lacks."""
+    if not stops or any(later <= earlier for earlier, later in itertools.pairwise((0, *stops))):
+        raise ValueError(f"Trainer: the stops are {list(stops)}; numbers of steps that rise from 1 are needed.")
+    missing = [split for split in splits if split not in task.splits]
+    if missing:
+        raise ValueError(f"Trainer: splits holds {missing[0]!r}; the task has {', '.join(task.splits)}.")
+
+
+def encoded(
+    population: Sequence[Tree],
+    seeds: Sequence[int],
+    coefficients: Sequence[Sequence[float] | None] | None,
+    rates: Sequence[float] | None,
+    instructions: int,
+) -> Candidates:
+    """As ``Trainer.candidates``, with room for so many instructions."""
+    program = programs.encode(population, coefficients, instructions)
+    rate = np.ones(len(population)) if rates is None else np.asarray(rates)
+    return Candidates(program, rate.astype(np.float32), np.asarray(seeds, np.uint32))
 
 
 def _identity(task: Task, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]) -> str:

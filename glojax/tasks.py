@@ -323,6 +323,9 @@ def table(
     )  # fmt: skip
 
 
+FROM_FILES: dict[str, ModuleType] = {}
+"""What ``named`` has loaded; by these names no other process can import them."""
+
 NAMED: dict[str, Callable[..., Task]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
 
 
@@ -368,7 +371,7 @@ def _module(name: str, path: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look there
+    sys.modules[spec.name] = FROM_FILES[spec.name] = module  # dataclasses and pickle look there
     if (folder := str(Path(path).parent.resolve())) not in sys.path:
         sys.path.append(folder)  # the file may import its neighbours, as a script may
     with users_code(f"task {quoted(name)}: {short(path)}"):

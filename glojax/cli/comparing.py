@@ -1,12 +1,13 @@
 """Train given losses."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from glojax.cli.executors import with_executor
 from glojax.cli.several import in_several_processes
 from glojax.cli.shared import (
     DataDir,
@@ -28,6 +29,9 @@ from glojax.cli.shared import (
     task_of,
 )
 
+if TYPE_CHECKING:
+    from glojax.evaluators import Executor
+
 Control = Annotated[
     bool, typer.Option(help="Train cross-entropy at seven learning rates beside them, and show the best.")
 ]
@@ -44,6 +48,7 @@ class Schedule(StrEnum):
 
 @app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
 @in_several_processes
+@with_executor
 def evaluate(
     task: TaskName,
     loss: LossNames,
@@ -54,6 +59,8 @@ def evaluate(
     devices: Devices = None,
     group: Group = None,
     data_dir: DataDir = None,
+    *,
+    executor: "Executor | None",
 ) -> None:
     """Train losses over several seeds, as a search does, beside cross-entropy at its best learning rate.
 
@@ -62,7 +69,7 @@ def evaluate(
     from glojax import curves, losses
 
     console = console_of()
-    job = task_of(task, steps, devices, group, data_dir)
+    job = task_of(task, steps, devices, group, data_dir, executor=executor)
     made = {name: losses.named(name, job.problem.output) for name in loss}
     config = curves.TrainConfig(job.steps, seeds, 1, rate, control=control, splits=("validation",))
     say_device(console, job)
@@ -71,6 +78,7 @@ def evaluate(
 
 @app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
 @in_several_processes
+@with_executor
 def train(
     context: typer.Context,
     task: TaskName,
@@ -90,6 +98,8 @@ def train(
     devices: Devices = None,
     group: Group = None,
     data_dir: DataDir = None,
+    *,
+    executor: "Executor | None",
 ) -> None:
     """Train in full, ten times the shortened training: accuracy by steps, and the test accuracy.
 
@@ -101,7 +111,11 @@ def train(
     console = console_of()
     check_resume(resume, run_dir)
     stop_cleanly(context, run_dir)
-    job = task_of(task, None, devices, group, data_dir)
+    if executor is not None and run_dir is not None:
+        raise ValueError(
+            "--run-dir of train goes with --executor local: the networks in training are with Ray's workers."
+        )
+    job = task_of(task, None, devices, group, data_dir, executor=executor)
     made = {name: losses.named(name, job.problem.output) for name in loss}
     config = curves.TrainConfig(
         10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, control

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from glojax.cli.executors import with_executor
 from glojax.cli.several import in_several_processes
 from glojax.cli.shared import (
     Categorical,
@@ -44,6 +45,7 @@ from glojax.cli.shared import (
 from glojax.progress import Progress, funnel_line
 
 if TYPE_CHECKING:
+    from glojax.evaluators import Executor
     from glojax.losses import Loss
     from glojax.scalars import Board
     from glojax.tasks import Task
@@ -73,6 +75,7 @@ class _Result(NamedTuple):
 
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
 @in_several_processes
+@with_executor
 def search(
     context: typer.Context,
     task: TaskName = "digits",
@@ -130,6 +133,8 @@ def search(
     categorical: Categorical = None,
     optimizer: Optimizer = None,
     learning_rate: LearningRate = None,
+    *,
+    executor: "Executor | None",
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
@@ -159,7 +164,7 @@ def search(
     board = board_of(tensorboard, run_dir)
     job = task_of(
         task, steps, devices, group, data_dir, csv, target=target, kind=kind, numeric=numeric,
-        categorical=categorical, optimizer=optimizer, learning_rate=learning_rate,
+        categorical=categorical, optimizer=optimizer, learning_rate=learning_rate, executor=executor,
     )  # fmt: skip
     say_device(console, job)
 
@@ -317,6 +322,7 @@ def _say_control(console: Console, job: "Task", control: Any) -> None:
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
 @in_several_processes
+@with_executor
 def tune(
     context: typer.Context,
     task: TaskName,
@@ -333,6 +339,8 @@ def tune(
     devices: Devices = None,
     group: Group = None,
     data_dir: DataDir = None,
+    *,
+    executor: "Executor | None",
 ) -> None:
     """Tune the coefficients of a loss by CMA-ES."""
     import glojax
@@ -343,7 +351,7 @@ def tune(
     tree = tree_loss(loss).tree
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
     board = board_of(tensorboard, run_dir)
-    job = task_of(task, steps, devices, group, data_dir)
+    job = task_of(task, steps, devices, group, data_dir, executor=executor)
     say_device(console, job)
     with Progress(console, generations + 1, "tuning", board and board.phase("tune")) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)

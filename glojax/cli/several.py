@@ -53,7 +53,7 @@ def _options(
 
 
 def in_several_processes(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of ``_options``, which it needs to know nothing of."""
+    """A command, made by ``with_executor``, with the options of ``_options``, which it needs to know nothing of."""
 
     @functools.wraps(command)
     def run(
@@ -65,6 +65,8 @@ def in_several_processes(command: Callable[..., None]) -> Callable[..., None]:
         heartbeat: float,
         **given: Any,
     ) -> None:
+        if distributed and given["executor"] != "local":
+            raise ValueError("--distributed goes with --executor local: Ray's workers are processes of their own.")
         _run(functools.partial(command, **given), distributed, coordinator, processes, process, heartbeat)
 
     own, added = inspect.signature(command), inspect.signature(_options)

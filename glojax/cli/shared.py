@@ -98,6 +98,7 @@ def task_of(
     group: int | None,
     data_dir: Path | None,
     csv: Path | None = None,
+    executor: Any = None,
     **of_table: Any,
 ) -> Any:
     """The task of that name, or of a table, with the options that were given."""
@@ -117,7 +118,8 @@ def task_of(
         raise ValueError(f"--{next(iter(given_of_table)).replace('_', '-')} goes with --csv alone.")
     else:
         task = tasks.named(name, **({} if data_dir is None else {"data_dir": data_dir}))
-    given = {field: value for field, value in (("steps", steps), ("group", group)) if value is not None}
+    fields = {"steps": steps, "group": group, "executor": executor}
+    given = {field: value for field, value in fields.items() if value is not None}
     return dataclasses.replace(task, **given) if given else task
 
 
@@ -177,12 +179,14 @@ def say_device(console: Console, task: Any) -> None:
     """What is trained, and on what."""
     from glojax.devices import all_devices
 
-    devices = all_devices()
-    several = f" of {processes.count()} processes" if processes.count() > 1 else ""
-    console.print(
-        f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {len(devices)} "
-        f"{devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind}){several}."
-    )
+    if task.executor is None:
+        devices = all_devices()
+        several = f" of {processes.count()} processes" if processes.count() > 1 else ""
+        on = f"{len(devices)} {devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})"
+        on += several
+    else:
+        on = str(task.executor)
+    console.print(f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {on}.")
 
 
 def interval(summary: Any) -> str:

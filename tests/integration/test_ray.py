@@ -1,0 +1,220 @@
+"""Real Ray on this machine, on loopback: workers that are killed, stopped and added change no result."""
+
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glojax
+from glojax import cli, tasks
+from glojax.evaluators import Evaluator
+from glojax.ray_executor import RayExecutor
+from glojax.runs import Run
+from glojax.tasks import Task
+
+TASK = """
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from glojax import Task, data
+
+
+class Network(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(10)(halved(nn.Dense(16)(x.reshape(len(x), -1))))
+
+
+def halved(x):
+    return jnp.maximum(x, 0) / 2
+
+
+def task():
+    train, validation, _ = [(split.x[:100], split.labels[:100]) for split in data.digits()]
+    return Task(
+        Network(), train, validation, optimizer=optax.sgd(0.1), batch_size=10, steps=18, preprocess=halved, name="own"
+    )
+"""
+CONFIG = glojax.SearchConfig(population=12, generations=3, elites=2, finalists=2, final_seeds=2)
+
+
+@pytest.fixture(scope="module")
+def own_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's file, whose functions no other process can import."""
+    path = tmp_path_factory.mktemp("own") / "own_task.py"
+    path.write_text(TASK)
+    return path
+
+
+class _Disturbed:
+    """An evaluator that does something whenever the search compares candidates in the course of their training."""
+
+    def __init__(self, evaluator: Evaluator, disturb: Callable[[], None]):
+        self._evaluator, self._disturb = evaluator, disturb
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._evaluator, name)
+
+    def train(self, *given: Any, keep: Any = None, **options: Any) -> Any:
+        def disturbed(scores: np.ndarray) -> np.ndarray:
+            self._disturb()
+            return keep(scores)
+
+        return self._evaluator.train(*given, keep=keep and disturbed, **options)
+
+
+def _records(run_dir: Path, task: Task) -> list[Any]:
+    """All that a run has recorded, but the time."""
+    with Run(run_dir, "search", task, CONFIG, resume=True) as run:
+        records = [[run.control()], *run.generations(), run.finals()]
+    return [[record._replace(seconds=0.0) for record in part] for part in records]
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes that were started with this in their environment."""
+
+    def environment(process: Path) -> bytes:
+        try:
+            return (process / "environ").read_bytes()
+        except OSError:
+            return b""
+
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark.encode() in environment(path)]
+
+
+def _all_gone(mark: str) -> bool:
+    """Whether these processes end, which takes them a moment."""
+    until = time.monotonic() + 30
+    while _marked(mark) and time.monotonic() < until:
+        time.sleep(0.2)
+    return not _marked(mark)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A machine of 3 cores, to which others can be added."""
+    for name, value in {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GLOJAX_TEST", mark := f"ray {os.getpid()}")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "include_dashboard": False})
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        assert _all_gone(mark)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_a_search_whose_workers_are_killed_added_and_stopped_has_the_record_of_one_in_this_process(
+    own_file: Path, cluster: Any, tmp_path: Path
+) -> None:
+    task = tasks.named(f"{own_file}:task")
+    glojax.search(task, CONFIG, tmp_path / "local")
+    killed: list[int] = []
+    stopped: list[int] = []
+
+    def kill_in_the_middle() -> None:
+        """Stop a worker, so that it is given a batch that it does not end, and kill it then."""
+        killed.append(executor.pool.processes[0])
+        os.kill(killed[0], signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (killed[0], signal.SIGKILL)).start()
+
+    def stop() -> None:
+        stopped.append(next(process for process in executor.pool.processes if process not in killed))
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    def add() -> None:
+        cluster.add_node(num_cpus=1)
+        executor.pool.wait()
+
+    events = iter([kill_in_the_middle, add, stop])
+    with RayExecutor(cluster.address) as executor:
+        executor.pool.wait()
+        first = executor.pool.processes
+        assert len(first) == 3
+
+        def disturbed(*given: Any, **options: Any) -> Any:
+            return _Disturbed(executor(*given, **options), lambda: next(events, lambda: None)())
+
+        glojax.search(dataclasses.replace(task, executor=disturbed), CONFIG, tmp_path / "ray")
+        last = executor.pool.processes
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+    assert next(events, None) is None
+    assert len(last) == 4
+    assert killed[0] not in last
+    assert len(set(last) - set(first)) == 2  # in place of the killed one, and on the new machine
+    assert _records(tmp_path / "ray", task) == _records(tmp_path / "local", task)
+
+
+@pytest.mark.slow
+def test_the_command_starts_ray_trains_the_same_and_leaves_no_process(own_file: Path) -> None:
+    command = [sys.executable, "-m", "glojax", "evaluate", f"{own_file}:task", "baikal", "--seeds", "3", "--no-control"]
+    mark = f"command {os.getpid()}"
+    ended = subprocess.run(
+        [*command, "--executor", "ray", "--workers", "1"], env=os.environ | {"GLOJAX_TEST": mark}, timeout=300,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    scores = glojax.evaluate(tasks.named(f"{own_file}:task"), ["log(y) - x / y"], 3)  # Baikal
+    assert "on 1 worker of Ray's, one core each." in ended.stdout
+    assert f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}" in ended.stdout
+    assert _all_gone(mark)
+
+
+def test_an_address_where_nothing_answers_ends_the_command_with_one_line_in_seconds() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # not listening
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(OSError, match=rf"no Ray cluster answers at {address}: .*refused"):
+            RayExecutor(address)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("address", ["somewhere", ":6379", "ray://host:10001", "host:port"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        RayExecutor(address)
+
+
+def test_fewer_than_one_worker_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"workers is 0; it must be at least 1"):
+        RayExecutor(workers=0)
+
+
+def test_without_ray_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"Ray is not installed .*pip install 'glojax\[ray\]'"):
+        RayExecutor()
+
+
+def test_what_cannot_be_had_with_ray_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, message in (
+        ("--distributed --executor ray", "--distributed goes with --executor local"),
+        ("--executor ray --devices 2", "--devices goes with --executor local"),
+        ("--workers 2", "go with --executor ray alone"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["glojax", "tune", "digits", "baikal", *given.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
