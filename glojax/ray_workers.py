@@ -4,6 +4,7 @@ A call of a worker holds all it needs, so that a batch may be given to any worke
 between calls - compiled programs, and networks between two stops - saves time and changes no result.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,11 @@ class Batch(NamedTuple):
     splits: tuple[str, ...]
     answers: tuple[np.ndarray, ...]  # of each stop before, which candidates went on, bool [candidates]
     to: int  # stop to be reached, from 1
+
+    @property
+    def to_go(self) -> int:
+        """Optimizer steps from the last stop."""
+        return self.stops[self.to - 1] - (0, *self.stops)[len(self.answers)]
 
 
 class Worker:
@@ -107,7 +113,8 @@ class Pool:
         self._hired: list[_Hired] = []
         self._calls: dict[Any, _Call] = {}  # by the reference to what they give
         self._holders: dict[tuple[str, int], _Hired] = {}  # who has the networks of a batch
-        self._looked = -_LOOK
+        self._pace = math.inf  # seconds for an optimizer step of a batch, most lately
+        self._looked = -math.inf
         self._failed_starts = 0
         self._grow()
 
@@ -136,7 +143,10 @@ class Pool:
         numbers = {id(batch): number for number, batch in enumerate(batches)}
         free = self._free()
         held = {number: self._holders.get(batch.name) for number, batch in enumerate(batches)}
-        dispatch = Dispatch(range(len(batches)), {number: hired for number, hired in held.items() if hired in free})
+        steps = max((batch.to_go for batch in batches), default=0)
+        dispatch = Dispatch(
+            range(len(batches)), {number: hired for number, hired in held.items() if hired in free}, steps * self._pace
+        )
         found: dict[int, Progress] = {}
         self._holders = {}
         begun = time.monotonic()
@@ -155,6 +165,8 @@ class Pool:
                 elif number is not None and dispatch.finished(number, call.hired, time.monotonic()):
                     found[number] = given
                     self._holders[batches[number].name] = call.hired
+        if dispatch.took:
+            self._pace = float(np.median(dispatch.took)) / steps
         return [found[number] for number in range(len(batches))]
 
     def wait(self) -> None:
