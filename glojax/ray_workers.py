@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from glojax.devices import keep_programs
 from glojax.dispatch import RETRIES, Dispatch
@@ -161,7 +161,7 @@ class Pool:
                 number = numbers.get(id(call.batch))  # none of a worker's start, and of a batch of an earlier call
                 if call.hired not in self._hired:
                     if dispatch.lost(call.hired, number):
-                        raise RuntimeError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.")
+                        raise RuntimeError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.") from given
                 elif number is not None and dispatch.finished(number, call.hired, time.monotonic()):
                     found[number] = given
                     self._holders[batches[number].name] = call.hired
@@ -182,12 +182,17 @@ class Pool:
             for _ in self._ended():
                 pass
 
+    def ask(self) -> None:
+        """An empty call of every worker, one after another; for measurements."""
+        for hired in self._hired:
+            ray.get(hired.actor.start.remote())
+
     def _check_started(self, begun: float) -> None:
         if not self.processes and time.monotonic() - begun > STARTING:
             raise RuntimeError(f"no worker of Ray's has started within {STARTING} seconds ({self}).")
 
     def _ended(self) -> Iterator[tuple[_Call, Any]]:
-        """Calls that have ended, and what they gave; those of a worker that was lost, who is no longer known."""
+        """Calls that have ended, and what they gave."""
         for reference in ray.wait(list(self._calls), timeout=_LOOK)[0]:
             call = self._calls.pop(reference)
             yield call, self._given(reference, call)
@@ -197,18 +202,19 @@ class Pool:
         return [hired for hired in self._hired if hired not in busy]
 
     def _given(self, reference: Any, call: _Call) -> Any:
-        """What a call gave. One that was lost takes its worker with it."""
+        """What a call gave; if that is an error, its worker was lost, and is no longer known."""
         try:
             given: Any = ray.get(reference)
-        except RayActorError as error:
+        except RayTaskError as error:
+            raise error.cause from error
+        except RayError as error:  # the process or its machine has ended, does not answer, or was out of memory
+            ray.kill(call.hired.actor)
             self._hired.remove(call.hired)
             self._failed_starts += call.batch is None
             if self._failed_starts > RETRIES:
                 reason = str(error).strip().splitlines()[-1]
                 raise RuntimeError(f"workers of Ray's do not start: {reason}") from None
-            return None
-        except RayTaskError as error:
-            raise error.cause from error
+            return error
         if call.batch is None:
             call.hired.process = given
             self._failed_starts = 0
