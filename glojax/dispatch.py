@@ -1,5 +1,6 @@
 """Which batch a free worker is given: the rules for workers that are lost, late or new, with nothing of Ray in them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
@@ -28,15 +29,16 @@ class Dispatch(Generic[Worker]):
 
     Args:
       batches: their numbers, in the order in which they are begun.
-      holders: workers that have a batch's networks and are free: it waits for its own, unless that is lost or late.
+      holders: who has the networks of a batch, and so need not begin it anew.
+      expected: seconds that a batch takes, as far as known before one is done.
     """
 
-    def __init__(self, batches: Iterable[int], holders: Mapping[int, Worker] | None = None):
+    def __init__(self, batches: Iterable[int], holders: Mapping[int, Worker] | None = None, expected: float = math.inf):
         self.waiting = list(batches)
         self.done: set[int] = set()
-        self._holders = dict(holders or {})
+        self.took: list[float] = []  # seconds
+        self._holders, self._expected = dict(holders or {}), expected
         self._running: list[_Run] = []  # the oldest first
-        self._took: list[float] = []
         self._losses: Counter[int] = Counter()
         self._count = len(self.waiting)
 
@@ -48,18 +50,18 @@ class Dispatch(Generic[Worker]):
     def next(self, worker: Worker, now: float) -> int | None:
         """The batch that a free worker begins now, if there is one for it.
 
-        That is one whose networks it has; or else one whose networks nobody has, or only a worker that was lost or that
-        is late with another batch; or else the oldest that runs on one worker alone, if it is late.
+        That is the first that waits of those whose networks it has; else of those whose networks nobody has; else the
+        last of the others' own. Where none waits it is the oldest that runs on one worker alone, if it is late.
         """
-        late = {run.worker for place, run in enumerate(self._running) if self._is_overtaken(place)}
-        holders = {batch: self._holders.get(batch) for batch in self.waiting}
-        suited = [batch for batch, holder in holders.items() if holder is worker]
-        suited += [batch for batch, holder in holders.items() if holder is None or holder in late]
-        batch = suited[0] if suited else self._late(now)
+        own = [batch for batch in self.waiting if self._holders.get(batch) == worker]
+        nobodys = [batch for batch in self.waiting if self._holders.get(batch) is None]
+        batch = next(iter(own + nobodys + self.waiting[::-1]), None)
+        if batch is None:
+            batch = self._late(now)
+        else:
+            self.waiting.remove(batch)
         if batch is not None:
             self._running.append(_Run(batch, worker, now))
-            if batch in self.waiting:
-                self.waiting.remove(batch)
         return batch
 
     def finished(self, batch: int, worker: Worker, now: float) -> bool:
@@ -68,33 +70,30 @@ class Dispatch(Generic[Worker]):
         if batch in self.done:
             return False
         self.done.add(batch)
-        self._took.append(now - run.started)
+        self.took.append(now - run.started)
         return True
 
     def lost(self, worker: Worker, batch: int | None = None) -> bool:
         """Note that a worker was lost, with the batch that it had; whether that was lost too often."""
-        self._holders = {held: holder for held, holder in self._holders.items() if holder is not worker}
+        self._holders = {held: holder for held, holder in self._holders.items() if holder != worker}
         if batch is None:
             return False
         self._ended(batch, worker)
+        if batch in self.done or any(run.batch == batch for run in self._running):
+            return False
         self._losses[batch] += 1
-        if batch not in self.done and not any(run.batch == batch for run in self._running):
-            self.waiting.insert(0, batch)
-        return batch not in self.done and self._losses[batch] > RETRIES
+        self.waiting.insert(0, batch)
+        return self._losses[batch] > RETRIES
 
     def _ended(self, batch: int, worker: Worker) -> _Run:
-        run = next(run for run in self._running if run.batch == batch and run.worker is worker)
+        run = next(run for run in self._running if run.batch == batch and run.worker == worker)
         self._running.remove(run)
         return run
-
-    def _is_overtaken(self, place: int) -> bool:
-        """Whether a run's batch is done, or begun again by another worker."""
-        batch = self._running[place].batch
-        return batch in self.done or any(run.batch == batch for run in self._running[place + 1 :])
 
     def _late(self, now: float) -> int | None:
         counts = Counter(run.batch for run in self._running)
         alone = [run for run in self._running if counts[run.batch] == 1 and run.batch not in self.done]
-        if not alone or not self._took:
+        if not alone:
             return None
-        return alone[0].batch if now - alone[0].started > max(LATE * float(np.median(self._took)), LEAST) else None
+        typical = float(np.median(self.took)) if self.took else self._expected
+        return alone[0].batch if now - alone[0].started > max(LATE * typical, LEAST) else None

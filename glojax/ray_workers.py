@@ -4,6 +4,7 @@ A call of a worker holds all it needs, so that a batch may be given to any worke
 between calls - compiled programs, and networks between two stops - saves time and changes no result.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from glojax.devices import keep_programs
 from glojax.dispatch import RETRIES, Dispatch
@@ -36,6 +37,11 @@ class Batch(NamedTuple):
     splits: tuple[str, ...]
     answers: tuple[np.ndarray, ...]  # of each stop before, which candidates went on, bool [candidates]
     to: int  # stop to be reached, from 1
+
+    @property
+    def to_go(self) -> int:
+        """Optimizer steps from the last stop."""
+        return self.stops[self.to - 1] - (0, *self.stops)[len(self.answers)]
 
 
 class Worker:
@@ -107,7 +113,8 @@ class Pool:
         self._hired: list[_Hired] = []
         self._calls: dict[Any, _Call] = {}  # by the reference to what they give
         self._holders: dict[tuple[str, int], _Hired] = {}  # who has the networks of a batch
-        self._looked = -_LOOK
+        self._pace = math.inf  # seconds for an optimizer step of a batch, most lately
+        self._looked = -math.inf
         self._failed_starts = 0
         self._grow()
 
@@ -136,7 +143,10 @@ class Pool:
         numbers = {id(batch): number for number, batch in enumerate(batches)}
         free = self._free()
         held = {number: self._holders.get(batch.name) for number, batch in enumerate(batches)}
-        dispatch = Dispatch(range(len(batches)), {number: hired for number, hired in held.items() if hired in free})
+        steps = max((batch.to_go for batch in batches), default=0)
+        dispatch = Dispatch(
+            range(len(batches)), {number: hired for number, hired in held.items() if hired in free}, steps * self._pace
+        )
         found: dict[int, Progress] = {}
         self._holders = {}
         begun = time.monotonic()
@@ -151,10 +161,12 @@ class Pool:
                 number = numbers.get(id(call.batch))  # none of a worker's start, and of a batch of an earlier call
                 if call.hired not in self._hired:
                     if dispatch.lost(call.hired, number):
-                        raise RuntimeError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.")
+                        raise RuntimeError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.") from given
                 elif number is not None and dispatch.finished(number, call.hired, time.monotonic()):
                     found[number] = given
                     self._holders[batches[number].name] = call.hired
+        if dispatch.took:
+            self._pace = float(np.median(dispatch.took)) / steps
         return [found[number] for number in range(len(batches))]
 
     def wait(self) -> None:
@@ -170,12 +182,17 @@ class Pool:
             for _ in self._ended():
                 pass
 
+    def ask(self) -> None:
+        """An empty call of every worker, one after another; for measurements."""
+        for hired in self._hired:
+            ray.get(hired.actor.start.remote())
+
     def _check_started(self, begun: float) -> None:
         if not self.processes and time.monotonic() - begun > STARTING:
             raise RuntimeError(f"no worker of Ray's has started within {STARTING} seconds ({self}).")
 
     def _ended(self) -> Iterator[tuple[_Call, Any]]:
-        """Calls that have ended, and what they gave; those of a worker that was lost, who is no longer known."""
+        """Calls that have ended, and what they gave."""
         for reference in ray.wait(list(self._calls), timeout=_LOOK)[0]:
             call = self._calls.pop(reference)
             yield call, self._given(reference, call)
@@ -185,18 +202,19 @@ class Pool:
         return [hired for hired in self._hired if hired not in busy]
 
     def _given(self, reference: Any, call: _Call) -> Any:
-        """What a call gave. One that was lost takes its worker with it."""
+        """What a call gave; if that is an error, its worker was lost, and is no longer known."""
         try:
             given: Any = ray.get(reference)
-        except RayActorError as error:
+        except RayTaskError as error:
+            raise error.cause from error
+        except RayError as error:  # the process or its machine has ended, does not answer, or was out of memory
+            ray.kill(call.hired.actor)
             self._hired.remove(call.hired)
             self._failed_starts += call.batch is None
             if self._failed_starts > RETRIES:
                 reason = str(error).strip().splitlines()[-1]
                 raise RuntimeError(f"workers of Ray's do not start: {reason}") from None
-            return None
-        except RayTaskError as error:
-            raise error.cause from error
+            return error
         if call.batch is None:
             call.hired.process = given
             self._failed_starts = 0

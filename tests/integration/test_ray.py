@@ -104,8 +104,9 @@ def _all_gone(mark: str) -> bool:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A machine of 3 cores, to which others can be added."""
-    for name, value in {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}.items():
-        monkeypatch.setenv(name, value)
+    # On loopback, telling nobody, and without killing workers when other processes fill the memory.
+    for name in ("ENABLE_WINDOWS_OR_OSX_CLUSTER", "USAGE_STATS_ENABLED", "memory_monitor_refresh_ms"):
+        monkeypatch.setenv(f"RAY_{name}", "0")
     monkeypatch.setenv("GLOJAX_TEST", mark := f"ray {os.getpid()}")
     from ray.cluster_utils import Cluster
 
