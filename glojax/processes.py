@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HEARTBEAT = 10.0
+HEARTBEAT = 20.0
 """Seconds after which a process that is not heard of counts as dead."""
 
 JOINING = 300
@@ -108,7 +108,7 @@ def joined(
     except BaseException as error:
         _watch.failed(error)
         raise
-    _watch.stop()
+    _watch.finished()
 
 
 def _try_port(address: str) -> None:
