@@ -8,15 +8,15 @@
     tuned.loss(logits, labels)
 
 Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``kinds``, ``tasks``,
-``populations``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``, ``exhaustive``, ``tuning``,
-``controls``, ``overview``, ``report``, ``page``.
+``populations``, ``evaluators``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``,
+``exhaustive``, ``tuning``, ``controls``, ``overview``, ``report``, ``page``.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glojax import augmentation, data, losses, metrics, models, tables, tasks
+    from glojax import augmentation, data, losses, metrics, models, processes, tables, tasks
     from glojax.convolutions import convolution
     from glojax.curves import TrainConfig, train
     from glojax.devices import keep_programs, use_cores
@@ -49,6 +49,7 @@ __all__ = [
     "metrics",
     "models",
     "parse",
+    "processes",
     "search",
     "search_taylor",
     "tables",

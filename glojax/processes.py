@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HEARTBEAT = 10.0
+HEARTBEAT = 20.0
 """Seconds after which a process that is not heard of counts as dead."""
 
 JOINING = 300
@@ -109,7 +109,7 @@ def joined(
     except BaseException as error:
         _watch.failed(error)
         raise
-    _watch.stop()
+    _watch.finished()
 
 
 def leave(status: int) -> None:

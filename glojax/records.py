@@ -8,12 +8,15 @@ lack, because the process died between the two or because the tables were lost, 
 import contextlib
 import datetime
 import json
+import math
 import os
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from glojax.messages import quoted
 
 SCHEMA = 4
 """Version of the run directory's files."""
@@ -200,9 +203,11 @@ class Store:
         generations: list[list[Record]] = []
         with self._errors():
             for generation, *columns in self._database.execute(query, (phase,)):
-                while generation >= len(generations):
+                if generation == len(generations):
                     generations.append([])
-                generations[generation].append(_record(columns))
+                if not generations or generation != len(generations) - 1:
+                    raise ValueError(f"generation {len(generations)} of {phase} is missing")
+                generations[-1].append(_record(columns))
         return generations
 
     def generation(self, phase: str, number: int) -> list[Record]:
@@ -220,7 +225,7 @@ class Store:
         """Of every generation of a phase so far, how many trees each stage let through."""
         query = "select funnel from generations where phase = ? order by generation"
         with self._errors():
-            return [json.loads(funnel) for (funnel,) in self._database.execute(query, (phase,))]
+            return [_funnel(json.loads(funnel)) for (funnel,) in self._database.execute(query, (phase,))]
 
     def rejected(self, phase: str) -> list[Rejected]:
         """The trees that a phase drew and did not train, one for each canonical form."""
@@ -239,26 +244,63 @@ class Store:
         query = "select content from results where phase = ? and name = ?"
         with self._errors():
             row = self._database.execute(query, (phase, name)).fetchone()
-        return None if row is None else json.loads(row[0])
+            return None if row is None else json.loads(row[0])
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """SQLite's errors as ours, with the file's name."""
+        """Errors of SQLite and of what it holds as ours, with the file's name."""
         try:
             yield
         except sqlite3.OperationalError as error:
             raise OSError(f"{self._path}: {error}.") from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{self._path} is damaged: {error}. Move it away and resume the run, which makes it again from its "
                 "events.jsonl."
             ) from None
 
 
+_LISTS = ("coefficients", "scores", "parents")  # of a record, which the tables hold as JSON
+
+
 def _record(columns: Sequence[Any]) -> Record:
+    """Of a row of the tables."""
     record = Record(*columns)
-    lists = {name: tuple(json.loads(getattr(record, name))) for name in ("coefficients", "scores", "parents")}
-    return record._replace(**lists)
+    return _checked(record._replace(**{name: json.loads(getattr(record, name)) for name in _LISTS}))
+
+
+def _checked(record: Record) -> Record:
+    """The record with tuples for lists; raises ValueError or TypeError where one of its fields is of another type."""
+    record = record._replace(**{name: tuple(getattr(record, name)) for name in _LISTS})
+    texts = (record.expression, record.canonical, record.fate)
+    integers = (record.seed, record.steps, *record.parents)
+    numbers = (record.fitness, record.rate, record.seconds, *record.coefficients, *record.scores)
+    fits = all(isinstance(text, str) for text in texts) and all(type(value) is int for value in integers)
+    if not fits or not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+        raise ValueError(f"a candidate, {quoted(record.expression)}, has a field of the wrong type")
+    return record
+
+
+def _funnel(counts: Any) -> dict[str, int]:
+    if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+        raise ValueError(f"{quoted(counts)} is no funnel")
+    return counts
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """Of a line of the log; raises ValueError, TypeError or RecursionError for one that nobody has written so."""
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in ("event", "phase")):
+        raise ValueError("it is no event")
+    if entry["event"] == "generation":
+        if type(entry.get("generation")) is not int or entry["generation"] < 0:
+            raise ValueError("a generation without its number")
+        _funnel(entry.get("funnel"))
+        entry["candidates"] = [_checked(Record(*record)) for record in entry.get("candidates", ())]
+        entry["rejected"] = [Rejected(*map(str, rejected)) for rejected in entry.get("rejected", ())]
+    if entry["event"] == "result" and not (isinstance(entry.get("name"), str) and "content" in entry):
+        raise ValueError("a result without name or content")
+    return entry
 
 
 class _Log:
@@ -298,9 +340,7 @@ class _Log:
         with open(self._path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    entry = json.loads(line)
-                    if not {"event", "phase"} <= set(entry):
-                        raise ValueError("it is no event")
+                    entry = _entry(line)
                 except (ValueError, TypeError, RecursionError) as error:
                     warnings.warn(f"{self._path}, line {number}, is damaged and left out: {error}.", stacklevel=2)
                 else:

@@ -68,15 +68,15 @@ class Watch:
         """Seconds in which this process ends if another has."""
         return self._heartbeat + 2 * _LOOK + _GRACE + _PARTING
 
-    def stop(self) -> None:
-        """Look no more."""
-        self._stopped.set()
-        self._thread.join()
+    def finished(self) -> None:
+        """Look no more: this process has done all that it does with the others."""
+        self._stop()
+        self._client.key_value_set(f"glojax/left/{self.place.number}", "", True)
 
     def failed(self, error: BaseException) -> None:
         """Tell the others of an error of this process, which then ends without them."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.stop()
+        self._stop()
         if not isinstance(error, SharedError):
             with contextlib.suppress(RuntimeError):
                 self._tell(self.place.number, f"stopped: {_first_line(error)}")
@@ -88,6 +88,10 @@ class Watch:
         with contextlib.suppress(RuntimeError):
             self._tell(self.place.number, "was stopped")
         self._leave(status)
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
 
     def _run(self) -> None:
         started = time.monotonic()
@@ -114,8 +118,10 @@ class Watch:
         """Note what is heard of whom, and tell of those of whom nothing was for long."""
         now = time.monotonic()
         for number, sign in self._read("lives").items():
-            if sign != heard[number][0]:
+            if number in heard and sign != heard[number][0]:
                 heard[number] = sign, now
+        for number in self._read("left"):
+            heard.pop(number, None)
         for number, (_, since) in heard.items():
             if now - since > self._heartbeat:
                 self._tell(number, f"has ended, or was not heard of for {self._heartbeat:g} seconds")

@@ -79,7 +79,16 @@ def test_a_line_that_a_dying_process_left_unfinished_is_taken_away(run: Path) ->
     assert log.read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", [b"\x00\xff", b"[1]", b"7", b"[" * 100_000, b"{}"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\x00\xff", b"[1]", b"7", b"[" * 100_000, b"{}", b'{"event": 1, "phase": "search"}',
+        b'{"event": "generation", "phase": "search", "generation": 1e300, "funnel": {}}',
+        b'{"event": "generation", "phase": "search", "generation": 1, "funnel": {}, "candidates": [["x", 1]]}',
+        b'{"event": "result", "phase": "comparison"}',
+    ],
+    ids=range(9),
+)  # fmt: skip
 def test_a_damaged_line_is_named_and_what_follows_it_is_not_taken(run: Path, damage: bytes) -> None:
     log = run / "events.jsonl"
     lines = log.read_bytes().splitlines()
@@ -100,6 +109,27 @@ def test_truncated_tables_are_named_and_made_again_once_they_are_moved_away(run:
     path.rename(run / "damaged")
     assert len(reopened(run)) == 3
     assert content(run) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("update candidates set generation = 1e300 where generation = 2", "generation 2 of search is missing"),
+        ("update candidates set generation = generation + 5", "generation 0 of search is missing"),
+        ("update candidates set scores = '[1, \"a\"]'", "has a field of the wrong type"),
+        ("update candidates set scores = '[[[' where place = 0", "is damaged: Expecting"),
+        ("update candidates set fitness = 'high'", "has a field of the wrong type"),
+        ("update candidates set parents = '[1e999]'", "has a field of the wrong type"),
+    ],
+)
+def test_tables_that_somebody_has_changed_are_refused_by_name(run: Path, change: str, message: str) -> None:
+    with contextlib.closing(sqlite3.connect(run / "record.sqlite")) as database, database:
+        database.execute(change)
+    with (
+        contextlib.closing(Store(run)) as store,
+        pytest.raises(ValueError, match=rf"record\.sqlite is damaged: .*{message}|{message}"),
+    ):
+        store.generations("search")
 
 
 def test_tables_of_something_else_are_refused_by_name(run: Path) -> None:
