@@ -10,11 +10,12 @@ alone knows, which is its clock and its run directory. No other process reads or
 import contextlib
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from glojax.watch import Place, Watch
+from glojax.watch import Place, SharedError, Watch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,9 +82,12 @@ def joined(
 
     Raises:
       ValueError: arguments out of range, some of which are missing, or all where no cluster is known.
+      OSError: the first process cannot listen at its address.
     """
     global _watch
     check(coordinator, processes, process, heartbeat)
+    if coordinator is not None and process == 0:
+        _try_port(coordinator)
     import jax
 
     # It would take SIGTERM for itself, and leave the process running.
@@ -107,6 +111,14 @@ def joined(
     _watch.stop()
 
 
+def _try_port(address: str) -> None:
+    """Listen for a moment: where JAX cannot, it may end in a segmentation fault."""
+    try:
+        socket.create_server(("", int(address.rpartition(":")[2]))).close()
+    except OSError as error:
+        raise OSError(f"process 0 cannot listen at {address}: {error.strerror}. Choose another port.") from None
+
+
 # WHAT IS EXCHANGED: all processes must come to it, in the same order.
 
 
@@ -125,19 +137,19 @@ def first(function: Callable[[], T]) -> T:
     """What a function gives in the first process, which alone calls it.
 
     Args:
-      function: what it returns must survive JSON. A ValueError or OSError that it raises is raised in all processes.
+      function: what it returns must survive JSON. A ValueError or OSError that it raises is a ``SharedError`` of all.
     """
     if _watch is None:
         return function()
-    sent, caught = {}, None
+    sent = {}
     if is_first():
         try:
             sent = {"value": function()}
         except (ValueError, OSError) as error:
-            sent, caught = {"error": str(error)}, error
+            sent = {"error": str(error)}
     received = json.loads(_from_first(json.dumps(sent).encode()))
     if "error" in received:
-        raise caught or ValueError(received["error"])
+        raise SharedError(received["error"])
     return received["value"]
 
 
@@ -158,7 +170,7 @@ def agree(what: str, digest: str) -> None:
     """Make sure that all processes are about to do the same.
 
     Raises:
-      ValueError: in all of them, naming those that are not.
+      SharedError: in all of them, naming those that are not.
     """
     if _watch is None:
         return
@@ -168,7 +180,7 @@ def agree(what: str, digest: str) -> None:
     own = np.frombuffer(hashlib.sha256(digest.encode()).digest(), np.uint8)
     digests = _exchanged(lambda: multihost_utils.process_allgather(own))
     if others := [number for number, found in enumerate(digests) if (found != digests[0]).any()]:
-        raise ValueError(
+        raise SharedError(
             f"{what} of process {', '.join(map(str, others))} differ from those of process 0. The same command, files "
             "and versions are needed everywhere, and processors of one kind."
         )

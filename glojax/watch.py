@@ -26,6 +26,10 @@ _PARTING = 3.0  # seconds that the first, whose end ends the coordination servic
 _STATUS = {KeyboardInterrupt: 130, (ValueError, ImportError, OSError): 2}  # as the command's
 
 
+class SharedError(ValueError):
+    """What all processes raise at once, so that none needs to tell the others."""
+
+
 class Place(NamedTuple):
     """Which of the processes this is."""
 
@@ -73,11 +77,11 @@ class Watch:
         """Tell the others of an error of this process, which then ends without them."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.stop()
-        with contextlib.suppress(RuntimeError):
-            self._tell(self.place.number, f"stopped: {_first_line(error)}")
-        self._part()
-        # At exit JAX would wait for the others.
-        atexit.register(_exit, next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1))
+        if not isinstance(error, SharedError):
+            with contextlib.suppress(RuntimeError):
+                self._tell(self.place.number, f"stopped: {_first_line(error)}")
+        # After the error was shown, and before JAX, which would wait for the others.
+        atexit.register(self._leave, next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1))
 
     def _run(self) -> None:
         started = time.monotonic()
@@ -94,8 +98,7 @@ class Watch:
                 if told := self._read("ended"):
                     if not self._stopped.wait(_GRACE):
                         self._say(told[min(told)])
-                        self._part()
-                        _exit(LOST)
+                        self._leave(LOST)
                     return
         except RuntimeError as error:  # JAX's own; its client ends this process too, if it comes first
             self._say(f"process 0 (on {self.place.first_host}) cannot be reached: {_first_line(error)}")
@@ -110,6 +113,7 @@ class Watch:
         for number, (_, since) in heard.items():
             if now - since > self._heartbeat:
                 self._tell(number, f"has ended, or was not heard of for {self._heartbeat:g} seconds")
+                self._client.key_value_set(f"glojax/left/{number}", "", True)
 
     def _read(self, kind: str) -> dict[int, str]:
         found = self._client.key_value_dir_get(f"glojax/{kind}/")
@@ -122,15 +126,16 @@ class Watch:
     def _say(self, reason: str) -> None:
         print(f"glojax: {reason}. Process {self.place.number} ends too. {AGAIN}", file=sys.stderr, flush=True)
 
-    def _part(self) -> None:
-        """The first leaves last, if that does not take long."""
+    def _leave(self, status: int) -> None:
+        """Exit; the first does so last, if that does not take long."""
         with contextlib.suppress(RuntimeError):
             self._client.key_value_set(f"glojax/left/{self.place.number}", "", True)
             until = time.monotonic() + _PARTING
             while self.place.number == 0 and time.monotonic() < until:
-                if {*self._read("left"), *self._read("ended")} >= {*range(self.place.processes)}:
+                if len(self._read("left")) == self.place.processes:
                     break
                 time.sleep(_LOOK / 5)
+        _exit(status)
 
 
 def _first_line(error: BaseException) -> str:

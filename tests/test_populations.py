@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import augmentation, evaluators, groups, losses, populations, programs, training, trees
+from glojax import augmentation, groups, losses, populations, training, trees
 from glojax.evaluation import evaluate
 from glojax.losses import Loss
 from glojax.populations import Trainer
@@ -227,16 +227,6 @@ def test_one_compilation_serves_every_population(tiny_task: Task) -> None:
     scores = trainer.scores(trainer.candidates([parse("log(y) - x / y")] * many, [1] * many))
     assert trainer.compilations == 3  # start, steps, score
     assert len(np.unique(scores)) == 1
-
-
-def test_trainer_of_equal_settings_is_made_once(tiny_task: Task) -> None:
-    assert evaluators.of(tiny_task, instructions=31) is evaluators.of(tiny_task, instructions=31)
-    assert evaluators.of(tiny_task, instructions=31) is not evaluators.of(tiny_task, instructions=63)
-
-
-@pytest.mark.parametrize(("instructions", "expected"), [(0, 31), (31, 31), (32, 63), (64, 127)])
-def test_room_is_a_power_of_two_less_one(instructions: int, expected: int) -> None:
-    assert programs.room(instructions) == expected
 
 
 # FAILED TRAININGS

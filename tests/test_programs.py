@@ -10,7 +10,7 @@ import pytest
 
 from glojax import grammar, trees
 from glojax.grammar import PROTECTION
-from glojax.programs import Program, encode, instructions_of, value_and_slope
+from glojax.programs import Program, encode, instructions_of, room, value_and_slope
 from glojax.trees import Tree, evaluate, grow, parse
 
 MAX_SIZE = 32
@@ -377,3 +377,8 @@ def test_a_chain_takes_one_register(side):
     assert registers_used(program, 0) == 1
     value, slope = interpreter()(program, np.zeros(1, np.float32), np.full(1, 0.25, np.float32))
     assert (value[0, 0], slope[0, 0]) == (0.25, 1)
+
+
+@pytest.mark.parametrize(("instructions", "expected"), [(0, 31), (31, 31), (32, 63), (64, 127)])
+def test_room_is_a_power_of_two_less_one(instructions: int, expected: int) -> None:
+    assert room(instructions) == expected
