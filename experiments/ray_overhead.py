@@ -1,10 +1,12 @@
 """What a batch costs through Ray: 80 digits candidates x 500 steps by one of its workers, and by this process.
 
-Makes: median seconds of both, on one core each, and their ratio; what an empty call and the start of a worker take.
-Command: python experiments/ray_overhead.py [--rounds 15]
-Time: about 2 minutes on 2 CPU cores.
+Makes: seconds of both, on one core each, median and least of the rounds, the overhead by either and by the time that
+the processes had a core; what an empty call and the start of a worker take.
+Command: python experiments/ray_overhead.py [--rounds 31]
+Time: about 1 minute on 2 CPU cores.
 
-The sides take turns, so that other work on the machine slows both alike; the ratio is that of the medians.
+The sides take turns, but other work on the machine slows Ray more, as a batch waits for several processes to be given a
+core. The least of the rounds, and the time on a core, of the search and the worker, tell what Ray takes by itself.
 """
 
 import argparse
@@ -18,14 +20,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from glojax import evaluators, files, keep_programs, losses, tasks
+from glojax import evaluators, files, keep_programs, losses, programs, tasks
 from glojax.evaluators import Evaluator
 
 
 def main() -> None:
     """Measure, print, and write what ``scaling.py --json`` takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--candidates", type=int, default=80)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -40,23 +42,33 @@ def main() -> None:
     with RayExecutor(workers=1) as executor:
         executor.pool.wait()
         start = time.perf_counter() - started
-        sides = {"in process": evaluators.of(task), "ray": evaluators.of(replace(task, executor=executor))}
+        room = programs.room(31)  # as a search has it
+        sides = {
+            "in process": evaluators.of(task, instructions=room),
+            "ray": evaluators.of(replace(task, executor=executor), instructions=room),
+        }
         runs = {name: _training(side, options.candidates) for name, side in sides.items()}
-        scores = [run() for run in runs.values()]  # compiled now
-        if not np.array_equal(*scores):
+        ours, theirs = (run() for run in runs.values())  # compiled now
+        if not np.array_equal(ours, theirs):
             raise SystemExit("the sides give other scores")
-        seconds = {name: [] for name in runs}
+        seconds, on_core = {name: [] for name in runs}, dict.fromkeys(runs, 0.0)
         for _ in range(options.rounds):
             for name, run in runs.items():
+                before = _on_core(executor.pool.processes)
                 seconds[name].append(_seconds(run))
+                on_core[name] += _on_core(executor.pool.processes) - before
         call = float(np.median([_seconds(executor.pool.ask) for _ in range(200)]))
-    medians = {name: float(np.median(found)) for name, found in seconds.items()}
-    overhead = medians["ray"] / medians["in process"] - 1
+    found = {kind.__name__: {name: float(kind(side)) for name, side in seconds.items()} for kind in (np.median, np.min)}
+    overhead = {kind: side["ray"] / side["in process"] - 1 for kind, side in found.items()}
     print(f"{options.candidates} candidates x {options.steps} steps, {options.rounds} rounds in turns, one core each:")
-    print(*(f"  {name}: {median:.3f} s" for name, median in medians.items()), sep="\n")
-    print(f"  overhead: {overhead:+.1%}; an empty call {1000 * call:.1f} ms; Ray and a worker started in {start:.1f} s")
+    for kind, side in found.items():
+        taken = ", ".join(f"{name} {taken:.3f} s" for name, taken in side.items())
+        print(f"  {kind}: {taken}; overhead {overhead[kind]:+.1%}")
+    overhead["core"] = on_core["ray"] / on_core["in process"] - 1
+    print(f"  time on a core: overhead {overhead['core']:+.1%}")
+    print(f"  an empty call: {1000 * call:.1f} ms; Ray and a worker started in {start:.1f} s")
     if options.json is not None:
-        rate = medians["in process"] / (-(-options.candidates // 8) * options.steps)
+        rate = found["median"]["in process"] / (-(-options.candidates // 8) * options.steps)
         figures = {"group_step": rate, "call": call, "start": start, "overhead": overhead, "seconds": seconds}
         files.write_atomically(options.json, json.dumps(figures, indent=1) + "\n")
 
@@ -70,6 +82,12 @@ def _seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
+
+
+def _on_core(workers: list[int]) -> float:
+    """Seconds for which this process and these have had a core; Linux counts those of others in hundredths."""
+    fields = (Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split() for worker in workers)
+    return time.process_time() + sum(int(user) + int(system) for *_, user, system in (f[:13] for f in fields)) / 100
 
 
 if __name__ == "__main__":

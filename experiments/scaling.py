@@ -148,6 +148,7 @@ def measured(size: Generation, known: dict[str, float]) -> Costs:
     import jax
 
     import glojax
+    from glojax import evolution
 
     jax.config.update("jax_num_cpu_devices", 1)
     glojax.keep_programs()
@@ -157,7 +158,7 @@ def measured(size: Generation, known: dict[str, float]) -> Costs:
     )
     ended, host, rates = time.perf_counter(), [], []
 
-    def take(generation: glojax.Generation) -> None:
+    def take(generation: evolution.Generation) -> None:
         nonlocal ended
         now = time.perf_counter()
         host.append(now - ended - generation.seconds)

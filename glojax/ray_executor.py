@@ -102,6 +102,7 @@ class RayEvaluator:
     def __init__(self, executor: RayExecutor, task: Task, setup: tuple[Any, Any], instructions: int):
         self.task = task
         self._executor, self._setup, self._instructions = executor, setup, instructions
+        self._group = task.group or groups.group_that_fits(task, jax.local_devices(backend="cpu")[0])
 
     def candidates(
         self,
@@ -127,7 +128,7 @@ class RayEvaluator:
 
         Raises:
           ValueError: what ``Trainer.train`` refuses, or a directory: networks in training are with the workers.
-          RuntimeError: a batch that no worker survives, or workers that do not start.
+          OSError: a batch that no worker survives, or workers that do not start.
         """
         from glojax.ray_workers import Batch
 
@@ -162,8 +163,7 @@ class RayEvaluator:
 
     def _divided(self, candidates: Candidates) -> list[np.ndarray]:
         """Places of the candidates of each batch: whole groups, as a worker would form them."""
-        size = self.task.group or groups.group_that_fits(self.task, jax.local_devices(backend="cpu")[0])
-        found = groups.split(candidates.seed, size)
+        found = groups.split(candidates.seed, self._group)
         count = min(len(found), BATCHES * self._executor.pool.wanted)
         bounds = np.linspace(0, len(found), count + 1).astype(int)
         return [np.concatenate(found[first:last]) for first, last in itertools.pairwise(bounds)]

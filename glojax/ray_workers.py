@@ -137,7 +137,7 @@ class Pool:
         """What the batches give.
 
         Raises:
-          RuntimeError: a batch whose workers were lost more than ``dispatch.RETRIES`` times, or none that starts.
+          OSError: a batch whose workers were lost more than ``dispatch.RETRIES`` times, or none that starts.
           Exception: what a worker raised.
         """
         numbers = {id(batch): number for number, batch in enumerate(batches)}
@@ -161,7 +161,7 @@ class Pool:
                 number = numbers.get(id(call.batch))  # none of a worker's start, and of a batch of an earlier call
                 if call.hired not in self._hired:
                     if dispatch.lost(call.hired, number):
-                        raise RuntimeError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.") from given
+                        raise OSError(f"a batch was lost with each of {RETRIES + 1} workers of Ray's.") from given
                 elif number is not None and dispatch.finished(number, call.hired, time.monotonic()):
                     found[number] = given
                     self._holders[batches[number].name] = call.hired
@@ -173,7 +173,7 @@ class Pool:
         """Until all workers run that there should be; for measurements.
 
         Raises:
-          RuntimeError: none starts.
+          OSError: none starts.
         """
         begun = time.monotonic()
         while len(self.processes) < self.wanted:
@@ -189,7 +189,7 @@ class Pool:
 
     def _check_started(self, begun: float) -> None:
         if not self.processes and time.monotonic() - begun > STARTING:
-            raise RuntimeError(f"no worker of Ray's has started within {STARTING} seconds ({self}).")
+            raise OSError(f"no worker of Ray's has started within {STARTING} seconds ({self}).")
 
     def _ended(self) -> Iterator[tuple[_Call, Any]]:
         """Calls that have ended, and what they gave."""
@@ -213,7 +213,7 @@ class Pool:
             self._failed_starts += call.batch is None
             if self._failed_starts > RETRIES:
                 reason = str(error).strip().splitlines()[-1]
-                raise RuntimeError(f"workers of Ray's do not start: {reason}") from None
+                raise OSError(f"workers of Ray's do not start: {reason}") from None
             return error
         if call.batch is None:
             call.hired.process = given

@@ -18,7 +18,7 @@ class ExecutorName(StrEnum):
 
 def _options(
     executor: Annotated[
-        ExecutorName, typer.Option(help="What trains: this process, or Ray's workers (docs/clusters.md).")
+        ExecutorName, typer.Option(help="What trains: this process, or Ray's workers (docs/ray.md).")
     ] = ExecutorName.local,
     ray_address: Annotated[
         str | None,

@@ -1,7 +1,9 @@
 """Real Ray on this machine, on loopback: workers that are killed, stopped and added change no result."""
 
 import dataclasses
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
 
 import glojax
 from glojax import cli, tasks
@@ -219,3 +223,16 @@ def test_what_cannot_be_had_with_ray_is_refused_before_anything_starts(
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_the_cluster_file_of_the_docs_is_one_of_rays() -> None:
+    import ray
+
+    page = (Path(__file__).parents[2] / "docs" / "ray.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    cluster = yaml.safe_load(block)
+    jsonschema.validate(cluster, schema)
+    assert cluster["head_node_type"] in cluster["available_node_types"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(cluster | {"max_worker": 1}, schema)
