@@ -21,8 +21,8 @@ MAX_NODES = 128
 MAX_CHARACTERS = 10_000
 """Longest text of an expression; what ``MAX_NODES`` nodes need has a tenth of it."""
 
-MAX_NESTING = 64
-"""Most levels of parentheses, functions and signs in the text of an expression: parsing is recursive."""
+MAX_NESTING = MAX_NODES
+"""Most levels of parentheses, functions and signs in the text of an expression, which no tree's own text exceeds."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
@@ -211,7 +211,10 @@ class _Parser:
             self.place += 1
             if self.token.isdigit():
                 return self.integer(-1)
-            return self.node("*", (self.node(-1), self.nested(self.operand)))
+            self.deeper()
+            negated = self.operand()
+            self.nesting -= 1
+            return self.node("*", (self.node(-1), negated))
         if token == "(":
             return self.parenthesized()
         if token in _VARIABLES:
@@ -239,19 +242,19 @@ class _Parser:
         if self.token != "(":
             raise self.fail("'('")
         self.place += 1
-        tree = self.nested(lambda: self.infix(grammar.SUM))
+        self.deeper()
+        tree = self.infix(grammar.SUM)
+        self.nesting -= 1
         if self.token != ")":
             raise self.fail("an operator or ')'")
         self.place += 1
         return tree
 
-    def nested(self, production: Callable[[], Tree]) -> Tree:
+    def deeper(self) -> None:
+        # Each level is three calls of Python's, which allows 1,000.
         self.nesting += 1
         if self.nesting > MAX_NESTING:
             raise self.fail(f"at most {MAX_NESTING} levels of nesting")
-        tree = production()
-        self.nesting -= 1
-        return tree
 
     def node(self, symbol: str | int, children: tuple[Tree, ...] = ()) -> Tree:
         self.size += 1

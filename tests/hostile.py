@@ -145,7 +145,7 @@ def check_cases(names: Iterable[str]) -> None:
     assert sum(CASES.values()) >= 20_000
     assert f"{sum(CASES.values()):,} cases in all" in str(__doc__)
     for name in CASES.keys() & set(names) & RAN.keys():
-        assert RAN[name] >= CASES[name]
+        assert RAN[name] >= CASES[name], name
         if name.endswith("or_refused"):
             assert min(_ends[name, False], _ends[name, True]) >= 0.01 * CASES[name], name
 

@@ -31,7 +31,7 @@ def trees_of_size(draw: st.DrawFn, size: int) -> Tree:
         return Tree(draw(st.sampled_from(["x", "y"]) | integers))
     if size == 2 or (size <= 40 and draw(st.integers(0, 3)) == 0):
         return Tree(draw(st.sampled_from(["log", "square", "sqrt"])), (draw(trees_of_size(size - 1)),))
-    # A large tree is split into parts that both count, so that no path is longer than parse allows.
+    # A large tree is split into parts that both count: a draw is several calls a level.
     least = 1 if size <= 40 else size // 4
     left = draw(st.integers(least, size - 1 - least))
     symbol = draw(st.sampled_from(["+", "-", "*", "/"]))
@@ -200,9 +200,13 @@ def test_parse_is_the_inverse_of_str_on_every_small_tree(tree):
     assert parse(str(tree)) == tree
 
 
-def test_parse_reads_what_str_writes_down_to_its_deepest_nesting():
-    tree = nested("log", 64)
-    assert parse(str(tree)) == tree
+@pytest.mark.parametrize("frames", [0, 300])
+def test_parse_reads_what_str_writes_down_to_its_deepest_nesting(frames: int):
+    def called(depth: int) -> Tree:
+        return called(depth - 1) if depth else parse(str(tree))
+
+    tree = nested("log", MAX_NODES - 1)
+    assert called(frames) == tree
 
 
 @pytest.mark.parametrize(
@@ -296,11 +300,11 @@ def test_parse_takes_only_strings(value):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("(" * 10_000, "at most 64 levels of nesting"),
-        ("(" * 5_000 + ")" * 5_000, "at most 64 levels of nesting"),
-        ("-" * 10_000, "at most 64 levels of nesting"),
-        ("log(" * 2_500, "at most 64 levels of nesting"),
-        ("(" * 65 + "x" + ")" * 65, "column 66 .*at most 64 levels of nesting"),
+        ("(" * 10_000, "at most 128 levels of nesting"),
+        ("(" * 5_000 + ")" * 5_000, "at most 128 levels of nesting"),
+        ("-" * 10_000, "at most 128 levels of nesting"),
+        ("log(" * 2_500, "at most 128 levels of nesting"),
+        ("(" * 129 + "x" + ")" * 129, "column 130 .*at most 128 levels of nesting"),
         ("(" * 10_000 + "x" + ")" * 10_000, "has 20001 characters; at most 10000 are allowed"),
         ("log(" * 10_000, "has 40000 characters"),
         ("x" * 1_000_000, "has 1000000 characters"),
