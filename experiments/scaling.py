@@ -2,8 +2,8 @@
 
 Makes: the speed-up of generations trained by SPMD and by Ray, and of asynchronous (steady-state) evolution, beside the
 bound that a generation's size sets; a table, and with --output a figure.
-Command: python experiments/scaling.py [--costs FILE] [--output FOLDER]
-Time: a minute, half of it to measure; with --costs, which `ray_overhead.py --json` writes, only what that lacks.
+Command: python experiments/scaling.py [--network cnn] [--population 80] [--costs FILE] [--output FOLDER]
+Time: half a minute, most of it to measure; nothing is measured that --costs holds.
 
 Assumptions, each of them an option or a field of ``Costs``: devices are all like the one that was measured; a step of
 a group takes the same time whatever its trees; every batch, or chunk of steps, takes that time but for a log-normal
@@ -143,32 +143,29 @@ def table(counts: list[int], size: Generation, costs: Costs, generations: int = 
     return rows
 
 
-def measured(size: Generation, known: dict[str, float]) -> Costs:
-    """Costs of this machine: those that are not known yet, by a short search on digits on one device."""
+def measured(network: str, candidates: int, known: dict[str, float]) -> Costs:
+    """Costs of this machine on one device: of digits with that network, where they are not known yet."""
     import jax
 
-    import glojax
-    from glojax import evolution
+    from glojax import SearchConfig, evaluators, evolution, keep_programs, losses, programs, search, tasks
 
     jax.config.update("jax_num_cpu_devices", 1)
-    glojax.keep_programs()
-    task = glojax.tasks.digits(steps=size.steps)
-    config = glojax.SearchConfig(
-        population=size.candidates, seeds=size.seeds, halving=size.halving, generations=4, elites=0, finalists=1
-    )
-    ended, host, rates = time.perf_counter(), [], []
+    keep_programs()
+    evaluator = evaluators.of(tasks.digits(network=network), instructions=programs.room(31))
+    group = evaluator.candidates([losses.baikal.tree] * GROUP, [0] * GROUP)
+    taken, host = [], [time.process_time()]
+    for _ in range(4):
+        started = time.perf_counter()
+        evaluator.train(group, [evaluator.task.steps])
+        taken.append((time.perf_counter() - started) / evaluator.task.steps)
 
-    def take(generation: evolution.Generation) -> None:
-        nonlocal ended
-        now = time.perf_counter()
-        host.append(now - ended - generation.seconds)
-        trained = Generation(generation.fates.count("trained") + generation.fates.count("dropped"), size.rates,
-                             size.seeds, size.steps, size.halving)  # fmt: skip
-        rates.append(generation.seconds / trained.group_steps)
-        ended = time.perf_counter()
+    def take(_: evolution.Generation) -> None:
+        host.append(time.process_time())
 
-    glojax.search(task, config, on_generation=take)
-    return Costs(**{"group_step": statistics.median(rates[1:]), "host": statistics.median(host[1:])} | known)
+    # Trainings of one step: what is left is breeding and screening, in time on a core, as other work delays it.
+    config = SearchConfig(population=candidates, generations=6, elites=0, seeds=1, fair_rates=False, finalists=1)
+    search(tasks.digits(steps=1), config, on_generation=take)
+    return Costs(**{"group_step": min(taken[1:]), "host": float(np.median(np.diff(host)[1:]))} | known)
 
 
 def main() -> None:
@@ -176,12 +173,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--costs", type=Path, help="JSON object with fields of Costs; others in it are passed over")
     parser.add_argument("--population", type=int, default=80)
+    parser.add_argument("--network", choices=("mlp", "cnn"), default="mlp", help="of digits, whose steps are measured")
     parser.add_argument("--output", type=Path, help="folder of scaling.json and scaling.png")
     options = parser.parse_args()
     given = json.loads(options.costs.read_text()) if options.costs else {}
     known = {name: given[name] for name in Costs.__dataclass_fields__ if name in given}
     size = Generation(options.population)
-    costs = Costs(**known) if {"group_step", "host"} <= known.keys() else measured(Generation(), known)
+    costs = (
+        Costs(**known)
+        if {"group_step", "host"} <= known.keys()
+        else measured(options.network, options.population, known)
+    )
     counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 500, 1000]
     rows = table(counts, size, costs)
     print(f"{size}: {size.groups} groups\n{costs}\n")

@@ -16,6 +16,7 @@ from typing import Any
 import filelock
 
 from glojax import files, processes
+from glojax.messages import quoted
 from glojax.records import SCHEMA, Record, Rejected, Store
 from glojax.tasks import Task
 
@@ -125,6 +126,8 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
       OSError: another process uses it, or it cannot be written.
     """
+    if directory.is_file():
+        raise NotADirectoryError(f"{directory} is a file; a run directory is expected.")
     directory.mkdir(parents=True, exist_ok=True)
     # Somebody who looks whether it is taken holds it for a moment.
     lock = filelock.FileLock(directory / "lock", timeout=1)
@@ -173,7 +176,7 @@ def write_settings(
         before = read_settings(directory)
         if before["fingerprint"] != task.fingerprint:
             raise ValueError(
-                f"{directory} is the run of task {before['task']!r} ({before['fingerprint']}); this is "
+                f"{directory} is the run of task {quoted(before['task'])} ({before['fingerprint']}); this is "
                 f"{task.name!r} ({task.fingerprint}). Choose another run directory."
             )
         phases = before["phases"]
@@ -184,8 +187,8 @@ def write_settings(
         for field, value in phases.get(phase, {}).items():
             if field not in LENGTHS and new.get(field) != value:
                 raise ValueError(
-                    f"{directory} was run with {phase} setting {field} = {value!r}, now it is "
-                    f"{new.get(field)!r}; resume with the same settings or choose another run directory."
+                    f"{directory} was run with {phase} setting {field} = {quoted(value)}, now it is "
+                    f"{quoted(new.get(field))}; resume with the same settings or choose another run directory."
                 )
         settings = before
     if settings["phases"].get(phase) != new:
@@ -223,8 +226,8 @@ def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
     if schema != SCHEMA:
         age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
         raise ValueError(
-            f"{path} has schema {schema!r}, this is glojax with schema {SCHEMA}: it is the run of {age} version, with "
-            "which it can go on. Choose another run directory for a new one."
+            f"{path} has schema {quoted(schema)}, this is glojax with schema {SCHEMA}: it is the run of {age} version, "
+            "with which it can go on. Choose another run directory for a new one."
         )
     kinds = {"task": str, "fingerprint": str, "about": dict, "phases": dict}
     wrong = [field for field, kind in kinds.items() if not isinstance(settings.get(field), kind)]

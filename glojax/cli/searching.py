@@ -167,6 +167,7 @@ def search(
         categorical=categorical, optimizer=optimizer, learning_rate=learning_rate, executor=executor,
     )  # fmt: skip
     say_device(console, job)
+    console.print("Compiling, and training what candidates are held against ...")
 
     options = {"run_dir": run_dir, "resume": resume}
     if exhaustive:
@@ -185,7 +186,8 @@ def search(
     _compare(console, job, named, seeds, seed, options)
     if board is not None:
         board.finish()
-    console.print(f"Found loss   f(x, y) = [bold]{plain(str(loss))}[/], at x{found[-1].rate:.3g} of the task's rate")
+    found_at = f"at x{found[-1].rate:.3g} of the task's rate"
+    console.print(f"Found loss   f(x, y) = [bold]{plain(str(loss))}[/], {found_at}", soft_wrap=True)
     if callable(loss.output):
         console.print(
             "Not saved    no file can hold its output, a function; task.loss makes it of the report's formula"
