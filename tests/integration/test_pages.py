@@ -7,7 +7,10 @@ bash: ``glojax`` is parsed by the command itself, so every option is one that ex
 ``export`` and ``show`` run as printed. Of ``search`` the task of a file or a table is made, and ``SEARCHED`` is
 searched, with ``REDUCED`` added; what else trains for minutes is only parsed: ``search`` of a ready-made task,
 ``train``, ``tune``, ``evaluate``, ``bench``. ``python file.py`` runs; an experiment's command line is parsed by that
-experiment. Installation is neither parsed nor run. ``glojax`` in backquotes in the text is parsed as well.
+experiment. Installation is neither parsed nor run. A script, with ``#!``, is parsed by bash, and what it starts of
+glojax by the command; so is what gcloud is to start. ``glojax`` in backquotes in the text is parsed as well.
+
+sql and yaml have tests of their own, in ``test_candidates.py`` and ``test_ray.py``.
 """
 
 import argparse
@@ -63,7 +66,11 @@ def blocks(page: str) -> list[Block]:
 
 def commands_of(block: Block) -> list[str]:
     """What it runs, without comments."""
-    lines = [re.sub(r"(^|\s)#.*", "", line) for line in block.text.splitlines()]
+    text = block.text.replace("\\\n", " ")
+    if text.startswith("#!"):
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        text = "\n".join(re.findall(r"\bglojax .*", text))
+    lines = [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
     return [command.strip() for line in lines for command in line.split(" && ") if command.strip()]
 
 
@@ -79,6 +86,8 @@ def run_command(command: str) -> None:
     if command.startswith(INSTALLATION):
         return
     command = command.removeprefix(".venv/bin/")
+    if command.startswith("gcloud "):
+        (command,) = re.findall(r"--command='(.*)'", command)
     if command.startswith("glojax "):
         name, arguments, options = parsed(command)
         if name in ("export", "show"):
@@ -140,7 +149,9 @@ def run(page: str) -> list[dict[str, Any]]:
             code = compile("\n" * (block.line - 1) + block.text, str(ROOT / page), "exec")
             exec(code, found[-1])
         else:
-            assert block.language in ("python", "text"), f"{page}, line {block.line}: a block of {block.language!r}"
+            assert block.language in ("python", "text", "sql", "yaml"), (
+                f"{page}, line {block.line}: a block of {block.language!r}"
+            )
     return found
 
 
