@@ -271,7 +271,7 @@ class Fitness:
         budget, minutes = self.config.budget, self.config.minutes
         if budget is not None and steps >= budget:
             return True
-        return minutes is not None and processes.first(lambda: seconds >= 60 * minutes)
+        return minutes is not None and processes.first(lambda: bool(seconds >= 60 * minutes))
 
     def find_control(self, run: Run) -> int:
         """The control, if rates are to be fair, from the run's record if it has one; the steps that it took."""

@@ -3,8 +3,9 @@
     with processes.joined("10.0.0.1:9911", 4, 2):  # without arguments where JAX knows the cluster
         found = glojax.search(task, config, run_dir)
 
-Every process makes the same decisions from the same scores, so that little is exchanged: scores, and what the first
-alone knows, which is its clock and its run directory. No other process reads or writes that.
+Every process makes the same decisions from the same scores, so that little is exchanged: scores, networks that come to
+another device where groups are formed anew, and what the first alone knows, which is its clock and its run directory.
+No other process reads or writes that.
 """
 
 import contextlib

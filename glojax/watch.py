@@ -8,7 +8,6 @@ who has fallen silent.
 import atexit
 import contextlib
 import os
-import signal
 import socket
 import sys
 import threading
@@ -75,7 +74,6 @@ class Watch:
 
     def failed(self, error: BaseException) -> None:
         """Tell the others of an error of this process, which then ends without them."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._stop()
         if not isinstance(error, SharedError):
             with contextlib.suppress(RuntimeError):
