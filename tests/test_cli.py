@@ -208,8 +208,8 @@ def test_export_writes_every_form(tmp_path: Path, form: str, expected: str) -> N
             ("search", "--csv", "none.csv", "--target", "a", "--learning-rate", 0),
             "learning rate is 0.0; a number above",
         ),
-        (("search", "nowhere.py:task"), "there is no file nowhere.py"),
-        (("evaluate", "nowhere.py:task", "baikal"), "there is no file nowhere.py"),
+        (("search", "nowhere.py:task"), "there is no file 'nowhere.py'"),
+        (("evaluate", "nowhere.py:task", "baikal"), "there is no file 'nowhere.py'"),
         (("search", "--target", "a"), "--target goes with --csv alone"),
         (("search", "--optimizer", "adam"), "--optimizer goes with --csv alone"),
         (
