@@ -406,7 +406,7 @@ def test_nothing_from_files_is_markup(copy: Path, no_images: None) -> None:
     ("change", "message"),
     [
         ("update candidates set expression = 'x +'", "record.sqlite or settings.json beside it is damaged"),
-        ("update candidates set fitness = 'high'", "has a number that is none"),
+        ("update candidates set fitness = 'high'", "has a field of the wrong type"),
         ("update candidates set scores = '{'", "is damaged"),
         ("""update results set content = '{"asked": 1}'""", "is damaged"),
         ("drop table results", "no such table: results"),

@@ -170,7 +170,7 @@ def record(run_dir: Path) -> list[Any]:
     )
     with sqlite3.connect(run_dir / "record.sqlite") as database:
         candidates = database.execute(f"select {columns}, steps from candidates order by 1, 2, 3").fetchall()
-        funnels = database.execute("select phase, generation, counts from funnels order by 1, 2").fetchall()
+        funnels = database.execute("select phase, generation, funnel from generations order by 1, 2").fetchall()
     database.close()
     assert {row[0] for row in candidates} >= {"search", "search finals", "search control", "tune", "tune finals"}
     return candidates + funnels
