@@ -163,17 +163,17 @@ def alone(runs: Runs) -> Path:
     return runs.folder / "alone"
 
 
-def record(run_dir: Path) -> list[Any]:
-    """Every candidate, all but the seconds that it took."""
-    columns = (
-        "phase, generation, place, expression, canonical, coefficients, fitness, scores, rate, fate, parents, seed"
-    )
-    with sqlite3.connect(run_dir / "record.sqlite") as database:
-        candidates = database.execute(f"select {columns}, steps from candidates order by 1, 2, 3").fetchall()
-        funnels = database.execute("select phase, generation, counts from funnels order by 1, 2").fetchall()
-    database.close()
-    assert {row[0] for row in candidates} >= {"search", "search finals", "search control", "tune", "tune finals"}
-    return candidates + funnels
+def record(run_dir: Path) -> dict[str, list[Any]]:
+    """All tables of a run, row by row: every candidate, all but the seconds that it took."""
+    found = {}
+    with contextlib.closing(sqlite3.connect(run_dir / "record.sqlite")) as database:
+        for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
+            columns = [column for _, column, *_ in database.execute(f"pragma table_info({table})")]
+            kept = ", ".join(column for column in columns if column != "seconds")
+            found[table] = sorted(database.execute(f"select {kept} from {table}").fetchall())
+    phases = {row[0] for row in found["candidates"]}
+    assert phases >= {"search", "search finals", "search control", "tune", "tune finals"}
+    return found
 
 
 @pytest.mark.parametrize(("count", "slurm"), [(2, True), (4, False)], ids=["two, in Slurm", "four"])
