@@ -185,7 +185,6 @@ def test_several_processes_keep_the_record_of_one_and_only_the_first_writes(
     first = group.folder / "0" / run_dir
     assert record(first) == record(alone)
     assert losses.load(first / "loss.json") == losses.load(alone / "loss.json")
-    assert (first / "search.png").is_file()
     assert f"on {count} CPU devices (cpu) of {count} processes" in group.said(0, "out")
     for number in range(1, count):
         assert sorted(path.name for path in (group.folder / str(number)).iterdir()) == ["err", "out"]
