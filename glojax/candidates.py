@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from glojax import files, runs
-from glojax.records import Record
+from glojax.records import LISTS, Record
 
 COLUMNS = ("phase", "generation", "place", *Record._fields)
 """Of the table. The fate of a tree that screening rejected is ``not`` and the stage; it has no place and no scores."""
-
-_LISTS = ("coefficients", "scores", "parents")  # JSON in CSV, lists in Parquet
 
 
 def write(run_dir: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
@@ -68,7 +66,7 @@ def _write_csv(generations: Iterator[list[dict[str, Any]]], file: BinaryIO) -> i
     count = 0
     for rows in generations:
         for row in rows:
-            writer.writerow(row | {name: json.dumps(row[name]) for name in _LISTS if name in row})
+            writer.writerow(row | {name: json.dumps(row[name]) for name in LISTS if name in row})
         count += len(rows)
     text.flush()
     text.detach()

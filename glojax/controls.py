@@ -209,7 +209,7 @@ def compare(
     rows = [(task.problem.control_name, task.problem.usual), *named.items()]
     found_at = {} if rates is None else rates
     asked = {
-        "losses": {name: [str(loss.tree), list(loss.coefficients), loss.protected] for name, loss in rows},
+        "losses": {name: asked_of(loss) for name, loss in rows},
         "found_at": found_at, "seeds": seeds, "seed": seed,
     }  # fmt: skip
     with Run(run_dir, "comparison", task, {}, resume) as run:
@@ -244,6 +244,11 @@ def _audit(task: Task, settings: Sequence[tuple[str, Loss, float]], seeds: Seque
         for (name, _, rate), score in zip(settings, scores, strict=True)
     ]
     return {"steps": evaluation.points_of(task.steps, points), "rows": rows}
+
+
+def asked_of(loss: Loss) -> list[Any]:
+    """What a comparison keeps of a loss, by which it is known again."""
+    return [str(loss.tree), list(loss.coefficients), loss.protected]
 
 
 def comparisons(kept: dict[str, Any]) -> list[Comparison]:

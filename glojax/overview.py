@@ -1,7 +1,6 @@
 """What a run holds, read from its directory alone, also while it goes on: for reports and lists of runs."""
 
 import contextlib
-import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glojax import fitness, metrics, runs, tuning
-from glojax.controls import Comparison, comparisons
+from glojax.controls import Comparison, asked_of, comparisons
 from glojax.losses import Loss
 from glojax.outputs import OUTPUTS
 from glojax.records import Record, Store
@@ -190,7 +189,7 @@ class Overview:
         found = self.found
         if found is None or not self.entries:
             return None
-        ours = [str(found.loss.tree), list(found.loss.coefficients), found.loss.protected]
+        ours = asked_of(found.loss)
         asked = self.compared["asked"]["losses"]
         # Random search may have found the same.
         entries = [entry for entry in self.entries[1:] if entry.name != "random search" and asked[entry.name] == ours]
@@ -244,16 +243,10 @@ def read(directory: str | os.PathLike[str]) -> Overview:
 
 
 def _phase(store: Store, name: str, config: dict[str, Any], is_ended: bool) -> Phase:
-    generations = store.generations(name)
     funnel = fitness.total(store.funnels(name)) or store.result(name, "funnel") or {}
-    finals = next(iter(store.generations(f"{name} finals")), [])
-    control = next((records[0] for records in store.generations(f"{name} control")), None)
-    controls = [] if control is None else [control]
-    for record in itertools.chain(*generations, finals, controls):
-        numbers = (record.fitness, record.rate, record.steps, record.seconds, *record.scores, *record.coefficients)
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise ValueError(f"{record.expression!r} of {name} has a number that is none")
-    return Phase(name, config, generations, funnel, finals, control, is_ended)
+    return Phase(
+        name, config, store.generations(name), funnel, store.finals(name), store.control(name), is_ended
+    )  # fmt: skip
 
 
 def _about(settings: dict[str, Any]) -> About:

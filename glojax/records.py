@@ -216,6 +216,14 @@ class Store:
         with self._errors():
             return [_record(columns) for columns in self._database.execute(query, (phase, number))]
 
+    def finals(self, phase: str) -> list[Record]:
+        """The finalists of a phase, if it came to them."""
+        return next(iter(self.generations(f"{phase} finals")), [])
+
+    def control(self, phase: str) -> Record | None:
+        """The usual loss at its best rate, if a phase has found it."""
+        return next((records[0] for records in self.generations(f"{phase} control")), None)
+
     def length(self, phase: str) -> int:
         """How many generations a phase has so far."""
         with self._errors():
@@ -260,18 +268,19 @@ class Store:
             ) from None
 
 
-_LISTS = ("coefficients", "scores", "parents")  # of a record, which the tables hold as JSON
+LISTS = ("coefficients", "scores", "parents")
+"""Fields of a record that the tables hold as JSON."""
 
 
 def _record(columns: Sequence[Any]) -> Record:
     """Of a row of the tables."""
     record = Record(*columns)
-    return _checked(record._replace(**{name: json.loads(getattr(record, name)) for name in _LISTS}))
+    return _checked(record._replace(**{name: json.loads(getattr(record, name)) for name in LISTS}))
 
 
 def _checked(record: Record) -> Record:
     """The record with tuples for lists; raises ValueError or TypeError where one of its fields is of another type."""
-    record = record._replace(**{name: tuple(getattr(record, name)) for name in _LISTS})
+    record = record._replace(**{name: tuple(getattr(record, name)) for name in LISTS})
     texts = (record.expression, record.canonical, record.fate)
     integers = (record.seed, record.steps, *record.parents)
     numbers = (record.fitness, record.rate, record.seconds, *record.coefficients, *record.scores)

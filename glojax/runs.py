@@ -96,11 +96,11 @@ class Run:
 
     def finals(self) -> list[Record]:
         """The finalists of this phase, if it came to them."""
-        return next(iter(self._store.generations(f"{self.phase} finals")), [])
+        return self._store.finals(self.phase)
 
     def control(self) -> Record | None:
         """Cross-entropy at its best rate, if this phase has found it."""
-        return next((records[0] for records in self._store.generations(f"{self.phase} control")), None)
+        return self._store.control(self.phase)
 
     def result(self, name: str) -> Any:
         """What this phase kept by that name; none if it kept nothing."""
