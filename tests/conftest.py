@@ -17,6 +17,7 @@ import pytest
 
 from glojax import data, models
 from glojax.canonical import canonical
+from glojax.devices import keep_programs
 from glojax.evolution import SearchConfig
 from glojax.fitness import winner
 from glojax.losses import Loss
@@ -32,8 +33,14 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is kept between processes stays out of the user's own cache."""
-    os.environ["GLOJAX_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    """What is kept between processes stays out of the user's own cache; all of pytest's processes share it.
+
+    Compiled programs are kept, too: a third of the time of the tests would go into compiling some of them again.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    os.environ["GLOJAX_CACHE_DIR"] = str(shared / "cache")
+    keep_programs()
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_rate_of_the_matrix_product_is_that_of_numpy_within_an_order_of_magnitud
         (("mlp", "--group", 0), "group is 0; it must be at least 1"),
         (("mlp", "--nodes", 4), "nodes is 4; 5 to 64 are allowed"),
         (("mlp", "--nodes", 65), "nodes is 65; 5 to 64 are allowed"),
-        (("mlp", "no.py:task"), "there is no file no.py"),
+        (("mlp", "no.py:task"), "there is no file 'no.py'"),
         (("--devices", 0), "devices is 0; it must be at least 1"),
     ],
 )

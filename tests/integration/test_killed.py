@@ -46,7 +46,7 @@ def left(directory: Path) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
-    directory = tmp_path_factory.mktemp("runs") / "whole"
+    directory = tmp_path_factory.mktemp("runs") / "undisturbed-run"
     command = [sys.executable, "-m", "glojax", *ARGUMENTS, "--run-dir", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     directory.with_suffix(".txt").write_text(done.stdout)
@@ -81,11 +81,15 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
 ) -> None:
     command = [sys.executable, "-m", "glojax", *ARGUMENTS]
     with subprocess.Popen(
-        [*command, "--run-dir", "run"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*command, "--run-dir", "interrupted-run"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         while (
-            not list(tmp_path.glob("run/events.jsonl"))
-            or "generation" not in (tmp_path / "run/events.jsonl").read_text()
+            not list(tmp_path.glob("interrupted-run/events.jsonl"))
+            or "generation" not in (tmp_path / "interrupted-run/events.jsonl").read_text()
         ):
             assert process.poll() is None
             time.sleep(0.05)
@@ -93,8 +97,10 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
         _, message = process.communicate(timeout=60)
     assert process.returncode == status
     said, command_line = message.strip().splitlines()[-2:]
-    assert said == "glojax: stopped; all that was done is in run; go on with"
-    assert command_line.split() == ["glojax", *ARGUMENTS, "--run-dir", "run", "--resume"]
+    assert said == "glojax: stopped; all that was done is in interrupted-run; go on with"
+    assert command_line.split() == ["glojax", *ARGUMENTS, "--run-dir", "interrupted-run", "--resume"]
     if number == signal.SIGTERM:  # once is enough
-        subprocess.run([*command, "--run-dir", "run", "--resume"], cwd=tmp_path, check=True, capture_output=True)
-        assert left(tmp_path / "run") == left(whole)
+        subprocess.run(
+            [*command, "--run-dir", "interrupted-run", "--resume"], cwd=tmp_path, check=True, capture_output=True
+        )
+        assert left(tmp_path / "interrupted-run") == left(whole)
