@@ -17,7 +17,6 @@ import pytest
 
 from glojax import data, models
 from glojax.canonical import canonical
-from glojax.devices import keep_programs
 from glojax.evolution import SearchConfig
 from glojax.fitness import winner
 from glojax.losses import Loss
@@ -35,12 +34,14 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept between processes stays out of the user's own cache; all of pytest's processes share it.
 
-    Compiled programs are kept, too: a third of the time of the tests would go into compiling some of them again.
+    Compiled programs are kept there, too, without the upper limit of ``keep_programs``: it costs a lock and a look at
+    all that is kept for every program.
     """
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     os.environ["GLOJAX_CACHE_DIR"] = str(shared / "cache")
-    keep_programs()
+    jax.config.update("jax_compilation_cache_dir", str(shared / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 
 @pytest.fixture(scope="module")

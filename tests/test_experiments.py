@@ -57,7 +57,7 @@ def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: A
 
 
 def test_a_search_that_goes_on_holds_on_to_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, str(EXPERIMENTS / "soak.py"), "--generations", "24", "--nodes", "7"]
+    command = [sys.executable, str(EXPERIMENTS / "soak.py"), "--generations", "40", "--nodes", "7"]
     subprocess.run([*command, "--json", str(tmp_path / "soak.json")], check=True, capture_output=True)
     for found in json.loads((tmp_path / "soak.json").read_text()).values():
         assert found["programs a generation"] == pytest.approx(0, abs=1e-9)
