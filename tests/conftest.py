@@ -34,7 +34,7 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept between processes stays out of the user's own cache; all of pytest's processes share it.
 
-    Compiled programs are kept there, too, without the upper limit of ``keep_programs``: it costs a lock and a look at
+    Compiled programs are kept beside it, without the upper limit of ``keep_programs``: it costs a lock and a look at
     all that is kept for every program.
     """
     folder = tmp_path_factory.getbasetemp()

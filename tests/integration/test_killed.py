@@ -79,18 +79,13 @@ def test_twenty_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
 def test_an_interrupted_run_says_how_to_go_on_and_does(
     whole: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    command = [sys.executable, "-m", "glojax", *ARGUMENTS]
+    directory = tmp_path / "interrupted-run"  # no word of a report: ``left`` replaces it
+    log = directory / "events.jsonl"
+    command = [sys.executable, "-m", "glojax", *ARGUMENTS, "--run-dir", directory.name]
     with subprocess.Popen(
-        [*command, "--run-dir", "interrupted-run"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        while (
-            not list(tmp_path.glob("interrupted-run/events.jsonl"))
-            or "generation" not in (tmp_path / "interrupted-run/events.jsonl").read_text()
-        ):
+        while not log.exists() or "generation" not in log.read_text():
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
@@ -100,7 +95,5 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert said == "glojax: stopped; all that was done is in interrupted-run; go on with"
     assert command_line.split() == ["glojax", *ARGUMENTS, "--run-dir", "interrupted-run", "--resume"]
     if number == signal.SIGTERM:  # once is enough
-        subprocess.run(
-            [*command, "--run-dir", "interrupted-run", "--resume"], cwd=tmp_path, check=True, capture_output=True
-        )
-        assert left(tmp_path / "interrupted-run") == left(whole)
+        subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
+        assert left(directory) == left(whole)
