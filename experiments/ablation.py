@@ -26,19 +26,18 @@ from glojax import (
     SearchConfig,
     Task,
     TuneConfig,
-    controls,
-    evaluation,
     exhaust,
     losses,
     models,
-    report,
-    screening,
     search,
     search_taylor,
+    statistics,
 )
-from glojax.runs import Run
+from glojax.discovery import comparison, scoring, screening
+from glojax.losses.spaces import taylor_space
+from glojax.records.run import Run
+from glojax.reporting import figures
 from glojax.seeds import named_seed
-from glojax.tuning import taylor_space
 
 AUDITS = 8  # trainings of a loss over seeds that no search uses
 
@@ -142,7 +141,7 @@ def audited(task: Task, found: Sequence[Searched]) -> list[np.ndarray]:
     seeds = [named_seed(0, "audit", number) for number in range(AUDITS)]
     pairs = {(point.loss, point.rate) for one in found for point in one.points}
     pairs = sorted(pairs | {(one.loss, one.rate) for one in found}, key=str)
-    scores = evaluation.score_losses(
+    scores = scoring.score_losses(
         task, [loss for loss, _ in pairs], seeds, [rate for _, rate in pairs], splits=("validation", "test")
     ).mean(axis=1)
     of = dict(zip(pairs, scores, strict=True))
@@ -160,7 +159,7 @@ def steps_to(one: Searched, audit: np.ndarray, fitness: float, accuracy: float) 
 def at_best_rates(task: Task, ones: Sequence[Searched]) -> tuple[float, np.ndarray]:
     """Test accuracies of cross-entropy and of the results ``[searches]``, each at its best rate by validation."""
     names = [str(number) for number in range(len(ones))]
-    compared = controls.compare(
+    compared = comparison.compare(
         task, dict(zip(names, (one.loss for one in ones), strict=True)), AUDITS,
         rates=dict(zip(names, (one.rate for one in ones), strict=True)),
     )  # fmt: skip
@@ -190,9 +189,9 @@ def main() -> None:
             [steps_to(one, audit, *goal) for one, audit, goal in zip(ones, audits[name], goals, strict=True)]
         )
         test, base = (np.array([audit[-1, 1] for audit in audits[which]]) for which in (name, "paper"))
-        statistics = study.against(test if name == "paper" else base, test)
-        row = {"setting": name, "test": statistics.pop("mean")} | statistics
-        row |= {"test, best rate": float(tuned.mean()), "std, best rate": controls.summarize(tuned).std}
+        against = study.against(test if name == "paper" else base, test)
+        row = {"setting": name, "test": against.pop("mean")} | against
+        row |= {"test, best rate": float(tuned.mean()), "std, best rate": statistics.summarize(tuned).std}
         row |= {"steps to the paper's fitness": float(np.median(reached[:, 0]))}
         row |= {"steps to the paper's audit": float(np.median(reached[:, 1]))}
         row |= {"steps": float(np.mean([one.points[-1].steps for one in ones]))}
@@ -223,7 +222,7 @@ def figure_of(
         drawn = np.array(lines)
         shown = np.isfinite(drawn).all(axis=0)
         if SETTINGS[name] in (PAPER, DEFAULT):
-            report.band(curve_axes, grid[shown], drawn[:, shown], name, linewidth=2.5)
+            figures.band(curve_axes, grid[shown], drawn[:, shown], name, linewidth=2.5)
         else:
             curve_axes.plot(grid[shown], drawn[:, shown].mean(axis=0), label=name, linestyle="--")
     curve_axes.set(
@@ -233,7 +232,7 @@ def figure_of(
     )  # fmt: skip
     curve_axes.legend(fontsize=8, loc="upper left")
     for shift, scores, color in ((-0.12, "test", "C0"), (0.12, "test, best rate", "C1")):
-        summaries = [controls.summarize(np.array(row["each"][scores])) for row in rows[1:]]
+        summaries = [statistics.summarize(np.array(row["each"][scores])) for row in rows[1:]]
         means = [summary.mean for summary in summaries]
         half = [summary.high - summary.mean for summary in summaries]
         places = np.arange(len(means)) + shift

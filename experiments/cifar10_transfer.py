@@ -11,25 +11,26 @@ The training is the paper's: random 24x24 crops, flips, brightness and contrast;
 import study
 from matplotlib.figure import Figure
 
-from glojax import evaluation, report
+from glojax.discovery import scoring
+from glojax.reporting import figures
 
 POINTS = 10
 
 
 def main() -> None:
     """Choose the rates, then train all rows in one program."""
-    lists = {"rates": (evaluation.RATES, (0.1, 0.3, 1.0))}
+    lists = {"rates": (scoring.RATES, (0.1, 0.3, 1.0))}
     options = study.options_of(__doc__, "cifar10", lists, seeds=(10, 2), tuning_seeds=(10, 1), steps=(43_000, 20))
     task = study.task_of(options)
     rates, curves = study.at_both_rates(options, task, POINTS)
     figure, rows = Figure(figsize=(7, 4.5), layout="constrained"), []
-    axes, steps = figure.subplots(), evaluation.points_of(task.steps, POINTS)
+    axes, steps = figure.subplots(), scoring.points_of(task.steps, POINTS)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
         side, loss = divmod(number, len(study.LOSSES))
         name, control = list(study.LOSSES)[loss], curves[side * len(study.LOSSES)]
         rows.append({"loss": name, "rate": f"x{rate:g}"} | study.against(control[:, -1], curve[:, -1]))
         rows[-1]["curves"] = curve.tolist()
-        report.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="-" if side else "--")
+        figures.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="-" if side else "--")
     axes.set(xlabel="steps", ylabel="test accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")
     axes.legend()
     study.keep(options, "cifar10_transfer", rows, figure)

@@ -16,7 +16,8 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import evaluation, report
+from glojax.discovery import scoring
+from glojax.reporting import figures
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     for place, size in enumerate(sizes):
         part = replace(task, train=(x[:size], labels[:size]))
         rates = study.best_rates(options, part)
-        found[place] = evaluation.score_losses(
+        found[place] = scoring.score_losses(
             part, list(study.LOSSES.values()), range(options.seeds), rates, splits=("test",)
         )[..., 0]
         for name, rate, scores in zip(study.LOSSES, rates, found[place], strict=True):
@@ -42,7 +43,7 @@ def main() -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(study.LOSSES):
-        report.band(axes, sizes, found[:, number].T, name, marker="o")
+        figures.band(axes, sizes, found[:, number].T, name, marker="o")
     axes.set(xscale="log", xlabel="training images", ylabel="test accuracy", ylim=(found.mean(axis=2).min() - 0.05, 1))
     axes.set_title(f"{task.name}, {task.steps} steps, {options.seeds} seeds, each loss at its best learning rate")
     axes.legend(loc="lower right")

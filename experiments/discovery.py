@@ -13,7 +13,9 @@ import shutil
 
 import study
 
-from glojax import Loss, SearchConfig, TuneConfig, controls, page, search, tune
+from glojax import Loss, SearchConfig, TuneConfig, search, statistics, tune
+from glojax.discovery import comparison, evolution
+from glojax.reporting import page
 
 
 def main() -> None:
@@ -32,18 +34,18 @@ def main() -> None:
     print(f"tuned {tuned.loss}, validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}")
     named = {"found": Loss(found.best), "found, tuned": tuned.loss}
     # As many optimizer steps as the search took, on trees that are drawn and not bred.
-    drawn = controls.random_search(task, settings, found.steps, run_dir, resume=resume)
+    drawn = evolution.random_search(task, settings, found.steps, run_dir, resume=resume)
     print(f"random search {drawn.best}, validation accuracy {drawn.fitness:.4f}")
     if drawn.fitness:
         named["random search"] = Loss(drawn.best)
-    compared = controls.compare(task, named, options.seeds, run_dir=run_dir, resume=resume)
+    compared = comparison.compare(task, named, options.seeds, run_dir=run_dir, resume=resume)
     rows = [
         {"loss": row.name, "rate": f"x{row.rate:g}", "validation": float(row.validation.mean())}
         | study.against(compared[0].test, row.test)
         for row in compared
     ]
     if options.seeds > 1:
-        floor = controls.detectable(controls.summarize(compared[0].test).std, options.seeds)
+        floor = statistics.detectable(statistics.summarize(compared[0].test).std, options.seeds)
         print(f"with {options.seeds} seeds, differences below {floor:.4f} are hardly told from chance")
     overview = page.write(run_dir).with_suffix("") / "overview.png"
     shutil.copy(overview, options.output / "discovery.png")

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from glojax import Loss, SearchConfig, controls, evaluate, files, search, tasks
+from glojax import Loss, SearchConfig, evaluate, files, search, statistics, tasks
 from glojax.seeds import named_seed
-from glojax.tasks import Task
+from glojax.tasks.task import Task
 
 AUDITS = 16  # trainings of what a search found, over seeds that no search uses
 
@@ -59,9 +59,9 @@ def main() -> None:
         print(f"candidate-steps of {name} over those with halving: {np.median(ratios):.2f}, at least {min(ratios):.2f}")
     tests = [np.array([found["test"] for found in part]) for part in (whole, halved)]
     for name, scores in zip(("without", "with"), tests, strict=True):
-        summary = controls.summarize(scores)
+        summary = statistics.summarize(scores)
         print(f"test accuracy {name} halving: {summary.mean:.4f}, 95% interval {summary.low:.4f} to {summary.high:.4f}")
-    print(f"Welch's p between them: {controls.welch(*tests):.2g}")
+    print(f"Welch's p between them: {statistics.welch(*tests):.2g}")
     if options.json:
         files.write_atomically(options.json, json.dumps(rows, indent=2) + "\n")
 

@@ -10,7 +10,7 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import report
+from glojax.reporting import figures
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     axes = figure.subplots(2, 2, sharex=True)
     for name, loss in study.LOSSES.items():
         for column, label in enumerate((1, 0)):
-            curve = report.binary_curve(loss, y if label else 1 - y)
+            curve = figures.binary_curve(loss, y if label else 1 - y)
             axes[0, column].plot(y, curve, label=name)
             axes[1, column].plot(y, np.gradient(curve, y), label=name)
             least = curve.argmin()

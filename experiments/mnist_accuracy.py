@@ -14,7 +14,9 @@ import numpy as np
 import study
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation, report
+from glojax import statistics
+from glojax.discovery import scoring
+from glojax.reporting import figures
 
 PAPER = {"cross-entropy": 0.9700, "Baikal": 0.9838, "BaikalCMA": 0.9902}  # validation after 2,000 steps, one run each
 ROWS = [(name, loss, 1.0) for name, loss in study.LOSSES.items()]
@@ -27,20 +29,20 @@ def main() -> None:
     options = study.options_of(__doc__, seeds=(10, 2), steps=(2000, 200))
     task = study.task_of(options)
     names, chosen, rates = zip(*ROWS, strict=True)
-    curves = evaluation.learning_curves(
+    curves = scoring.learning_curves(
         task, chosen, range(options.seeds), rates, splits=("validation", "test"), steps=task.steps, points=POINTS
     )
     paper = PAPER if (task.name, task.steps) == ("mnist", 2000) else {}
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes, rows = figure.subplots(), []
-    steps = evaluation.points_of(task.steps, POINTS)
+    steps = scoring.points_of(task.steps, POINTS)
     for name, rate, curve in zip(names, rates, curves, strict=True):
-        validation = controls.summarize(curve[:, -1, 0])
+        validation = statistics.summarize(curve[:, -1, 0])
         row = {"loss": name, "validation": validation.mean} | ({"paper's": paper[name]} if name in paper else {})
         test = study.against(curves[0, :, -1, 1], curve[:, -1, 1])
         rows.append(row | {"validation std": validation.std} | {f"test {name}": value for name, value in test.items()})
         rows[-1]["curves"] = curve.tolist()  # [seeds, points, (validation, test)]
-        report.band(axes, steps, curve[..., 0], name, linestyle="-" if rate == 1 else "--")
+        figures.band(axes, steps, curve[..., 0], name, linestyle="-" if rate == 1 else "--")
     axes.set(xlabel="steps", ylabel="validation accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")
     axes.set_ylim(float(np.median(curves[:, :, 1, 0])) - 0.1, 1.0)
     axes.legend(loc="lower right")

@@ -17,7 +17,10 @@ import sys
 import time
 from typing import Any
 
-from glojax import benchmark, evaluators, files, keep_programs, processes, programs, tasks, use_cores
+from glojax import benchmark, files, keep_programs, tasks, use_cores
+from glojax.distributed import processes
+from glojax.executors import local
+from glojax.expressions import programs
 
 NODES = 16  # of every candidate's own loss
 EXCHANGES = 50
@@ -30,7 +33,7 @@ def work(options: argparse.Namespace) -> None:
     several = processes.joined(options.coordinator, options.count, options.process)
     with several if options.count > 1 else contextlib.nullcontext():
         losses = benchmark.losses(options.population, NODES)
-        trainer = evaluators.local(tasks.digits(options.steps), instructions=programs.room(NODES - 1))
+        trainer = local.local(tasks.digits(options.steps), instructions=programs.room(NODES - 1))
         candidates = trainer.candidates(losses, [0] * len(losses))
         scores = trainer.scores(candidates)
         processes.agree("warming up", "")

@@ -20,8 +20,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from glojax import evaluators, files, keep_programs, losses, programs, tasks
-from glojax.evaluators import Evaluator
+from glojax import files, keep_programs, losses, tasks
+from glojax.executors import local
+from glojax.executors.protocol import Evaluator
+from glojax.expressions import programs
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", 1)
     keep_programs()
     task = tasks.digits(steps=options.steps)
-    from glojax.ray_executor import RayExecutor
+    from glojax.executors.ray_executor import RayExecutor
 
     started = time.perf_counter()
     with RayExecutor(workers=1) as executor:
@@ -44,8 +46,8 @@ def main() -> None:
         start = time.perf_counter() - started
         room = programs.room(31)  # as a search has it
         sides = {
-            "in process": evaluators.of(task, instructions=room),
-            "ray": evaluators.of(replace(task, executor=executor), instructions=room),
+            "in process": local.of(task, instructions=room),
+            "ray": local.of(replace(task, executor=executor), instructions=room),
         }
         runs = {name: _training(side, options.candidates) for name, side in sides.items()}
         ours, theirs = (run() for run in runs.values())  # compiled now

@@ -147,11 +147,14 @@ def measured(network: str, candidates: int, known: dict[str, float]) -> Costs:
     """Costs of this machine on one device: of digits with that network, where they are not known yet."""
     import jax
 
-    from glojax import SearchConfig, evaluators, evolution, keep_programs, losses, programs, search, tasks
+    from glojax import SearchConfig, keep_programs, losses, search, tasks
+    from glojax.discovery import evolution
+    from glojax.executors import local
+    from glojax.expressions import programs
 
     jax.config.update("jax_num_cpu_devices", 1)
     keep_programs()
-    evaluator = evaluators.of(tasks.digits(network=network), instructions=programs.room(31))
+    evaluator = local.of(tasks.digits(network=network), instructions=programs.room(31))
     group = evaluator.candidates([losses.baikal.tree] * GROUP, [0] * GROUP)
     taken, host = [], [time.process_time()]
     for _ in range(4):

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from glojax import files, keep_programs, screening, trees
-from glojax.genetics import initial_population
-from glojax.trees import Tree
+from glojax import files, keep_programs
+from glojax.discovery import screening
+from glojax.discovery.genetics import initial_population
+from glojax.expressions import trees
+from glojax.expressions.trees import Tree
 
 DRAWS = 20_000
 

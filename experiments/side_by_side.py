@@ -42,13 +42,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import benchmark, evaluators, files, models, programs, trees
-from glojax.devices import all_devices
-from glojax.grammar import Notation
-from glojax.losses import Loss
+from glojax import benchmark, files, models
+from glojax.distributed.devices import all_devices
+from glojax.executors import local
+from glojax.expressions import programs, trees
+from glojax.expressions.grammar import Notation
+from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss
 from glojax.seeds import named_random
-from glojax.tasks import Task
-from glojax.trees import Tree
+from glojax.tasks.task import Task
 
 torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 
@@ -293,11 +295,11 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
         raise SystemExit(f"only {len(population)} losses of {options.nodes} nodes were found that train.")
     sides: dict[str, Side] = {}
     if "glojax" in options.sides:
-        trainer = evaluators.local(task, instructions=programs.room(options.nodes - 1))
+        trainer = local.local(task, instructions=programs.room(options.nodes - 1))
         candidates = trainer.candidates(population, [0] * count)
         sides["glojax"] = (lambda _: trainer.scores(candidates), options.steps)
     if "fixed" in options.sides:
-        fixed = evaluators.local(task, loss=optax.softmax_cross_entropy)
+        fixed = local.local(task, loss=optax.softmax_cross_entropy)
         unused = fixed.candidates([Tree("y")] * count, [0] * count)
         sides["fixed"] = (lambda _: fixed.scores(unused), options.steps)
     steps = max(CHECKED_STEPS, options.steps // 10)

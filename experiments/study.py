@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from glojax import controls, evaluation, files, keep_programs, losses, tasks
+from glojax import files, keep_programs, losses, statistics, tasks
+from glojax.discovery import comparison, scoring
 from glojax.seeds import named_seed
-from glojax.tasks import Task
+from glojax.tasks.task import Task
 
 LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "BaikalCMA": losses.baikal_cma}
 """Those of arXiv 1905.11528."""
@@ -67,14 +68,14 @@ def task_of(options: argparse.Namespace) -> Task:
     return replace(task, steps=options.steps)
 
 
-RATES = {"rates": (evaluation.RATES, (1.0, 10.0))}
+RATES = {"rates": (scoring.RATES, (1.0, 10.0))}
 """The option of the scripts that choose a rate, with the rates at the full and at the small scale."""
 
 
 def best_rates(options: argparse.Namespace, task: Task) -> list[float]:
     """Of each of ``LOSSES`` the best of ``--rates`` by validation accuracy, over seeds that nothing else uses."""
     seeds = [named_seed(0, "rates", number) for number in range(options.tuning_seeds)]
-    return controls.best_rates(task, list(LOSSES.values()), seeds, options.rates)
+    return comparison.best_rates(task, list(LOSSES.values()), seeds, options.rates)
 
 
 def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple[list[float], np.ndarray]:
@@ -84,7 +85,7 @@ def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple
       Rates, and test accuracies ``[2 * losses, seeds, points]``.
     """
     rates = [1.0] * len(LOSSES) + best_rates(options, task)
-    curves = evaluation.learning_curves(
+    curves = scoring.learning_curves(
         task, list(LOSSES.values()) * 2, range(options.seeds), rates, splits=("test",), steps=task.steps, points=points
     )
     return rates, curves[..., 0]
@@ -92,10 +93,10 @@ def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple
 
 def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """A row's statistics: scores ``[seeds]``, beside those of the first row."""
-    summary = controls.summarize(scores)
+    summary = statistics.summarize(scores)
     row: dict[str, Any] = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
     if len(scores) > 1 and not np.shares_memory(first, scores):
-        row |= {"p": controls.welch(first, scores), "g": controls.effect_size(first, scores)}
+        row |= {"p": statistics.welch(first, scores), "g": statistics.effect_size(first, scores)}
     return row
 
 

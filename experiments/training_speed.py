@@ -12,7 +12,8 @@ The best rates are chosen by validation accuracy at the end of training, over se
 import study
 from matplotlib.figure import Figure
 
-from glojax import evaluation, report
+from glojax.discovery import scoring
+from glojax.reporting import figures
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99)
 
@@ -29,7 +30,7 @@ def main() -> None:
     )
     task = study.task_of(options)
     rates, curves = study.at_both_rates(options, task, options.points)
-    steps = evaluation.points_of(task.steps, options.points)
+    steps = scoring.points_of(task.steps, options.points)
     figure, rows = Figure(figsize=(11, 4.5), layout="constrained"), []
     axes = figure.subplots(1, 2, sharey=True)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
@@ -40,7 +41,7 @@ def main() -> None:
         reached = {f"{level:g}": first.get(level, "") for level in LEVELS}
         rows.append({"loss": name, "rate": f"x{rate:g}"} | reached | study.against(curves[0, :, -1], curve[:, -1]))
         rows[-1]["curves"] = curve.tolist()
-        report.band(axes[side], steps, curve, f"{name}, rate x{rate:g}")
+        figures.band(axes[side], steps, curve, f"{name}, rate x{rate:g}")
     for side, title in enumerate(("at the task's learning rate", "each at its best learning rate")):
         axes[side].set(xlabel="steps", title=title)
         axes[side].legend(loc="lower right")

@@ -16,18 +16,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glojax import augmentation, data, losses, metrics, models, processes, tables, tasks
-    from glojax.convolutions import convolution
-    from glojax.curves import TrainConfig, train
-    from glojax.devices import keep_programs, use_cores
-    from glojax.evaluation import evaluate
-    from glojax.evolution import SearchConfig, search
-    from glojax.exhaustive import ExhaustiveConfig, exhaust
-    from glojax.kinds import Kind
-    from glojax.losses import Loss, load
-    from glojax.tasks import Task
-    from glojax.trees import Tree, parse
-    from glojax.tuning import TuneConfig, search_taylor, tune
+    from glojax import data, losses, models, tasks
+    from glojax.data import augmentation, tables
+    from glojax.discovery.evolution import SearchConfig, search
+    from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
+    from glojax.discovery.full_training import TrainConfig, train
+    from glojax.discovery.scoring import evaluate
+    from glojax.discovery.tuning import TuneConfig, search_taylor, tune
+    from glojax.distributed import processes
+    from glojax.distributed.devices import keep_programs, use_cores
+    from glojax.expressions.trees import Tree, parse
+    from glojax.losses.loss import Loss, load
+    from glojax.models.convolutions import convolution
+    from glojax.tasks import metrics
+    from glojax.tasks.problems import Kind
+    from glojax.tasks.task import Task
 
 __all__ = [
     "ExhaustiveConfig",
@@ -61,24 +64,27 @@ __all__ = [
 
 # JAX and Flax take a second to import: what is named here is imported when it is first used.
 _NAMES_OF_MODULES = {
-    "convolutions": ("convolution",),
-    "curves": ("TrainConfig", "train"),
-    "devices": ("keep_programs", "use_cores"),
-    "evaluation": ("evaluate",),
-    "evolution": ("SearchConfig", "search"),
-    "exhaustive": ("ExhaustiveConfig", "exhaust"),
-    "kinds": ("Kind",),
-    "losses": ("Loss", "load"),
-    "tasks": ("Task",),
-    "trees": ("Tree", "parse"),
-    "tuning": ("TuneConfig", "search_taylor", "tune"),
+    "discovery.evolution": ("SearchConfig", "search"),
+    "discovery.exhaustive": ("ExhaustiveConfig", "exhaust"),
+    "discovery.full_training": ("TrainConfig", "train"),
+    "discovery.scoring": ("evaluate",),
+    "discovery.tuning": ("TuneConfig", "search_taylor", "tune"),
+    "distributed.devices": ("keep_programs", "use_cores"),
+    "expressions.trees": ("Tree", "parse"),
+    "losses.loss": ("Loss", "load"),
+    "models.convolutions": ("convolution",),
+    "tasks.problems": ("Kind",),
+    "tasks.task": ("Task",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
+_PACKAGE_OF = {"augmentation": "data", "tables": "data", "metrics": "tasks", "processes": "distributed"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"glojax.{_MODULE_OF[name]}"), name)
+    if name in _PACKAGE_OF:
+        return import_module(f"glojax.{_PACKAGE_OF[name]}.{name}")
     if name in __all__:
         return import_module(f"glojax.{name}")
     raise AttributeError(f"module 'glojax' has no attribute {name!r}")

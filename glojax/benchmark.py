@@ -23,12 +23,15 @@ import numpy as np
 import optax
 from jax.interpreters import partial_eval
 
-from glojax import canonical, evaluators, groups, models, programs, tasks, trees
-from glojax.devices import all_devices
-from glojax.populations import Trainer
+from glojax import models, tasks
+from glojax.distributed.devices import all_devices
+from glojax.executors import local
+from glojax.expressions import canonical, programs, trees
+from glojax.expressions.trees import Tree
 from glojax.seeds import named_random
-from glojax.tasks import Task
-from glojax.trees import Tree
+from glojax.tasks.task import Task
+from glojax.training import grouping
+from glojax.training.trainer import Trainer
 
 NODES = (5, 64)
 """Fewest and most nodes of a loss."""
@@ -76,7 +79,7 @@ def losses(count: int, nodes: int) -> tuple[Tree, ...]:
     They are sums of small random trees that do; fewer than ``count`` where no more are found.
     """
     random = named_random(0, "benchmark", nodes)
-    trainer = evaluators.local(tasks.digits(), instructions=programs.room(nodes - 1))
+    trainer = local.local(tasks.digits(), instructions=programs.room(nodes - 1))
     drawn = (trees.grow(random, int(random.integers(2, 5))) for _ in range(2000))
     pieces = _that_train(trainer, (tree for tree in drawn if tree.has_x_and_y and tree.size <= min(nodes, 9)))
     sums = (_sum(random, pieces, nodes) for _ in range(6 * count))
@@ -244,7 +247,7 @@ def _operations(jaxpr: Any) -> int:
             zeros = math.prod(equation.params["lhs_dilation"])
             total += 2 * output.size * math.prod(inputs[1]) // inputs[1][kernel[0]] // zeros
         else:
-            total += equation.params.get("length", 1) * sum(map(_operations, groups.inner_jaxprs(equation)))
+            total += equation.params.get("length", 1) * sum(map(_operations, grouping.inner_jaxprs(equation)))
     return total
 
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
-from glojax.messages import quoted, short
+from glojax.errors import quoted, short
 
 
 @contextlib.contextmanager

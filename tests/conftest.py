@@ -16,15 +16,16 @@ import optax
 import pytest
 
 from glojax import data, models
-from glojax.canonical import canonical
-from glojax.evolution import SearchConfig
-from glojax.fitness import winner
-from glojax.losses import Loss
-from glojax.records import Record, Rejected
-from glojax.runs import Run
-from glojax.tasks import Task
-from glojax.trees import parse
-from glojax.tuning import TuneConfig, coefficient_space
+from glojax.discovery.evolution import SearchConfig
+from glojax.discovery.tuning import TuneConfig
+from glojax.expressions.canonical import canonical
+from glojax.expressions.trees import parse
+from glojax.losses.loss import Loss
+from glojax.losses.spaces import coefficient_space
+from glojax.records.candidates import Record, Rejected
+from glojax.records.run import Run
+from glojax.statistics import winner
+from glojax.tasks.task import Task
 
 if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
@@ -151,7 +152,7 @@ def real_images() -> Path:
 def _seed_cache(data_dir: Path, name: str, contents: dict[str, bytes]) -> None:
     """Put files where TensorFlow Datasets keeps its downloads, as if they had the checksums of the original ones."""
     resource = pytest.importorskip("tensorflow_datasets").core.download.resource
-    from glojax import images
+    from glojax.data import images
 
     for url, info in images._BUILDERS[name].url_infos.items():
         path = data_dir / "downloads" / name / resource.get_dl_fname(url, info.checksum)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from glojax import benchmark, canonical, cli, convolutions, data, models, tasks, trees
-from glojax.populations import Trainer
+from glojax import benchmark, cli, data, models, tasks
+from glojax.expressions import canonical, trees
+from glojax.models import convolutions
+from glojax.training.trainer import Trainer
 
 
 def test_arithmetic_of_a_step_is_that_of_the_networks_descriptions() -> None:

@@ -4,11 +4,11 @@ import sys
 
 from rich.console import Console
 
-from glojax.cli import comparing, measuring, reading, searching, several, showing
-from glojax.cli.shared import app, plain
-from glojax.messages import short
+from glojax.cli import comparing, measuring, reading, searching, showing
+from glojax.cli.options import app, plain
+from glojax.errors import short
 
-__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "several", "showing"]
+__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing"]
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from glojax.cli.executors import with_executor
-from glojax.cli.several import in_several_processes
-from glojax.cli.shared import (
+from glojax.cli.multiprocess import in_several_processes
+from glojax.cli.options import (
     DataDir,
     Devices,
     Group,
@@ -30,7 +30,7 @@ from glojax.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from glojax.evaluators import Executor
+    from glojax.executors.protocol import Executor
 
 Control = Annotated[
     bool, typer.Option(help="Train cross-entropy at seven learning rates beside them, and show the best.")
@@ -66,14 +66,15 @@ def evaluate(
 
     Scores are of the validation set: the test set is left for ``train``.
     """
-    from glojax import curves, losses
+    from glojax import losses
+    from glojax.discovery import full_training
 
     console = console_of()
     job = task_of(task, steps, devices, group, data_dir, executor=executor)
     made = {name: losses.named(name, job.problem.output) for name in loss}
-    config = curves.TrainConfig(job.steps, seeds, 1, rate, control=control, splits=("validation",))
+    config = full_training.TrainConfig(job.steps, seeds, 1, rate, control=control, splits=("validation",))
     say_device(console, job)
-    _print_scores(console, job, curves.train(job, made, config))
+    _print_scores(console, job, full_training.train(job, made, config))
 
 
 @app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
@@ -106,7 +107,9 @@ def train(
     With --run-dir the accuracies so far (curves.json), a figure of them and, at every point, the networks are kept;
     the same command with --resume goes on at the last point.
     """
-    from glojax import curves, losses, report
+    from glojax import losses
+    from glojax.discovery import full_training
+    from glojax.reporting import figures
 
     console = console_of()
     check_resume(resume, run_dir)
@@ -117,7 +120,7 @@ def train(
         )
     job = task_of(task, None, devices, group, data_dir, executor=executor)
     made = {name: losses.named(name, job.problem.output) for name in loss}
-    config = curves.TrainConfig(
+    config = full_training.TrainConfig(
         10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, control
     )
     say_device(console, job)
@@ -129,11 +132,11 @@ def train(
             scores = (f"{row.name} {row.scores[:, count - 1, 0].mean():.4f}" for row in found.rows)
             console.print(plain(f"step {found.steps[count - 1]}/{config.steps}  {'  '.join(scores)}"), soft_wrap=True)
 
-    found = curves.train(job, made, config, run_dir, resume=resume, on_point=show)
+    found = full_training.train(job, made, config, run_dir, resume=resume, on_point=show)
     _print_scores(console, job, found)
     if run_dir is not None:
         keep(
-            report.training_figure,
+            figures.training_figure,
             run_dir / "curves.png",
             found,
             f"{job.name}, {seeds} seeds, mean and 95% interval",
@@ -144,7 +147,7 @@ def train(
 
 def _print_scores(console: Console, job: Any, found: Any) -> None:
     """Scores at the end of training, and p and g against the control, or the first row where there is none."""
-    from glojax import controls
+    from glojax import statistics
 
     shown = found.shown
     base = shown[-1] if found.control else shown[0]
@@ -157,15 +160,18 @@ def _print_scores(console: Console, job: Any, found: Any) -> None:
         )  # fmt: skip
         for row in shown:
             scores = job.as_metric(row.scores[:, -1, place])
-            summary = controls.summarize(scores)
+            summary = statistics.summarize(scores)
             tests = ["", ""]
             if row is not base and seeds > 1:
                 reference = job.as_metric(base.scores[:, -1, place])
-                tests = [f"{controls.welch(reference, scores):.2g}", f"{controls.effect_size(reference, scores):+.1f}"]
+                tests = [
+                    f"{statistics.welch(reference, scores):.2g}",
+                    f"{statistics.effect_size(reference, scores):+.1f}",
+                ]
             table.add_row(
                 plain(row.name), f"x{row.rate:g}", f"{summary.mean:.4f} ± {summary.std:.4f}", interval(summary), *tests
             )
         console.print(table)
         if seeds > 1:
-            least = controls.detectable(controls.summarize(job.as_metric(base.scores[:, -1, place])).std, seeds)
+            least = statistics.detectable(statistics.summarize(job.as_metric(base.scores[:, -1, place])).std, seeds)
             console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")

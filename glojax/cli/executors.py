@@ -45,7 +45,7 @@ def with_executor(command: Callable[..., None]) -> Callable[..., None]:
             raise ValueError("--devices goes with --executor local; Ray's workers have one each (--workers).")
         import jax
 
-        from glojax.ray_executor import RayExecutor
+        from glojax.executors.ray_executor import RayExecutor
 
         jax.config.update("jax_platforms", "cpu")  # the GPUs of this machine are the workers'
         with RayExecutor(ray_address, workers) as made:

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from glojax.cli.shared import app, console_of, plain
+from glojax.cli.options import app, console_of, plain
 
 if TYPE_CHECKING:
-    from glojax.overview import Overview
+    from glojax.records.summary import Overview
 
 Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
 
@@ -22,7 +22,7 @@ def report(
     output: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if left out.")] = None,
 ) -> None:
     """Write what a run found, and how, as one HTML page, and its figures as images beside it."""
-    from glojax import page
+    from glojax.reporting import page
 
     console_of().print(f"Saved {page.write(run, output)}", soft_wrap=True)
 
@@ -33,9 +33,9 @@ def record(
     output: Annotated[Path, typer.Option(help="The file; its ending, .csv or .parquet, is its format.")],
 ) -> None:
     """Write every candidate of a run, also while it goes on, as a table: CSV, or Parquet (extra: parquet)."""
-    from glojax import candidates
+    from glojax.records import candidate_table
 
-    rows = candidates.write(run, output)
+    rows = candidate_table.write(run, output)
     console_of().print(f"Saved {rows:,} candidates to {output}", soft_wrap=True)
 
 
@@ -47,14 +47,14 @@ def runs(
     ] = None,
 ) -> None:
     """List the runs of a folder, the newest last; or compare those that are named, side by side."""
-    from glojax import overview
+    from glojax.records import summary
 
     console, is_list = console_of(), not paths or len(paths) == 1
     found: list[Path] = []
     for path in paths or [Path("runs")]:
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: there is no such folder.")
-        inside = overview.runs_in(path)
+        inside = summary.runs_in(path)
         if (path / "settings.json").exists() or not (inside or is_list):
             found.append(path)
         else:
@@ -66,17 +66,17 @@ def runs(
 
 def _read(path: Path) -> "Overview | str":
     """A run, or why it cannot be read."""
-    from glojax import overview
+    from glojax.records import summary
 
     try:
-        return overview.read(path)
+        return summary.read(path)
     except (ValueError, OSError) as error:
         return str(error)
 
 
 def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> None:
-    from glojax import verdict
-    from glojax.blocks import number
+    from glojax.reporting import conclusions
+    from glojax.reporting.numbers import number
 
     table = Table(
         Column("run", overflow="fold"), "task", Column("phases"), "state", Column("best loss", overflow="fold"),
@@ -90,7 +90,7 @@ def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> No
         phases += ["comparison"] if run.compared else []
         found = run.found
         loss, fitness = (plain(str(found.loss)), number(found.fitness)) if found else ("", "")
-        test, control = map(number, verdict.measured(run))
+        test, control = map(number, conclusions.measured(run))
         row = ("\n".join(phases), run.state, loss, fitness, test, control, f"{run.steps:,}")
         table.add_row(plain(path.name), plain(run.about.name), *row)
     console.print(table)
@@ -99,8 +99,9 @@ def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> No
 
 
 def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> None:
-    from glojax import overview, verdict
-    from glojax.blocks import effect, number, p_value, signed
+    from glojax.records import summary
+    from glojax.reporting import conclusions
+    from glojax.reporting.numbers import effect, number, p_value, signed
 
     for path, run in read:
         if isinstance(run, str):
@@ -116,13 +117,13 @@ def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) ->
         rows.setdefault(name, []).extend(cells)
 
     for _, run in runs:
-        found, (test, control) = run.found, verdict.measured(run)
-        beside = None if run is first else verdict.between(first, run)
+        found, (test, control) = run.found, conclusions.measured(run)
+        beside = None if run is first else conclusions.between(first, run)
         add("task", [run.about.name])
         add("state", [run.state])
         add("loss", [str(found.loss) if found else ""])
         add("fitness", [number(found.fitness) if found else ""])
-        add("measured", [f"{verdict.split(run)} {run.about.metric}"])
+        add("measured", [f"{conclusions.split(run)} {run.about.metric}"])
         add("of the loss", [number(test)])
         add("of the control", [number(control)])
         add("candidate-steps", [f"{run.steps:,}"])
@@ -133,7 +134,7 @@ def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) ->
     for phase in dict.fromkeys(name for _, run in runs for name in run.phases):
         if all(phase in run.phases for _, run in runs):
             configs = [run.phases[phase].config for _, run in runs]
-            for name in overview.differing(configs):
+            for name in summary.differing(configs):
                 add(f"{phase}: {name}", [str(config.get(name, "")) for config in configs])
     for name, cells in rows.items():
         table.add_row(plain(name), *map(plain, cells))

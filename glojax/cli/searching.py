@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from glojax.cli.executors import with_executor
-from glojax.cli.several import in_several_processes
-from glojax.cli.shared import (
+from glojax.cli.multiprocess import in_several_processes
+from glojax.cli.options import (
     Categorical,
     Csv,
     DataDir,
@@ -42,13 +42,13 @@ from glojax.cli.shared import (
     task_of,
     tree_loss,
 )
-from glojax.progress import Progress, funnel_line
+from glojax.cli.progress import Progress, funnel_line
 
 if TYPE_CHECKING:
-    from glojax.evaluators import Executor
-    from glojax.losses import Loss
-    from glojax.scalars import Board
-    from glojax.tasks import Task
+    from glojax.executors.protocol import Executor
+    from glojax.losses.loss import Loss
+    from glojax.reporting.tensorboard import Board
+    from glojax.tasks.task import Task
 
 
 class Preset(StrEnum):
@@ -138,7 +138,7 @@ def search(
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
-    from glojax import page
+    from glojax.reporting import page
 
     console = console_of()
     check_resume(resume, run_dir)
@@ -236,7 +236,7 @@ def _exhaust(
     import numpy as np
 
     import glojax
-    from glojax import controls
+    from glojax import statistics
 
     watch = board and board.phase("exhaustive")
     with Progress(console, None, f"exhaustive search on {job.name}, batch", watch) as progress:
@@ -252,7 +252,7 @@ def _exhaust(
     table = Table("rank", "loss", "learning rate", "validation", "known as")
     for place, known in enumerate(found.ranking, start=1):
         if place <= 20 or place in names:
-            mean, std = (getattr(controls.summarize(np.array(known.scores)), field) for field in ("mean", "std"))
+            mean, std = (getattr(statistics.summarize(np.array(known.scores)), field) for field in ("mean", "std"))
             table.add_row(
                 str(place),
                 plain(str(known.tree)),
@@ -279,11 +279,11 @@ def _search_taylor(
 def _search_randomly(
     console: Console, job: "Task", config: Any, budget: int, options: dict[str, Any], board: "Board | None"
 ) -> _Result:
-    from glojax import controls
+    from glojax.discovery import evolution
 
     watch = board and board.phase("random search")
     with Progress(console, None, "random search of the same budget, draw", watch) as progress:
-        drawn = controls.random_search(job, config, budget, on_generation=progress.generation, **options)
+        drawn = evolution.random_search(job, config, budget, on_generation=progress.generation, **options)
     console.print(
         f"Random search found {plain(str(drawn.best))}, validation {job.score_name} {drawn.fitness:.4f}.",
         soft_wrap=True,
@@ -369,11 +369,12 @@ def tune(
 def _compare(
     console: Console, job: "Task", named: dict[str, _Result], seeds: int, seed: int, options: dict[str, Any]
 ) -> None:
-    from glojax import controls
+    from glojax import statistics
+    from glojax.discovery import comparison
 
     control = job.problem.control_name
     console.print(f"Comparing with {control} over {seeds} fresh seeds ...")
-    rows = controls.compare(
+    rows = comparison.compare(
         job, {name: result.loss for name, result in named.items()}, seeds, seed,
         rates={name: result.rate for name, result in named.items()}, **options,
     )  # fmt: skip
@@ -387,7 +388,7 @@ def _compare(
     )
     for row in rows:
         parts = (job.as_metric(part) for part in (row.validation, row.test))
-        validation, test = (controls.summarize(part) if len(part) else None for part in parts)
+        validation, test = (statistics.summarize(part) if len(part) else None for part in parts)
         table.add_row(
             plain(row.name), f"x{row.rate:.3g}",
             f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
@@ -398,5 +399,5 @@ def _compare(
     tuned = next((row for row in rows if row.name == f"{control}, best rate"), rows[0])
     scores = job.as_metric(tuned.test if len(tuned.test) else tuned.validation)
     if seeds > 1:
-        least = controls.detectable(controls.summarize(scores).std, seeds)
+        least = statistics.detectable(statistics.summarize(scores).std, seeds)
         console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from glojax.cli.shared import app, console_of, plain, tree_loss
+from glojax.cli.options import app, console_of, plain, tree_loss
 
 
 class Format(StrEnum):
@@ -27,16 +27,17 @@ def show(
     figure: Annotated[Path, typer.Option(help="Where the figure of its curve goes.")] = Path("loss.png"),
 ) -> None:
     """Show a loss: formula, LaTeX, canonical form, coefficients that matter, and its curve as a figure."""
-    from glojax import canonical, report
+    from glojax.expressions import canonical, coefficients
+    from glojax.reporting import figures
 
     console = console_of()
     shown = tree_loss(loss)
-    nodes = canonical.identifiable_coefficients(shown.tree)
+    nodes = coefficients.identifiable_coefficients(shown.tree)
     console.print(f"f(x, y)      [bold]{plain(str(shown))}[/]", soft_wrap=True)
     console.print(f"LaTeX        {plain(shown.latex())}", soft_wrap=True)
     console.print(f"canonical    {plain(str(canonical.canonical(shown.tree)))}", soft_wrap=True)
     console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
-    report.loss_figure(figure, shown)
+    figures.loss_figure(figure, shown)
     console.print(f"figure       {figure}", soft_wrap=True)
 
 

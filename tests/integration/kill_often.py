@@ -23,10 +23,13 @@ import optax
 import scipy.stats
 import sklearn.datasets
 
-from glojax import cli, controls, curves, exhaustive, files, records, report, runs, tuning
+from glojax import cli, files
+from glojax.discovery import comparison, exhaustive, full_training, tuning
+from glojax.records import log, run, store
+from glojax.reporting import figures
 
 IMPORTED = (
-    controls, curves, exhaustive, files, flax, jax, matplotlib.figure, optax, report, runs, scipy.stats,
+    comparison, full_training, exhaustive, files, flax, jax, matplotlib.figure, optax, figures, run, scipy.stats,
     sklearn.datasets, tuning,
 )  # fmt: skip
 
@@ -60,13 +63,13 @@ def half_a_line(log: Any, entry: dict[str, Any]) -> None:
 
 def die_in_a_write(where: str, count: int) -> None:
     """Let this process die in the middle of a later write."""
-    store: Any = records.Store
+    writer: Any = store.Store
     if where == "log, half a line":
-        records._Log.append = at_call(count, records._Log.append, half_a_line)  # type: ignore[method-assign]
+        log.Log.append = at_call(count, log.Log.append, half_a_line)  # type: ignore[method-assign]
     elif where == "log, not yet in the tables":
         os.fsync = at_call(count, os.fsync)
     elif where == "tables, not yet committed":
-        store._insert = at_call(count, store._insert, store._insert)
+        writer._insert = at_call(count, writer._insert, writer._insert)
     else:
         os.replace = at_call(count, os.replace)  # settings, the loss
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from glojax import losses, watch
+from glojax import losses
+from glojax.distributed import liveness
 
 pytestmark = pytest.mark.slow
 
@@ -202,7 +203,7 @@ def test_a_run_that_loses_its_processes_goes_on_with_others_to_the_same_record(r
     group.wait_for(" 2/3 ")
     group.kill(1)
     killed = time.monotonic()
-    assert group.ended() == [watch.LOST, -signal.SIGKILL]
+    assert group.ended() == [liveness.LOST, -signal.SIGKILL]
     assert time.monotonic() - killed < HEARTBEAT + 5 + 10  # ten for a busy machine
     host = socket.gethostname()
     assert f"glojax: process 1 (on {host}) has ended, or was not heard of for 10 seconds." in group.said(0)
@@ -212,7 +213,7 @@ def test_a_run_that_loses_its_processes_goes_on_with_others_to_the_same_record(r
     group.wait_for("tuning 1/3")
     group.kill(0)
     killed = time.monotonic()
-    assert group.ended() == [-signal.SIGKILL, watch.LOST]
+    assert group.ended() == [-signal.SIGKILL, liveness.LOST]
     assert time.monotonic() - killed < HEARTBEAT + 5 + 10
     assert f"glojax: process 0 (on {host}) " in group.said(1)
     assert "goes on with --resume" in group.said(1)
@@ -243,7 +244,7 @@ def test_a_full_training_keeps_its_networks_where_the_first_process_sees_them(ru
         (
             "new",
             ("--population", "1"),
-            [watch.LOST, 2],
+            [liveness.LOST, 2],
             "process 1 (on {host}) stopped: SearchConfig.population is 1; ",
         ),
         ("other", ("--seed", "7"), [2, 2], "candidates of process 1 differ from those of process 0. "),
@@ -265,7 +266,7 @@ def test_a_child_ends_with_its_parent_and_the_others_hear_of_it(runs: Runs) -> N
     group = runs.start(runs.folder / "orphan", 2)
     group.wait_for("of 2 processes")
     group.processes[1].kill()
-    assert group.ended() == [watch.LOST, -signal.SIGKILL]
+    assert group.ended() == [liveness.LOST, -signal.SIGKILL]
     assert f"glojax: process 1 (on {socket.gethostname()}) was killed." in group.said(0)
     until = time.monotonic() + 10
     while True:

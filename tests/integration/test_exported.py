@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from glojax import losses
-from glojax.losses import Loss
+from glojax.losses.loss import Loss
 
 LOSSES = {
     "baikal_cma": losses.baikal_cma,

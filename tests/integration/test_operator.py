@@ -13,7 +13,7 @@ import pytest
 from with_tanh import CHECKS
 
 import glojax
-from glojax import grammar
+from glojax.expressions import grammar
 
 PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text()
 PACKAGE = Path(glojax.__file__).parent

@@ -21,10 +21,10 @@ import yaml
 
 import glojax
 from glojax import cli, tasks
-from glojax.evaluators import Evaluator
-from glojax.ray_executor import RayExecutor
-from glojax.runs import Run
-from glojax.tasks import Task
+from glojax.executors.protocol import Evaluator
+from glojax.executors.ray_executor import RayExecutor
+from glojax.records.run import Run
+from glojax.tasks.task import Task
 
 TASK = """
 import jax.numpy as jnp

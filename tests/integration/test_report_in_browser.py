@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from glojax import page
+from glojax.reporting import page
 
 sync_api = pytest.importorskip("playwright.sync_api")
 

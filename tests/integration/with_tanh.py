@@ -18,7 +18,7 @@ import pytest
 import sympy
 
 import glojax
-from glojax import canonical, grammar, programs, trees
+from glojax.expressions import canonical, coefficients, grammar, programs, trees
 
 TEXT = "x * tanh(y) - tanh(2 * y - x) / 2"
 Y = np.array([[0.05, 0.2, 0.75], [1e-6, 0.5, 0.499999]])
@@ -124,7 +124,7 @@ def canonical_form() -> None:
     # tanh may vanish: it cancels nowhere.
     assert str(canonical.canonical(glojax.parse("tanh(y) / tanh(y)"))) == "tanh(y) / tanh(y)"
     # The sum's factor and the leaf's, which shapes the curve, are told apart; the node's own is the sum's.
-    assert canonical.identifiable_coefficients(glojax.parse("tanh(y)")) == (0, 1)
+    assert coefficients.identifiable_coefficients(glojax.parse("tanh(y)")) == (0, 1)
 
 
 def saving_and_loading() -> None:

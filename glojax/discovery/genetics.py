@@ -1,0 +1,380 @@
+"""The evolution of trees: selection, crossover, mutation and the next generation (arXiv 1905.11528, section III-A).
+
+Trees and fitness go in, trees and their parents' places come out. All randomness is drawn from the NumPy
+generator that is passed in, nothing else is kept between calls, and no argument is changed: the same generator
+state gives the same generation.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, grow
+
+TOURNAMENT = 3
+"""Entrants of a tournament; the fittest is selected."""
+
+MAX_ROUNDS = 100
+"""How often trees that may not enter are redrawn before others fill their places unchanged."""
+
+_ROUND = 256
+"""Trees a round where ``choose`` looks at them, which costs little more for many than for few."""
+
+_GROWN_ROUNDS = 5
+"""Rounds that only grow trees from nothing."""
+
+
+class NothingToTrain(ValueError):
+    """Not one of many trees drawn may enter the population."""
+
+
+Choose = Callable[[Sequence[Tree], int], Sequence[int]]
+"""``choose(trees, wanted)``: places of the trees that may enter the population, at most so many, rising."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Probabilities of what changes a tree, each in [0, 1]; the defaults are those of arXiv 1905.11528.
+
+    Attributes:
+      crossover: that two selected parents swap subtrees.
+      integer_shift: per integer scalar, that 1 is added or subtracted.
+      replace: per node, that it becomes a weighted random node with the same number of children.
+      collapse: per node with children, that it and they become a weighted random leaf.
+      extend: per leaf, that it becomes a weighted random node, with weighted random leaves under it.
+
+    Raises:
+      ValueError: naming the field, its value and the range.
+    """
+
+    crossover: float = 0.8
+    integer_shift: float = 0.05
+    replace: float = 0.05
+    collapse: float = 0.025
+    extend: float = 0.025
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            # Written so that NaN, which compares false with everything, is refused.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"Rates.{field.name} is {value!r}; a number from 0 to 1 is allowed.")
+
+
+class Offspring(NamedTuple):
+    """A tree of the next generation and where it comes from."""
+
+    tree: Tree
+    parents: tuple[int, ...]
+    """Places in the population: of the one copied or mutated; after a crossover, of the one whose subtree was
+    replaced and then of the one that gave the new subtree."""
+
+
+# VARIATION
+
+
+def mutate(random: np.random.Generator, tree: Tree, rates: Rates) -> Tree:
+    """The tree after each node, children before parents, had its chance of each mutation of ``rates``.
+
+    The chances are independent and are taken in the order of the fields. A node's kind when its children are
+    done decides between collapse (it has children) and extend (it is a leaf): neither follows the other in one place.
+
+    Raises:
+      ValueError: the mutant is no ``Tree``: over ``trees.MAX_NODES`` or with an integer beyond the bound.
+    """
+    symbol = tree.symbol
+    children = tuple(mutate(random, child, rates) for child in tree.children)
+    if isinstance(symbol, int) and random.random() < rates.integer_shift:
+        symbol += 1 if random.random() < 0.5 else -1
+    if random.random() < rates.replace:
+        symbol = draw_symbol(random, arity=len(children))
+    if children and random.random() < rates.collapse:
+        return Tree(draw_symbol(random, arity=0))
+    if not children and random.random() < rates.extend:
+        return grow(random, max_depth=1)
+    return Tree(symbol, children)
+
+
+def crossover(random: np.random.Generator, first: Tree, second: Tree) -> tuple[Tree, Tree]:
+    """Both children of two parents that swap the subtrees at a uniformly random node of each.
+
+    Raises:
+      ValueError: a child is over ``trees.MAX_NODES``.
+    """
+    return swap(first, int(random.integers(first.size)), second, int(random.integers(second.size)))
+
+
+def swap(first: Tree, i: int, second: Tree, j: int) -> tuple[Tree, Tree]:
+    """``first`` and ``second`` with the subtrees at pre-order places ``i`` and ``j`` exchanged.
+
+    Raises:
+      IndexError: a place beyond the tree.
+      ValueError: a child is over ``trees.MAX_NODES``.
+    """
+    for tree, place in ((first, i), (second, j)):
+        if not 0 <= place < tree.size:
+            raise IndexError(f"swap: place {place} is beyond a tree of {tree.size} nodes.")
+    return first.replaced(i, list(second.nodes())[j]), second.replaced(j, list(first.nodes())[i])
+
+
+def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
+    """The tree, with a random leaf become x, or y, where it lacks one.
+
+    Never the leaf that holds the only other variable: a tree with no other leaf gets an operator over both there.
+
+    Raises:
+      ValueError: that operator makes it no ``Tree``: it is over ``trees.MAX_NODES``.
+    """
+    for variable, other in (("x", "y"), ("y", "x")):
+        leaves = [(place, node.symbol) for place, node in enumerate(tree.nodes()) if not node.children]
+        symbols = [symbol for _, symbol in leaves]
+        if variable in symbols:
+            continue
+        free = [place for place, symbol in leaves if symbol != other or symbols.count(other) > 1]
+        if free:
+            tree = tree.replaced(free[random.integers(len(free))], Tree(variable))
+        else:
+            pair = (Tree(variable), Tree(other)) if random.random() < 0.5 else (Tree(other), Tree(variable))
+            tree = tree.replaced(leaves[0][0], Tree(draw_symbol(random, arity=2), pair))
+    return tree
+
+
+# SELECTION
+
+
+def roulette(random: np.random.Generator, fitness: np.ndarray, count: int) -> np.ndarray:
+    """Places drawn with probability proportional to fitness, with replacement (arXiv 1905.11528, section III-A).
+
+    Where all fitness is 0 every place is as likely.
+
+    Args:
+      random: source of the draws.
+      fitness: ``[population]``, finite and at least 0.
+      count: number of draws.
+
+    Returns:
+      ``[count]`` places.
+
+    Raises:
+      ValueError: no fitness, or one that is negative, infinite or NaN.
+    """
+    fitness = _checked(fitness)
+    if fitness.min() < 0:
+        raise ValueError(f"roulette: fitness holds {fitness.min()}; it must be at least 0. Use 'tournament' instead.")
+    if fitness.max() == 0:
+        return random.integers(len(fitness), size=count)
+    # Relative to the best, so that the sum can neither overflow nor vanish.
+    shares = fitness / fitness.max()
+    return random.choice(len(fitness), size=count, p=shares / shares.sum())
+
+
+def tournament(random: np.random.Generator, fitness: np.ndarray, count: int) -> np.ndarray:
+    """Places of the fittest of ``TOURNAMENT`` uniformly random entrants each; the first drawn of equals.
+
+    It sees only the order of fitness, so it keeps its pressure where all candidates are about as fit.
+
+    Args:
+      random: source of the draws.
+      fitness: ``[population]``, finite, of any sign.
+      count: number of draws.
+
+    Returns:
+      ``[count]`` places.
+
+    Raises:
+      ValueError: no fitness, or one that is infinite or NaN.
+    """
+    fitness = _checked(fitness)
+    entrants = random.integers(len(fitness), size=(count, TOURNAMENT))
+    return entrants[np.arange(count), fitness[entrants].argmax(axis=1)]
+
+
+Selection = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
+
+SELECTIONS: dict[str, Selection] = {"roulette": roulette, "tournament": tournament}
+"""Ways to draw parents by name: ``(random, fitness, count) -> places``."""
+
+
+def _checked(fitness: np.ndarray) -> np.ndarray:
+    fitness = np.asarray(fitness, dtype=float)
+    if fitness.ndim != 1 or fitness.size == 0:
+        raise ValueError(f"fitness has shape {fitness.shape}; one number a candidate is expected.")
+    if not np.isfinite(fitness).all():
+        place = int(np.argmin(np.isfinite(fitness)))
+        raise ValueError(f"fitness[{place}] is {fitness[place]}; fitness must be finite.")
+    return fitness
+
+
+# GENERATIONS
+
+
+def initial_population(
+    random: np.random.Generator,
+    size: int,
+    *,
+    max_depth: int = 2,
+    max_nodes: int,
+    both_variables: bool = False,
+    choose: Choose | None = None,
+) -> list[Tree]:
+    """Random trees, grown by the weighted rule and redrawn until they are allowed.
+
+    There are few small trees that are worth training: where ``choose`` finds too few of them, those it found have a
+    random subtree replaced by a random tree, and may become deeper. Where that does not fill the population in
+    ``MAX_ROUNDS`` rounds either, they are repeated.
+
+    Args:
+      random: source of the draws.
+      size: number of trees, at least 1.
+      max_depth: of each tree; a leaf has depth 0.
+      max_nodes: of each tree, at most ``trees.MAX_NODES``.
+      both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees without, with
+        fitness 0; at depth 2 they are five of six.
+      choose: which of the trees drawn may enter; all if left out.
+
+    Raises:
+      ValueError: a setting out of range, or that leaves no tree to draw.
+      NothingToTrain: ``choose`` took none.
+    """
+    if size < 1:
+        raise ValueError(f"initial_population: size is {size}; it must be at least 1.")
+    if max_depth < both_variables:
+        needed = "1 for a tree with x and y" if both_variables else "0"
+        raise ValueError(f"initial_population: max_depth is {max_depth}; it must be at least {needed}.")
+    _check_max_nodes(max_nodes, both_variables)
+
+    def draw(count: int, around: Sequence[Tree] = ()) -> list[Tree]:
+        drawn: list[Tree] = []
+        while len(drawn) < count:
+            # A draw that outgrows Tree itself is one more that is not allowed.
+            with contextlib.suppress(ValueError):
+                tree = grow(random, max_depth)
+                if around:
+                    whole = around[int(random.integers(len(around)))]
+                    tree = whole.replaced(int(random.integers(whole.size)), tree)
+                tree = with_both_variables(random, tree) if both_variables else tree
+                if _allowed(tree, max_nodes, both_variables) and (around or tree.depth <= max_depth):
+                    drawn.append(tree)
+        return drawn
+
+    if choose is None:
+        return draw(size)
+    population: list[Tree] = []
+    for number in range(MAX_ROUNDS):
+        drawn = draw(max(size - len(population), _ROUND), population if number >= _GROWN_ROUNDS else ())
+        population += [drawn[place] for place in choose(drawn, size - len(population))]
+        if len(population) == size:
+            return population
+    if not population:
+        raise NothingToTrain(
+            f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained."
+        )
+    return (population * size)[:size]
+
+
+def next_generation(
+    random: np.random.Generator,
+    population: Sequence[Tree],
+    fitness: np.ndarray,
+    *,
+    elites: int,
+    rates: Rates,
+    selection: str = "roulette",
+    max_nodes: int,
+    both_variables: bool = False,
+    choose: Choose | None = None,
+) -> list[Offspring]:
+    """The generation that follows: the elites unchanged, then the offspring of selected parents.
+
+    Parents are selected in pairs. A pair swaps subtrees with probability ``rates.crossover``; both are then
+    mutated and both are kept, as long as there is room. An offspring that is not allowed, or not chosen, is never cut
+    to fit: its place is filled by a freshly selected pair's. Places still empty after ``MAX_ROUNDS`` rounds of that
+    take selected parents unchanged, which are allowed.
+
+    Args:
+      random: source of the draws.
+      population: the trees, each within ``max_nodes`` and ``both_variables``.
+      fitness: ``[population]``, finite, and at least 0 for ``"roulette"``.
+      elites: number of trees carried over, the fittest first, the earlier place first among equals.
+      rates: probabilities of crossover and of each mutation.
+      selection: a key of ``SELECTIONS``.
+      max_nodes: bound on every tree, at most ``trees.MAX_NODES``. The paper has none; memory has.
+      both_variables: give every offspring x and y (``with_both_variables``).
+      choose: which of the offspring may enter; all if left out.
+
+    Returns:
+      As many as the population has.
+
+    Raises:
+      ValueError: a setting out of range, fitness that does not fit, or a population that is not itself allowed.
+    """
+    size = len(population)
+    if not 0 <= elites < size:
+        hint = "elites must be smaller than the population" if elites >= 0 else "elites must be at least 0"
+        raise ValueError(f"next_generation: elites is {elites}, population is {size}; {hint}.")
+    if selection not in SELECTIONS:
+        raise ValueError(f"next_generation: selection is {selection!r}; allowed are {', '.join(SELECTIONS)}.")
+    _check_max_nodes(max_nodes, both_variables)
+    for place, tree in enumerate(population):
+        if not _allowed(tree, max_nodes, both_variables):
+            wanted = f"at most {max_nodes} nodes" + (" and both x and y" if both_variables else "")
+            raise ValueError(f"next_generation: population[{place}] is {tree}; a tree with {wanted} is expected.")
+    fitness = _checked(fitness)
+    if len(fitness) != size:
+        raise ValueError(f"next_generation: fitness has {len(fitness)} entries, population is {size}; one each.")
+
+    select = SELECTIONS[selection]
+    best = np.argsort(-fitness, kind="stable")[:elites]
+    offspring = [Offspring(population[place], (int(place),)) for place in best]
+    for _ in range(MAX_ROUNDS):
+        missing = size - len(offspring)
+        if missing == 0:
+            return offspring
+        # A round at a time: a draw from the roulette costs a pass over the population, however many are drawn.
+        count = missing if choose is None else max(missing, _ROUND)
+        pairs = select(random, fitness, count + count % 2).reshape(-1, 2)
+        bred = [child for pair in pairs.tolist() for child in _breed(random, population, *pair, rates, both_variables)]
+        bred = [child for child in bred if _allowed(child.tree, max_nodes, both_variables)]
+        chosen = range(len(bred)) if choose is None else choose([child.tree for child in bred], missing)
+        offspring += [bred[place] for place in chosen][:missing]
+    unchanged = select(random, fitness, size - len(offspring))
+    return offspring + [Offspring(population[place], (int(place),)) for place in unchanged]
+
+
+def _breed(
+    random: np.random.Generator,
+    population: Sequence[Tree],
+    first: int,
+    second: int,
+    rates: Rates,
+    both_variables: bool,
+) -> list[Offspring]:
+    """The offspring of a pair: two, less those that ``Tree`` refuses."""
+    pair = [Offspring(population[first], (first,)), Offspring(population[second], (second,))]
+    if random.random() < rates.crossover:
+        try:
+            trees = crossover(random, pair[0].tree, pair[1].tree)
+        except ValueError:  # one child is over trees.MAX_NODES, which only a max_nodes above half of it allows
+            return []
+        pair = [Offspring(trees[0], (first, second)), Offspring(trees[1], (second, first))]
+    mutants: list[Offspring] = []
+    for child in pair:
+        with contextlib.suppress(ValueError):
+            tree = mutate(random, child.tree, rates)
+            mutants.append(child._replace(tree=with_both_variables(random, tree) if both_variables else tree))
+    return mutants
+
+
+def _allowed(tree: Tree, max_nodes: int, both_variables: bool) -> bool:
+    return tree.size <= max_nodes and (tree.has_x_and_y or not both_variables)
+
+
+def _check_max_nodes(max_nodes: int, both_variables: bool) -> None:
+    least = 3 if both_variables else 1
+    if not least <= max_nodes <= MAX_NODES:
+        holding = " for trees with x and y" if both_variables else ""
+        raise ValueError(f"max_nodes is {max_nodes}; {least} to {MAX_NODES} is allowed{holding}.")

@@ -1,0 +1,225 @@
+"""Every loss trained with every seed, and scored."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from glojax import losses, tasks
+from glojax.executors import local
+from glojax.executors.protocol import Evaluator
+from glojax.expressions import programs
+from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss, LossFunction
+from glojax.tasks.task import Task
+
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Scales of the task's learning rate among which the tuned control is chosen."""
+
+
+def evaluate(
+    task: Task,
+    candidates: Sequence[LossFunction | Tree | str],
+    seeds: int | Sequence[int] = 8,
+    *,
+    split: str = "validation",
+    rates: Sequence[float] | None = None,
+    steps: int | None = None,
+) -> np.ndarray:
+    """Every loss trained with every seed: scores ``[losses, seeds]``.
+
+    Losses that are trees train together in one program; any other function of optax's shape, such as
+    ``optax.softmax_cross_entropy``, in one of its own.
+
+    Args:
+      task: what they are trained on.
+      candidates: ``Loss`` objects, trees, functions ``loss(logits, labels)``, or text that names one: an expression,
+        a known loss or a saved file, as ``losses.named`` takes it.
+      seeds: their number (0, 1, ...), or the seeds themselves, below 2**32.
+      split: the part of the data that is scored.
+      rates: scale of the learning rate of each loss, above 0; 1 if left out.
+      steps: of training; the task's own if left out.
+
+    Raises:
+      ValueError: no candidates or seeds, what is no loss or no seed, rates of another number or not above 0, a split
+        that the task lacks, steps that are no whole number from 1, or what ``Loss`` raises.
+    """
+    tasks.check(task)
+    if isinstance(candidates, str | Tree) or callable(candidates):
+        raise ValueError(f"evaluate: candidates is {candidates!r}; a list of losses is expected.")
+    if np.ndim(seeds) == 0 and not isinstance(seeds, int):
+        raise ValueError(f"evaluate: seeds is {seeds!r}; their number or a list of them is expected.")
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not candidates or not chosen:
+        raise ValueError(
+            f"evaluate: got {len(candidates)} losses and {len(chosen)} seeds; at least one of each is needed."
+        )
+    if wrong := [seed for seed in chosen if int(seed) != seed or not 0 <= seed < 2**32]:
+        raise ValueError(f"evaluate: seeds holds {wrong[0]}; whole numbers from 0 to {2**32 - 1} are allowed.")
+    scales = [1.0] * len(candidates) if rates is None else list(rates)
+    if len(scales) != len(candidates):
+        raise ValueError(f"evaluate: rates has {len(scales)} values for {len(candidates)} losses.")
+    if wrong := [rate for rate in scales if not 0 < rate < float("inf")]:
+        raise ValueError(f"evaluate: rates holds {wrong[0]}; numbers above 0 are allowed.")
+    made = [_as_loss(task, given) for given in candidates]
+    return score_losses(task, made, chosen, scales, splits=(split,), steps=steps)[..., 0]
+
+
+def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
+    if isinstance(given, Tree):
+        return task.loss(given)
+    loss = losses.named(given, task.problem.output) if isinstance(given, str) else given
+    if not callable(loss):
+        raise ValueError(f"evaluate: {loss!r} is no loss; a Loss, a tree, text or a function is.")
+    return loss
+
+
+def score_losses(
+    task: Task,
+    chosen: Sequence[LossFunction],
+    seeds: Sequence[int],
+    rates: Sequence[float],
+    *,
+    splits: Sequence[str] = ("validation",),
+    steps: int | None = None,
+) -> np.ndarray:
+    """Every loss at its rate with every seed: scores ``[losses, seeds, splits]``; arguments as ``evaluate``'s."""
+    return learning_curves(task, chosen, seeds, rates, splits=splits, steps=steps)[..., -1, :]
+
+
+def learning_curves(
+    task: Task,
+    chosen: Sequence[LossFunction],
+    seeds: Sequence[int],
+    rates: Sequence[float],
+    *,
+    splits: Sequence[str] = ("validation",),
+    steps: int | None = None,
+    points: int = 1,
+    directory: str | os.PathLike[str] | None = None,
+    on_point: Callable[[np.ndarray], None] | None = None,
+) -> np.ndarray:
+    """The same in the course of training: scores ``[losses, seeds, points, splits]``.
+
+    Args:
+      points: scores are taken so many times, at ``points_of``.
+      directory: training is kept there at every point, and goes on with what is there already.
+      on_point: called with the scores so far whenever some are new; those to come are NaN.
+
+    Raises:
+      ValueError: more points than steps, or fewer than one; a directory of another training.
+    """
+    curves = np.full((len(chosen), len(seeds), points, len(splits)), np.nan, np.float32)
+    stops = points_of(task.steps if steps is None else steps, points)
+    for name, evaluator, places in _evaluators(task, chosen):
+        trained = [chosen[place] for place in places for _ in seeds]
+        candidates = evaluator.candidates(
+            [loss.tree if isinstance(loss, Loss) else Tree("y") for loss in trained],
+            list(seeds) * len(places),
+            [loss.coefficients if isinstance(loss, Loss) else None for loss in trained],
+            [rates[place] for place in places for _ in seeds],
+        )
+
+        def take(reached: int, scores: np.ndarray, places: list[int] = places) -> None:
+            shape = (len(places), len(seeds), reached, len(splits))
+            curves[places, :, :reached] = scores[:, :reached].reshape(shape)
+            if on_point is not None:
+                on_point(curves)
+
+        kept = None if directory is None else Path(directory) / name
+        evaluator.train(candidates, stops, splits=splits, directory=kept, on_stop=take)
+    return curves
+
+
+def points_of(steps: int, points: int) -> list[int]:
+    """The steps at which so many scores are taken: evenly, the last at the end of training.
+
+    Raises:
+      ValueError: more points than steps, or fewer than one.
+    """
+    if not 1 <= points <= steps or int(steps) != steps:
+        raise ValueError(f"steps is {steps} and points is {points}; 1 <= points <= steps is needed.")
+    return [steps * (point + 1) // points for point in range(points)]
+
+
+def _evaluators(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str, Evaluator, list[int]]]:
+    """What trains which of the losses, by place: all trees together, each other function alone."""
+    for loss in chosen:
+        if isinstance(loss, Loss) and loss.output != task.problem.output:
+            raise ValueError(
+                f"the loss {loss} is of output {loss.output!r}, the task {task.name} of {task.problem.output!r}; "
+                "make it with task.loss(...)."
+            )
+    for protected in (False, True):
+        places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
+        if places:
+            longest = max(programs.instructions_of(chosen[place].tree) for place in places)  # type: ignore[attr-defined]
+            evaluator = local.of(task, instructions=programs.room(longest), protected=protected)
+            yield "protected" if protected else "trees", evaluator, places
+    for place, loss in enumerate(chosen):
+        if not isinstance(loss, Loss):
+            yield f"loss {place}", local.of(task, loss=loss), [place]
+
+
+class Measured(NamedTuple):
+    """Trees trained over seeds, each at the best of its learning rates."""
+
+    scores: np.ndarray  # [trees, seeds], of the validation set
+    rates: np.ndarray  # [trees], scale of the task's learning rate
+    steps: np.ndarray  # int64[trees], of all trainings at all rates
+    finished: np.ndarray  # bool[trees], whether halving let it train to the end
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean scores ``[trees]``."""
+        return self.scores.mean(axis=1)
+
+
+def measure(
+    evaluator: Evaluator,
+    population: Sequence[Tree],
+    seeds: Sequence[int],
+    coefficients: Sequence[Sequence[float]] | None = None,
+    *,
+    rates: np.ndarray | None = None,
+    halving: int = 1,
+) -> Measured:
+    """Every tree trained with every seed, at every one of its rates.
+
+    Args:
+      evaluator: for the trees' task.
+      population: the trees.
+      seeds: of each tree's trainings.
+      coefficients: of each tree, all 1 if left out.
+      rates: scales of the learning rate of each tree ``[trees, rates]``; 1 if left out.
+      halving: one in so many, the best pairs of tree and rate by mean score, is trained on after each of two rungs, at
+        1 / halving² and 1 / halving of the steps (successive halving, arXiv 1502.07943); the score of another is that
+        at its rung. 1 trains all to the end.
+    """
+    rates = np.ones((len(population), 1)) if rates is None else rates
+    pairs = [place for place in range(len(population)) for _ in range(rates.shape[1])]
+    places = [place for place in pairs for _ in seeds]
+    candidates = evaluator.candidates(
+        [population[place] for place in places],
+        [*seeds] * len(pairs),
+        None if coefficients is None else [coefficients[place] for place in places],
+        np.repeat(rates.ravel(), len(seeds)).tolist(),
+    )
+    kept = np.ones(len(pairs), bool)
+
+    def by_pair(scores: np.ndarray) -> np.ndarray:
+        return scores[:, 0].reshape(len(pairs), len(seeds)).astype(float)
+
+    def keep(scores: np.ndarray) -> np.ndarray:
+        ranked = np.argsort(-np.where(kept, by_pair(scores).mean(axis=1), -np.inf), kind="stable")
+        kept[ranked[-(-int(kept.sum()) // halving) :]] = False
+        return np.repeat(kept, len(seeds))
+
+    rungs = {max(1, evaluator.task.steps // halving**power) for power in (2, 1, 0)}
+    trained = evaluator.train(candidates, sorted(rungs), keep=keep if halving > 1 else None)
+    scores = by_pair(trained.scores[:, -1])
+    best = scores.mean(axis=1).reshape(rates.shape).argmax(axis=1) + np.arange(len(population)) * rates.shape[1]
+    steps = trained.steps.reshape(len(population), -1).sum(axis=1)
+    return Measured(scores[best], rates.ravel()[best], steps, kept[best])

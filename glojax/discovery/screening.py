@@ -1,0 +1,225 @@
+"""Which losses are worth training, told without a network, by stages that run on many trees at once.
+
+A random tree is nearly always hopeless, and hopeless ones look alike: on a fixed probe batch of logits and labels most
+have no finite gradient, or one that does not depend on the labels, or one that another tree has too; and of those that
+are left most do not even raise the accuracy of free logits. The ideas of the last two stages are those of
+AutoLoss-Zero (arXiv 2103.14026); its sign of the derivative is no stage, as it would reject cross-entropy.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from glojax.expressions import programs
+from glojax.expressions.programs import Program
+from glojax.expressions.trees import Tree
+from glojax.losses.outputs import Output
+from glojax.seeds import named_random
+from glojax.tasks.problems import KINDS, Kind
+from glojax.tasks.task import Task
+from glojax.training import gradients
+
+_BATCH = 128  # candidates in one call, so that there is one program to compile
+_DESCENT_BATCH = 32  # fewer come so far
+_DIRECTIONS = 8
+_DIGITS = 3
+_DESCENT = optax.adam(0.1)
+_DESCENT_STEPS = 100
+_LEAST_RISE = 0.1
+
+STAGES = ("finite", "guided", "distinct", "trainable")
+"""In their order, after the look for x and y; distinct is told by ``Screened.fingerprint`` or ``direction``."""
+
+
+class Probe(NamedTuple):
+    """What losses are tried on: outputs of a network and targets that have nothing to do with them."""
+
+    outputs: np.ndarray  # float32[samples, outputs]
+    targets: np.ndarray  # float32[samples, outputs], the loss's x
+    others: np.ndarray  # float32[samples, outputs], other targets
+    directions: np.ndarray  # float32[directions, samples, outputs], by which gradients are told apart
+
+
+def probe(classes: int = 10, samples: int = 100, seed: int = 0) -> Probe:
+    """Logits of standard deviation 1 and as many labels of every class."""
+    random = named_random(seed, "probe")
+    one_hot = np.eye(classes, dtype=np.float32)[np.arange(samples) % classes]
+    return Probe(
+        random.normal(size=(samples, classes)).astype(np.float32), one_hot, np.roll(one_hot, 1, axis=1),
+        random.normal(size=(_DIRECTIONS, samples, classes)).astype(np.float32),
+    )  # fmt: skip
+
+
+def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:
+    """What the losses of a task are tried on: ``probe()`` for classes, otherwise labels of its own.
+
+    Outputs are normal: of deviation 1 about 0 for a sigmoid, otherwise about the labels' mean with their deviation.
+    """
+    kind = task.problem
+    if kind.has_classes:
+        return probe(seed=seed)
+    labels = task.splits["train"].labels
+    random = named_random(seed, "probe")
+    drawn = labels[random.permutation(np.resize(np.arange(len(labels)), max(samples, len(labels))))[:samples]]
+    drawn = np.where(np.isnan(drawn), np.nanmean(labels, axis=0), drawn)
+    if kind.output == "sigmoid":
+        drawn = np.round(drawn)
+        middle, spread, others = 0.0, 1.0, 1 - drawn
+    else:
+        middle, spread, others = np.nanmean(labels, axis=0), np.nanstd(labels, axis=0), np.roll(drawn, 1, axis=0)
+    outputs = middle + spread * random.normal(size=drawn.shape)
+    directions = random.normal(size=(_DIRECTIONS, *drawn.shape))
+    return Probe(*(part.astype(np.float32) for part in (outputs, drawn, others, directions)))
+
+
+class Screened(NamedTuple):
+    """What the stages say of each candidate; a later stage says false of what an earlier one rejected."""
+
+    both: np.ndarray  # bool[candidates], the tree holds x and y
+    finite: np.ndarray  # bool[candidates], value and gradient are
+    guided: np.ndarray  # bool[candidates], the gradient is not zero, and other labels change it
+    fingerprint: np.ndarray  # float32[candidates, 8], projections of the gradient to 3 digits; NaN if rejected
+    direction: np.ndarray  # the same of the gradient over its size: a learning rate makes up for that
+    size: np.ndarray  # float32[candidates], norm of the gradient over that of the usual loss; NaN if rejected
+    trainable: np.ndarray  # bool[candidates], by it free outputs learn their labels
+
+
+def screen(
+    population: Sequence[Tree],
+    coefficients: Sequence[Sequence[float] | None] | None = None,
+    given: Probe | None = None,
+    *,
+    kind: Kind = KINDS["classification"],
+    protected: bool = False,
+    room: int | None = None,
+) -> Screened:
+    """All stages for these trees.
+
+    Trees with one fingerprint descend once.
+
+    Args:
+      population: the trees.
+      coefficients: of each tree, all 1 if left out.
+      given: what they are tried on; ``probe()`` if left out.
+      kind: of the problem.
+      protected: use the protected operators.
+      room: for instructions, as ``programs.encode``'s, and for the usual loss too; by the longest tree if left out.
+    """
+    given = probe() if given is None else given
+    count = len(population)
+    factors = [None] * count if coefficients is None else coefficients
+    both = np.array([tree.has_x_and_y for tree in population], bool)
+    finite, guided, trainable = (np.zeros(count, bool) for _ in range(3))
+    fingerprint, direction = (np.full((count, len(given.directions)), np.nan, np.float32) for _ in range(2))
+    size = np.full(count, np.nan, np.float32)
+    (places,) = np.nonzero(both)
+    if not len(places):
+        return Screened(both, finite, guided, fingerprint, direction, size, trainable)
+    if room is None:
+        longest = max(programs.instructions_of(population[place]) for place in places.tolist())
+        room = max(longest, programs.instructions_of(kind.usual.tree))
+    examine, descend = _stages(protected, kind.output)
+
+    def batched(stage: Callable[..., tuple[jax.Array, ...]], places: np.ndarray, most: int) -> list[np.ndarray]:
+        found = []
+        for first in range(0, len(places), most):
+            batch = np.resize(places[first : first + most], most).tolist()
+            chosen = [population[place] for place in batch], [factors[place] for place in batch]
+            found.append(stage(programs.encode(*chosen, room), *given))
+        return [np.concatenate(column)[: len(places)] for column in zip(*found, strict=True)]
+
+    finite[places], guided[places], fingerprint[places], direction[places], size[places] = batched(
+        examine, places, _BATCH
+    )
+    for described in (fingerprint, direction, size):
+        described[~guided] = np.nan
+    usual = programs.encode([kind.usual.tree] * _BATCH, None, room)
+    size /= np.asarray(examine(usual, *given)[-1])[0]  # by the program that is compiled already
+    if guided.any():
+        (guides,) = np.nonzero(guided)
+        _, first, which = np.unique(fingerprint[guides], axis=0, return_index=True, return_inverse=True)
+        (learns,) = batched(descend, guides[first], _DESCENT_BATCH)
+        trainable[guides] = learns[which.reshape(-1)]
+    return Screened(both, finite, guided, fingerprint, direction, size, trainable)
+
+
+@lru_cache
+def _stages(
+    protected: bool, output: Output
+) -> tuple[Callable[..., tuple[jax.Array, ...]], Callable[..., tuple[jax.Array, ...]]]:
+    gradient = gradients.program_gradient(protected, output)
+    over = (0, None, None, None, None)
+    return (
+        jax.jit(jax.vmap(partial(_examine, gradient), in_axes=over)),
+        jax.jit(jax.vmap(partial(_descend, gradient, _goodness(output)), in_axes=over)),
+    )
+
+
+def _examine(
+    gradient: gradients.Gradient,
+    program: Program,
+    outputs: jax.Array,
+    targets: jax.Array,
+    others: jax.Array,
+    directions: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    found, finite = gradient(program, outputs, targets, None)
+    other, other_finite = gradient(program, outputs, others, None)
+    finite = finite & other_finite
+    largest = jnp.abs(found).max()
+    # Rounding alone stays well below this; so does the gradient of a constant.
+    guided = finite & (largest * len(outputs) > 1e-5) & (jnp.abs(found - other).max() > 1e-4 * largest)
+    size = largest * jnp.linalg.norm(found / largest)  # squares of the gradient itself may overflow
+    projected = jnp.einsum("dsc,sc->d", directions, found)
+    return finite, guided, _rounded(projected), _rounded(projected / size), size
+
+
+def _rounded(projected: jax.Array) -> jax.Array:
+    """To digits of the largest; adding 0 makes -0 equal to 0 in its bytes too."""
+    unit = 10.0 ** (jnp.floor(jnp.log10(jnp.abs(projected).max())) - (_DIGITS - 1))
+    return jnp.round(projected / unit) * unit + 0.0
+
+
+def _descend(
+    gradient: gradients.Gradient,
+    goodness: Callable[[jax.Array, jax.Array], jax.Array],
+    program: Program,
+    outputs: jax.Array,
+    targets: jax.Array,
+    others: jax.Array,
+    directions: jax.Array,
+) -> tuple[jax.Array]:
+    spread = jnp.std(outputs)
+
+    def step(_: int, carry: tuple[Any, optax.OptState, jax.Array]) -> tuple[Any, optax.OptState, jax.Array]:
+        outputs, state, finite = carry
+        found, step_is_finite = gradient(program, outputs, targets, None)
+        updates, state = _DESCENT.update(found, state)
+        return optax.apply_updates(outputs, spread * jnp.asarray(updates)), state, finite & step_is_finite
+
+    start = (outputs, _DESCENT.init(outputs), jnp.array(True))
+    end, _, finite = jax.lax.fori_loop(0, _DESCENT_STEPS, step, start)
+    return (finite & (goodness(end, targets) >= goodness(outputs, targets) + _LEAST_RISE),)
+
+
+def _goodness(output: Output) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """How well outputs tell the targets: a share of right ones, or of the variance that is explained.
+
+    Of the variance only what is beyond a half counts: outputs that come a little closer to targets, or to their mean,
+    have not learned them.
+    """
+    if output == "softmax":
+        return lambda outputs, targets: jnp.mean(outputs.argmax(axis=-1) == targets.argmax(axis=-1))
+    if output == "sigmoid":
+        return lambda outputs, targets: jnp.mean((outputs > 0) == (targets > 0.5))
+    predict: Any = (lambda outputs: outputs) if output == "identity" else output
+
+    def explained(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+        return jnp.maximum(0.5 - jnp.mean((predict(outputs) - targets) ** 2) / jnp.var(targets), 0)
+
+    return explained

@@ -1,0 +1,4 @@
+"""Several devices and several processes.
+
+May import ``files`` and ``errors``.
+"""

@@ -1,0 +1,4 @@
+"""Loss trees: grammar, parsing, canonical form, compiled programs and exports.
+
+May import ``errors``.
+"""

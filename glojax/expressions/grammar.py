@@ -1,0 +1,166 @@
+"""The node table: everything the library knows about an operator or a leaf stands in its one row.
+
+A loss is an expression tree over the true label ``x`` (0 or 1, one entry of the one-hot label) and the
+prediction ``y`` (in (0, 1), one entry of the softmax output); arXiv 1905.11528, section III. Parsing,
+printing, random growth, the interpreter, gradients, LaTeX, sympy and exported source all read this table,
+so a new operator is a new row.
+
+Mathematics is written once for every array library: ``value`` and ``partials`` take the namespace ``xp``
+(``jax.numpy``, ``numpy``, or a symbolic one) as their first argument.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+ANY, SUM, PRODUCT, POWER, ATOM = range(5)
+"""How tightly a notation binds; an operand that binds less than its place asks for is put in parentheses."""
+
+PROTECTION = 1e-7
+"""Distance from a singularity, in units of the operand, within which protected operators depart from raw ones."""
+
+MAX_INTEGER = 2**24
+"""Largest magnitude of an integer scalar: every integer up to it is exact in float32."""
+
+
+class Notation(NamedTuple):
+    """How a node is written: a template with one ``{}`` per operand, and how tightly things bind."""
+
+    template: str
+    binds: int = ATOM
+    operands: tuple[int, ...] = (ANY,)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One row of the table.
+
+    Attributes:
+      symbol: what names the node in a tree and in text; an ``int`` for a scalar.
+      arity: number of operands, 0 for a leaf.
+      weight: relative frequency in weighted random draws (arXiv 1905.11528, section III-A).
+      value: ``value(xp, *operands)``; ``None`` for a leaf.
+      partials: ``partials(xp, value, *operands)``, the derivative of the value by each operand; ``None`` for a leaf.
+      text, latex, python: how the node is written in each.
+      monomial_log: the logarithm of the value from the logarithms of the operands, where the node maps
+        positive powers to positive powers (``y * y`` from ``log y``); it keeps ``log`` exact where ``y`` underflows.
+    """
+
+    symbol: str | int
+    arity: int
+    weight: float
+    text: Notation
+    latex: Notation
+    python: Notation
+    value: Callable[..., Any] | None = None
+    partials: Callable[..., tuple[Any, ...]] | None = None
+    monomial_log: Callable[..., Any] | None = None
+
+
+def _function(symbol: str, weight: float, latex: Notation, **mathematics: Any) -> Node:
+    return Node(symbol, 1, weight, Notation(symbol + "({})"), latex, Notation(f"jnp.{symbol}({{}})"), **mathematics)
+
+
+def _infix(symbol: str, weight: float, binds: int, latex: Notation, **mathematics: Any) -> Node:
+    # Left-associative: the right operand must bind more tightly, so that text keeps the tree's shape.
+    notation = Notation("{} " + symbol + " {}", binds, (binds, binds + 1))
+    return Node(symbol, 2, weight, notation, latex, notation, **mathematics)
+
+
+def leaf(symbol: str | int, weight: float) -> Node:
+    written = Notation(str(symbol), operands=())
+    # -1 is put in parentheses in LaTeX, where "x - -1" reads badly.
+    latex = written if isinstance(symbol, str) or symbol >= 0 else written._replace(binds=SUM)
+    return Node(symbol, 0, weight, written, latex, written)
+
+
+def _sign(xp: Any, a: Any) -> Any:
+    # Unlike xp.sign, 1 at 0, so that a protected denominator never vanishes.
+    return xp.where(a < 0, -1.0, 1.0)
+
+
+OPERATORS: tuple[Node, ...] = (
+    _function(
+        "log", 3, Notation(r"\log\left({}\right)"),
+        value=lambda xp, a: xp.log(a),
+        partials=lambda xp, v, a: (1 / a,),
+    ),
+    _function(
+        "square", 1, Notation("{}^{{2}}", POWER, (ATOM,)),
+        value=lambda xp, a: a * a,
+        partials=lambda xp, v, a: (2 * a,),
+        monomial_log=lambda a: 2 * a,
+    ),
+    _function(
+        "sqrt", 2, Notation(r"\sqrt{{{}}}"),
+        value=lambda xp, a: xp.sqrt(a),
+        partials=lambda xp, v, a: (0.5 / v,),
+        monomial_log=lambda a: 0.5 * a,
+    ),
+    _infix(
+        "+", 1, SUM, Notation("{} + {}", SUM, (SUM, PRODUCT)),
+        value=lambda xp, a, b: a + b,
+        partials=lambda xp, v, a, b: (1.0, 1.0),
+    ),
+    _infix(
+        "-", 1, SUM, Notation("{} - {}", SUM, (SUM, PRODUCT)),
+        value=lambda xp, a, b: a - b,
+        partials=lambda xp, v, a, b: (1.0, -1.0),
+    ),
+    _infix(
+        "*", 1, PRODUCT, Notation(r"{} \, {}", PRODUCT, (PRODUCT, POWER)),
+        value=lambda xp, a, b: a * b,
+        partials=lambda xp, v, a, b: (b, a),
+        monomial_log=lambda a, b: a + b,
+    ),
+    _infix(
+        "/", 1, PRODUCT, Notation(r"\frac{{{}}}{{{}}}", PRODUCT, (ANY, ANY)),
+        value=lambda xp, a, b: a / b,
+        partials=lambda xp, v, a, b: (1 / b, -v / b),
+        monomial_log=lambda a, b: a - b,
+    ),
+)  # fmt: skip
+
+LEAVES: tuple[Node, ...] = (leaf("x", 3), leaf("y", 3), leaf(1, 1), leaf(-1, 1))
+"""The leaves that are drawn and enumerated; further integers arise by mutation."""
+
+NODES: tuple[Node, ...] = OPERATORS + LEAVES
+
+# Away from their singularities the protected operators are the raw ones, digit for digit.
+_PROTECTED: dict[str, dict[str, Any]] = {
+    "log": dict(
+        value=lambda xp, a: xp.log(xp.maximum(abs(a), PROTECTION)),
+        partials=lambda xp, v, a: (xp.where(abs(a) > PROTECTION, 1 / a, 0.0),),
+        python=Notation(f"jnp.log(jnp.maximum(jnp.abs({{}}), {PROTECTION}))"),
+        latex=Notation(rf"\log\left(\max\left(\left|{{}}\right|, {PROTECTION}\right)\right)"),
+    ),
+    "sqrt": dict(
+        value=lambda xp, a: xp.sqrt(abs(a)),
+        partials=lambda xp, v, a: (xp.where(abs(a) > PROTECTION, 0.5 * _sign(xp, a) / v, 0.0),),
+        python=Notation("jnp.sqrt(jnp.abs({}))"),
+        latex=Notation(r"\sqrt{{\left|{}\right|}}"),
+    ),
+    "/": dict(
+        value=lambda xp, a, b: a / (_sign(xp, b) * xp.maximum(abs(b), PROTECTION)),
+        partials=lambda xp, v, a, b: (
+            1 / (_sign(xp, b) * xp.maximum(abs(b), PROTECTION)),
+            xp.where(abs(b) > PROTECTION, -v / b, 0.0),
+        ),
+        python=Notation("protected_divide({}, {})", operands=(ANY, ANY)),
+        latex=Notation(r"\mathrm{{pdiv}}\left({}, {}\right)", operands=(ANY, ANY)),
+    ),
+}
+
+PROTECTED_OPERATORS: tuple[Node, ...] = tuple(
+    replace(node, **_PROTECTED.get(str(node.symbol), {})) for node in OPERATORS
+)
+
+
+def operators(protected: bool = False) -> tuple[Node, ...]:
+    """The operator rows in the order of their opcodes: raw as in the paper, or protected.
+
+    The protected variant is defined everywhere: ``log(max(|a|, 1e-7))``, ``sqrt(|a|)``, and a quotient whose
+    denominator is kept at least 1e-7 away from zero. Where the raw operators are further than that from a
+    singularity, both agree exactly.
+    """
+    return PROTECTED_OPERATORS if protected else OPERATORS

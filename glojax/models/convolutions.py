@@ -1,0 +1,227 @@
+"""Convolutions that stay fast for a population of networks, in Flax's own layers too.
+
+    nn.Conv(32, (3, 3), conv_general_dilated=glojax.convolution)    # Linen and NNX alike
+
+A population trains inside a compiled loop, each network with kernels of its own. There XLA on CPU takes a naive path
+for a convolution that ``vmap`` made of many, and for the gradients of any (jax issue 12868). Here gradients are
+ordinary convolutions of operands that were transposed beforehand, and candidates take them one after another, or, where
+all share the input as in a first layer, as one convolution with the kernels of all. Accelerators differ from each
+other: there the forms are timed, once for every shape, and the fastest is remembered on disk.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+from glojax.models.autotune import Function, fastest
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+_CACHE_BYTES = 320 * 2**10  # what a core's own cache holds beside a convolution's working memory
+
+Pair = tuple[int, int]
+
+
+def convolution(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    **options: Any,
+) -> jax.Array:
+    """``jax.lax.conv_general_dilated`` with the same arguments and values, fast for a population.
+
+    It is for the argument ``conv_general_dilated`` of Flax's ``Conv``. What a layer with two spatial dimensions asks
+    for is covered, strides and dilated kernels included. All else, such as other layouts, groups of features or a
+    precision of one's own, is JAX's convolution unchanged. It has no forward-mode derivative (``jax.jvp``).
+
+    Args:
+      lhs: ``[batch, height, width, inputs]``.
+      rhs: kernel ``[height, width, inputs, outputs]``.
+      window_strides: of the output.
+      padding: ``"SAME"``, ``"VALID"``, or pairs.
+      lhs_dilation: of the input.
+      rhs_dilation: of the kernel.
+      dimension_numbers: as Flax gives them.
+      feature_group_count: groups of features.
+      **options: what else ``conv_general_dilated`` takes.
+
+    Returns:
+      ``[batch, height, width, outputs]``.
+    """
+    dimensions = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    covered = lhs.ndim == 4 and dimensions == jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUT)
+    dilated = any(step != 1 for step in lhs_dilation or ())
+    if not covered or dilated or feature_group_count != 1 or any(value is not None for value in options.values()):
+        return jax.lax.conv_general_dilated(
+            lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimensions, feature_group_count, **options
+        )
+    dilation = _pair(rhs_dilation or (1, 1))
+    if isinstance(padding, str):
+        window = [_reach(size, step) for size, step in zip(rhs.shape[:2], dilation, strict=True)]
+        padding = jax.lax.padtype_to_pads(lhs.shape[1:3], window, window_strides, padding)
+    top, left = padding
+    return _convolution(_Geometry(_pair(window_strides), (_pair(top), _pair(left)), (1, 1), dilation), lhs, rhs)
+
+
+class _Geometry(NamedTuple):
+    """Of a convolution along height and width."""
+
+    strides: Pair
+    padding: tuple[Pair, Pair]
+    lhs_dilation: Pair
+    rhs_dilation: Pair
+
+
+def _pair(values: Sequence[Any]) -> Pair:
+    first, second = values
+    return int(first), int(second)
+
+
+def _reach(size: int, step: int) -> int:
+    """Length of so many points that lie so far apart."""
+    return (size - 1) * step + 1
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolution(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _batched(_forward, geometry)(x, kernel)
+
+
+def _with_residuals(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
+    return _convolution(geometry, x, kernel), (x, kernel)
+
+
+def _gradients(geometry: _Geometry, residuals: Any, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    padding = []
+    for axis in range(2):
+        reach = _reach(kernel.shape[axis], geometry.rhs_dilation[axis])
+        low = reach - 1 - geometry.padding[axis][0]
+        high = x.shape[1 + axis] + reach - 1 - _reach(dy.shape[1 + axis], geometry.strides[axis]) - low
+        padding.append((low, high))
+    backward = _Geometry((1, 1), (padding[0], padding[1]), geometry.strides, geometry.rhs_dilation)
+    flipped = jax.lax.optimization_barrier(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
+    window = _pair(kernel.shape[:2])
+    return _batched(_forward, backward)(dy, flipped), _batched(_kernel_gradient, geometry, window)(x, dy)
+
+
+_convolution.defvjp(_with_residuals, _gradients)
+
+
+def _forward(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, geometry.strides, geometry.padding, geometry.lhs_dilation, geometry.rhs_dilation, _LAYOUT
+    )
+
+
+def _forward_as_product(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _patches(geometry, _pair(kernel.shape[:2]), x) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _kernel_gradient(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
+    if jax.default_backend() != "cpu":
+        # What cuDNN and the TPU have an operation for.
+        kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], dy.shape[-1]), x.dtype)
+        return jax.linear_transpose(partial(_forward, geometry, x), kernel)(dy)[0]
+    # It reads every example once for each place of the kernel: fastest for as many at a time as the cache holds.
+    size = min(len(x), max(1, _CACHE_BYTES * len(x) // (x.nbytes + dy.nbytes)))
+
+    def of_part(first: jax.Array | int, size: int) -> jax.Array:
+        part = [jax.lax.dynamic_slice_in_dim(each, first, size) for each in (x, dy)]
+        return _kernel_gradient_by_convolution(geometry, window, *part)
+
+    parts, rest = divmod(len(x), size)
+    gradient = jax.lax.fori_loop(1, parts, lambda i, total: total + of_part(i * size, size), of_part(0, size))
+    return gradient + of_part(parts * size, rest) if rest else gradient
+
+
+def _kernel_gradient_by_convolution(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
+    """The gradient as a convolution whose features are the examples."""
+    padding = []
+    for axis in range(2):
+        low = geometry.padding[axis][0]
+        covered = _reach(window[axis], geometry.rhs_dilation[axis]) - 1
+        covered += _reach(dy.shape[1 + axis], geometry.strides[axis])
+        padding.append((low, covered - x.shape[1 + axis] - low))
+    # The barrier keeps XLA from taking the transpositions back into the convolution, which makes it a naive one.
+    x, dy = jax.lax.optimization_barrier((x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)))
+    swapped = _Geometry(geometry.rhs_dilation, (padding[0], padding[1]), (1, 1), geometry.strides)
+    return _forward(swapped, x, dy).transpose(1, 2, 0, 3)
+
+
+def _kernel_gradient_as_product(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
+    patches = _patches(geometry, window, x)
+    product = patches.reshape(-1, patches.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+    return product.reshape(*window, x.shape[-1], dy.shape[-1])
+
+
+def _patches(geometry: _Geometry, window: Pair, x: jax.Array) -> jax.Array:
+    """What each output sees of the input, ``[batch, height, width, window height * window width * inputs]``."""
+    edges = [(*pads, step - 1) for pads, step in zip(geometry.padding, geometry.lhs_dilation, strict=True)]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    counts = [
+        (x.shape[1 + axis] - _reach(window[axis], geometry.rhs_dilation[axis])) // geometry.strides[axis] + 1
+        for axis in range(2)
+    ]
+
+    def seen(axis: int, place: int) -> slice:
+        first = place * geometry.rhs_dilation[axis]
+        return slice(first, first + _reach(counts[axis], geometry.strides[axis]), geometry.strides[axis])
+
+    slices = [x[:, seen(0, row), seen(1, column)] for row in range(window[0]) for column in range(window[1])]
+    return jnp.concatenate(slices, axis=-1)
+
+
+_AS_PRODUCT: dict[Callable[..., jax.Array], Callable[..., jax.Array]] = {
+    _forward: _forward_as_product,
+    _kernel_gradient: _kernel_gradient_as_product,
+}
+
+
+@lru_cache(maxsize=1024)
+def _batched(operation: Callable[..., jax.Array], *static: Any) -> Function:
+    """The operation, whose ``vmap`` takes the fastest form."""
+
+    @custom_vmap
+    def function(a: jax.Array, b: jax.Array) -> jax.Array:
+        return operation(*static, a, b)
+
+    @function.def_vmap
+    def rule(size: int, batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
+        del size
+        in_axes = tuple(0 if each else None for each in batched)
+        forms = _forms(operation, static, in_axes)
+        if jax.default_backend() == "cpu":
+            return forms["one by one" if all(batched) else "together"](a, b), True
+        key = " ".join([operation.__name__.strip("_"), repr(static), *(f"{v.dtype}{v.shape}" for v in (a, b))])
+        shapes = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (a, b)]
+        return forms[fastest(key, forms, shapes)](a, b), True
+
+    return function
+
+
+def _forms(operation: Callable[..., jax.Array], static: Sequence[Any], in_axes: Sequence[Any]) -> dict[str, Function]:
+    def one_by_one(a: jax.Array, b: jax.Array) -> jax.Array:
+        shared = [each if axis is None else None for each, axis in zip((a, b), in_axes, strict=True)]
+        mapped = [each for each, axis in zip((a, b), in_axes, strict=True) if axis == 0]
+
+        def one(values: list[jax.Array]) -> jax.Array:
+            rest = iter(values)
+            return _batched(operation, *static)(*(next(rest) if each is None else each for each in shared))
+
+        return jax.lax.map(one, mapped)
+
+    return {
+        # vmap makes one convolution of all: with the kernels of all where they share x, in groups where they do not.
+        "together": jax.vmap(partial(operation, *static), in_axes),
+        "one by one": one_by_one,
+        "products": jax.vmap(partial(_AS_PRODUCT[operation], *static), in_axes),
+    }

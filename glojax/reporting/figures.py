@@ -1,0 +1,285 @@
+"""Figures: how a search went, and what losses look like."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from glojax import statistics
+from glojax.expressions import trees
+from glojax.losses.loss import Loss
+from glojax.records.candidates import Record
+from glojax.records.curves import Curves
+from glojax.records.genealogy import Ancestor, main_line
+from glojax.reporting import style
+from glojax.tasks import metrics
+from glojax.tasks.problems import KINDS, Kind
+
+MOST_ANCESTORS = 1000
+"""In a figure, the latest ones."""
+
+_DASHES = ("-", "--", "-.", ":")
+
+
+def search_figure(
+    generations: Sequence[Sequence[Record]],
+    funnel: Mapping[str, int],
+    tuning: Sequence[Sequence[Record]],
+    curves: Mapping[str, Loss],
+    *,
+    score: str = "accuracy",
+) -> Figure:
+    """A figure of a run: fitness by generation in both phases, its funnel, and the found loss beside the usual one.
+
+    Args:
+      generations: every candidate of the search.
+      funnel: how many trees came so far.
+      tuning: every vector of CMA-ES.
+      curves: losses by name.
+      score: what fitness is.
+    """
+    with style.style():
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        search, stages, cma_es, loss = np.asarray(figure.subfigures(2, 2)).flat
+        for part, title, is_there in (
+            (search, "Search", generations), (stages, "Trees that came so far", funnel), (cma_es, "CMA-ES", tuning),
+            (loss, "Loss", curves),
+        ):  # fmt: skip
+            part.suptitle(title)
+            if not is_there:
+                part.text(0.5, 0.5, "none", ha="center")
+        for part, phase in ((search, generations), (cma_es, tuning)):
+            if phase:
+                fitness(part.subplots(2, sharex=True), phase, score)
+        if funnel:
+            funnel_bars(stages.subplots(), funnel)
+        if curves:
+            loss_curves(loss.subplots(), curves)
+    return figure
+
+
+def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
+    """The curve of a loss beside the usual one, as arXiv 1905.11528 plots it, and its slope."""
+    usual = next((kind for kind in KINDS.values() if kind.output == loss.output), Kind(loss.output, metrics.r2))
+    curves = {"this loss": loss, usual.control_name: usual.usual}
+    with style.style():
+        figure = Figure(figsize=(9, 3.8), layout="constrained")
+        value_axes, slope_axes = figure.subplots(1, 2)
+        loss_curves(value_axes, curves)
+        loss_slopes(slope_axes, curves)
+    style.save(figure, path)
+
+
+def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *, score: str = "accuracy") -> None:
+    """The scores of losses by steps: mean over seeds and its 95% interval, a panel for each part of the data.
+
+    Args:
+      path: of the image; its ending names the format.
+      curves: ``full_training.train``'s.
+      title: above the panels.
+      score: what they are.
+    """
+    with style.style():
+        figure = Figure(figsize=(6 * len(curves.splits), 4), layout="constrained")
+        figure.suptitle(title)
+        panels = figure.subplots(1, len(curves.splits), sharey=True, squeeze=False)[0]
+        for place, (axes, split) in enumerate(zip(panels, curves.splits, strict=True)):
+            for number, row in enumerate(curves.shown):
+                scores = row.scores[..., place]
+                is_control = number >= len(curves.rows)
+                band(axes, curves.steps, scores, f"{row.name}, x{row.rate:g}", linestyle="--" if is_control else "-")
+            axes.set(xlabel="steps", ylabel=f"{split} {score}")
+            axes.legend(loc="lower right")
+    style.save(figure, path)
+
+
+def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> None:
+    """Mean of scores ``[seeds, points]`` as a line, their 95% confidence interval around it."""
+    summaries = [statistics.summarize(column) for column in scores.T]
+    (line,) = axes.plot(x, [summary.mean for summary in summaries], label=label, **style)
+    if len(scores) > 1:
+        low, high = ([getattr(summary, end) for summary in summaries] for end in ("low", "high"))
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+
+
+def binary_curve(loss: Loss, y: np.ndarray) -> np.ndarray:
+    """The loss of a binary problem whose label is the first class and whose prediction for it is ``y`` ``[points]``."""
+    y = np.asarray(y, np.float64)
+    with np.errstate(all="ignore"):
+        terms = [
+            trees.evaluate(loss.tree, np.full_like(y, x), p, np, loss.protected, loss.coefficients)
+            for x, p in ((1.0, y), (0.0, 1 - y))
+        ]
+        return -np.broadcast_to(terms[0] + terms[1], y.shape)
+
+
+def single_curve(loss: Loss, y: np.ndarray, target: float) -> np.ndarray:
+    """The loss of one output whose prediction is ``y`` ``[points]``."""
+    y = np.asarray(y, np.float64)
+    with np.errstate(all="ignore"):
+        value = trees.evaluate(loss.tree, np.full_like(y, target), y, np, loss.protected, loss.coefficients)
+        return -np.broadcast_to(value, y.shape)
+
+
+# PANELS
+
+
+def fitness(axes: Sequence[Axes], generations: Sequence[Sequence[Record]], score: str) -> None:
+    """The best of each generation above, the mean of those that could be trained below, each with its 95% interval.
+
+    That of the best is over its trainings so far, that of the mean over candidates.
+    """
+    scores: dict[tuple[str, tuple[float, ...]], tuple[bool, tuple[float, ...]]] = {}
+    best, mean = [], []
+    for records in generations:
+        for record in records:
+            finished, before = scores.get((record.canonical, record.coefficients), (False, ()))
+            if record.scores:  # as fitness.Fitness counts them: to the end in place of those that halving stopped
+                kept = before if finished else ()
+                scores[record.canonical, record.coefficients] = (record.fate != "dropped", (*kept, *record.scores))
+        top = max(records, key=lambda record: record.fitness)
+        _, found = scores.get((top.canonical, top.coefficients), (True, ()))
+        best.append(statistics.summarize(np.array(found or (top.fitness,))))
+        alive = np.array([record.fitness for record in records if record.fitness > 0])
+        mean.append(statistics.summarize(alive if len(alive) else np.array([np.nan])))
+    for number, (part, summaries, label) in enumerate(zip(axes, (best, mean), ("best", "mean"), strict=True)):
+        middle, low, high = (np.array([getattr(one, name) for one in summaries]) for name in ("mean", "low", "high"))
+        places = np.arange(len(middle))
+        color = style.COLORS[number]
+        part.plot(places, middle, color=color, marker="o" if len(places) < 50 else None, markersize=3, label=label)
+        part.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+        shown, halves = middle[np.isfinite(middle)], (high - low)[np.isfinite(high - low)] / 2
+        if len(shown):
+            # The interval of two trainings is often far wider than all that is to be seen here.
+            margin = 0.1 * np.ptp(shown) + (np.median(halves) if len(halves) else 0) + 0.002
+            part.set_ylim(shown.min() - margin, shown.max() + margin)
+        part.set_ylabel(label)
+    axes[0].set_title(f"validation {score}", loc="left")
+    axes[-1].set_xlabel("generation")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def best_by_steps(axes: Axes, searches: Mapping[str, Sequence[Sequence[Record]]], score: str) -> None:
+    """The best fitness so far of each search by the optimizer steps of all its candidates."""
+    for number, (name, generations) in enumerate(searches.items()):
+        steps = np.cumsum([sum(record.steps for record in records) for records in generations])
+        best = np.maximum.accumulate([max(record.fitness for record in records) for records in generations])
+        dashes = _DASHES[number % len(_DASHES)]
+        axes.plot(steps, best, dashes, drawstyle="steps-post", marker="o", markersize=3, label=name)
+    axes.set(xlabel="candidate-steps", ylabel=f"best validation {score} so far")
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.legend(loc="lower right")
+
+
+def funnel_bars(axes: Axes, funnel: Mapping[str, int]) -> None:
+    """How many trees came so far."""
+    bars = axes.barh(list(funnel), list(funnel.values()), color=style.COLORS[0])
+    axes.bar_label(bars, labels=[f"{count:,}" for count in funnel.values()], padding=3)
+    axes.set(xscale="log", xlim=(0.5, 12 * max(funnel.values())), xlabel="trees")
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.grid(axis="y", visible=False)
+    axes.invert_yaxis()
+
+
+def family_map(axes: Axes, family: Sequence[Ancestor], score: str) -> None:
+    """The ancestors of the first one by generation and fitness, each joined to its parents; its main line is thick."""
+    line = main_line(family)
+    generations = np.array([ancestor.generation for ancestor in family])
+    drawn = range(min(len(family), MOST_ANCESTORS))
+    values = np.array([ancestor.record.fitness for ancestor in family])
+    floor = max(0.0, float(np.median(values)) - 2 * float(values.max() - np.median(values)) - 0.02)
+    values = np.maximum(values, floor)  # far ones stand at the lower edge
+    ends = [(place, parent) for place in drawn for parent in family[place].parents]
+    joins = [[(generations[end], values[end]) for end in pair] for pair in ends]
+    axes.add_collection(LineCollection(joins, colors=style.COLORS[4], linewidths=0.5, alpha=0.5))
+    axes.plot(generations[line], values[line], color=style.COLORS[0], linewidth=2)
+    for is_dropped, label, fill in (
+        (False, "trained to the end", "full"), (True, "stopped early by halving", "none"),
+    ):  # fmt: skip
+        places = [place for place in drawn if (family[place].record.fate == "dropped") == is_dropped]
+        if places:
+            marks: dict[str, Any] = {"color": style.COLORS[4], "markersize": 4, "fillstyle": fill}
+            axes.plot(generations[places], values[places], "o", label=label, **marks)
+    axes.plot(generations[line], values[line], "o", color=style.COLORS[0], markersize=5, label="main line")
+    axes.set(xlabel="generation in which it came first", ylabel=f"validation {score} then")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower right")
+
+
+def ranking(axes: Axes, shown: Sequence[tuple[str, Sequence[float]]], label: str) -> None:
+    """Names with scores, one under another: mean, its 95% interval, and every score as a dot."""
+    for place, (_, scores) in enumerate(shown, start=1):
+        summary = statistics.summarize(np.array(scores))
+        axes.plot(scores, [place] * len(scores), "o", color=style.COLORS[4], markersize=3, alpha=0.6)
+        error = [[summary.mean - summary.low], [summary.high - summary.mean]] if len(scores) > 1 else None
+        axes.errorbar(
+            [summary.mean],
+            [place],
+            xerr=error,
+            fmt="D",
+            markersize=4,
+            color=style.COLORS[0],
+            elinewidth=1.3,
+            capsize=2,
+        )
+    axes.set_yticks(range(1, len(shown) + 1), [name for name, _ in shown])
+    axes.set_ylim(len(shown) + 0.6, 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label)
+
+
+def learning_curves(axes: Axes, steps: Sequence[int], rows: Mapping[str, np.ndarray], label: str) -> None:
+    """Values ``[seeds, points]`` by name: means and their 95% intervals by steps; what is not finite is left out."""
+    for number, (name, values) in enumerate(rows.items()):
+        finite = np.isfinite(values).all(axis=0)
+        band(axes, np.array(steps)[finite], values[:, finite], name, linestyle=_DASHES[number % len(_DASHES)])
+    axes.set(xlabel="steps", ylabel=label)
+    axes.legend()
+
+
+def loss_curves(axes: Axes, curves: Mapping[str, Loss]) -> None:
+    """Losses by the prediction."""
+    _curves(axes, curves, slope=False)
+
+
+def loss_slopes(axes: Axes, curves: Mapping[str, Loss]) -> None:
+    """Their slopes."""
+    _curves(axes, curves, slope=True)
+
+
+def _curves(axes: Axes, curves: Mapping[str, Loss], slope: bool) -> None:
+    is_probability = next(iter(curves.values())).output in ("softmax", "sigmoid")
+    y = np.linspace(0.005, 0.995, 397) if is_probability else np.linspace(-0.995, 0.995, 398)
+    inner = (y > 0.1) if is_probability else np.full(y.shape, True)
+    for number, (name, loss) in enumerate(curves.items()):
+        values = binary_curve(loss, y) if loss.output == "softmax" else single_curve(loss, y, float(is_probability))
+        # An additive constant changes no training, and a scale is a learning rate: shapes are what is compared.
+        middle = values[inner & (np.abs(y) < 0.9) & np.isfinite(values)]
+        if len(middle):
+            values = (values - middle.min()) / (np.ptp(middle) or 1)
+        with np.errstate(all="ignore"):
+            drawn = np.gradient(values, y) if slope else values
+        axes.plot(y, drawn, _DASHES[number % len(_DASHES)], label=name)
+    shown = inner & (np.abs(y) < 0.92)
+    visible = np.concatenate([np.asarray(line.get_ydata(), float)[shown] for line in axes.lines])
+    visible = visible[np.isfinite(visible)]
+    if len(visible):
+        margin = 0.1 * (np.ptp(visible) or 1)
+        axes.set_ylim(visible.min() - margin, visible.max() + margin)
+    axes.set_xlabel("prediction for the true class (two classes)" if is_probability else "prediction for a target of 0")
+    axes.set_ylabel("slope" if slope else "loss, scaled")
+    axes.legend()
+
+
+def _short(value: float) -> str:
+    """A count in thousands or millions."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

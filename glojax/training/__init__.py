@@ -1,0 +1,4 @@
+"""Training of whole populations in one compiled program.
+
+May import ``tasks`` and below.
+"""

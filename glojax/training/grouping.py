@@ -1,0 +1,147 @@
+"""Which candidate trains where, and how many together: NumPy on the host, with nothing of the training itself."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from glojax import models
+from glojax.tasks.task import Task
+
+_MAX_ROWS = 64
+
+
+class Plan(NamedTuple):
+    """The shapes that groups may take on a mesh of devices; each pair of them that is used is compiled once.
+
+    A group takes its whole time even where it is not full. On CPU there is one shape, as its groups are small; an
+    accelerator's are large, so that smaller ones pay.
+    """
+
+    devices: int
+    sizes: tuple[int, ...]  # of a group, rising
+    rows: tuple[int, ...]  # groups that a device holds, rising
+
+    def shape(self, seeds: np.ndarray) -> tuple[int, int]:
+        """Rows and size of the groups for candidates with these seeds: the smallest size with the fewest rows."""
+
+        def most_rows(size: int) -> int:
+            return -(-len(split(seeds, size)) // self.devices)
+
+        fewest = most_rows(self.sizes[-1])
+        size = next(size for size in self.sizes if most_rows(size) == fewest)
+        return next(rows for rows in self.rows if rows >= fewest), size
+
+
+def plan(task: Task, devices: Sequence[Any]) -> Plan:
+    """The shapes for a task on these devices, for groups of at most the task's own size, or of what fits."""
+    device = devices[0]
+    size = group_that_fits(task, device) if task.group is None else task.group
+    params, state = models.shapes(task.pure_model)
+    kept = (params, state, jax.eval_shape(task.optimizer.init, params))
+    beside = sum(other.process_index == device.process_index for other in devices)
+    most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * _bytes(kept))))
+    if device.platform == "cpu":
+        return Plan(len(devices), (size,), (most_rows,))
+    # Two sizes an octave waste at most a third of a group.
+    sizes = {bucket for power in range(size.bit_length()) for bucket in (2**power, 3 * 2**power // 2)}
+    rows = {2**power for power in range(most_rows.bit_length())}
+    return Plan(
+        len(devices),
+        (*sorted(bucket for bucket in sizes if bucket < size), size),
+        (*sorted(count for count in rows if count < most_rows), most_rows),
+    )
+
+
+class _Budgets(NamedTuple):
+    group: int  # candidates
+    step: int  # bytes that a step of a group goes through
+    kept: int  # bytes of the networks that lie on a device between their steps
+
+
+def _budgets(device: Any, devices: int) -> _Budgets:
+    if device.platform == "cpu":
+        # A group of 8 digits networks is fastest; a step beyond what the caches hold gains nothing by company.
+        return _Budgets(8, 8 * 2**20, 512 * 2**20 // devices)
+    memory = (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
+    return _Budgets(1024, memory // 2, memory // 4)
+
+
+def group_that_fits(task: Task, device: Any) -> int:
+    """How many candidates to train together on a device: a power of two, by the memory that a step takes.
+
+    That memory is estimated by the sizes of all that the forward pass of one network computes.
+    """
+    params, state = models.shapes(task.pure_model)
+
+    def apply(params: Any, state: Any, x: jax.Array) -> Any:
+        return task.pure_model.apply(params, state, x, jax.random.key(0), True)
+
+    forward = jax.make_jaxpr(apply)(params, state, task.batch)
+    budgets = _budgets(device, 1)
+    fitting = budgets.step // (_intermediate_bytes(forward.jaxpr) + _bytes(params))
+    return 2 ** (min(max(fitting, 1), budgets.group).bit_length() - 1)
+
+
+def _intermediate_bytes(jaxpr: Any) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = sum(map(_intermediate_bytes, inner_jaxprs(equation)))
+        total += inner or _bytes([variable.aval for variable in equation.outvars])
+    return total
+
+
+def inner_jaxprs(equation: Any) -> list[Any]:
+    """The functions that an equation of a jaxpr calls."""
+    parts = [getattr(part, "jaxpr", part) for part in jax.tree.leaves(equation.params)]
+    return [part for part in parts if hasattr(part, "eqns")]
+
+
+def _bytes(arrays: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+
+
+class Layout(NamedTuple):
+    """Candidates in groups that share a seed; group i lies on device i modulo their number, in its next row."""
+
+    slots: np.ndarray  # int64[devices * rows, group], place of a candidate; a group that is not full repeats one
+    counts: np.ndarray  # int32[devices], rows in use
+
+    @property
+    def used(self) -> np.ndarray:
+        """Which rows are in use, bool ``[devices * rows]``."""
+        rows = len(self.slots) // len(self.counts)
+        return (np.arange(rows) < self.counts[:, None]).ravel()
+
+    @property
+    def cost(self) -> int:
+        """Candidates, empty places included, that the busiest device trains one group after another."""
+        return int(self.counts.max()) * self.slots.shape[1]
+
+
+def split(seeds: np.ndarray, size: int) -> list[np.ndarray]:
+    """Places of the candidates with these seeds, in groups of at most ``size`` that share one."""
+    groups = []
+    for seed in np.unique(seeds):
+        places = np.flatnonzero(seeds == seed)
+        groups += [places[first : first + size] for first in range(0, len(places), size)]
+    return groups
+
+
+def lay_out(plan: Plan, members: np.ndarray, seeds: np.ndarray) -> Layout:
+    """Lay out the candidates at places ``members``, which have these seeds; they must fit one block."""
+    rows, size = plan.shape(seeds)
+    slots = np.full((plan.devices, rows, size), members[0])
+    groups = split(seeds, size)
+    for number, group in enumerate(groups):
+        slots[number % plan.devices, number // plan.devices] = np.resize(members[group], size)
+    counts = [len(groups[device :: plan.devices]) for device in range(plan.devices)]
+    return Layout(slots.reshape(-1, size), np.array(counts, np.int32))
+
+
+def blocks(plan: Plan, seeds: np.ndarray) -> list[np.ndarray]:
+    """Places of all candidates in blocks that the devices hold at once."""
+    most, size = plan.devices * plan.rows[-1], plan.sizes[-1]
+    groups = split(seeds, size)
+    return [np.concatenate(groups[first : first + most]) for first in range(0, len(groups), most)]

@@ -1,0 +1,326 @@
+"""The search: the same seed, the same record; interrupted or not; and nothing trained twice."""
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from glojax import evaluate, search
+from glojax.discovery import genetics, scoring, screening
+from glojax.discovery.evolution import SearchConfig
+from glojax.discovery.fitness import Fitness
+from glojax.expressions.canonical import canonical
+from glojax.records.funnel import FUNNEL
+from glojax.seeds import named_random, named_seed
+from glojax.tasks.task import Task
+from glojax.training.candidates import Candidates
+from glojax.training.trainer import Trainer
+
+SMALL = SearchConfig(population=12, generations=4, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
+PLAIN = dataclasses.replace(SMALL, screening=(), fair_rates=False, elite_seeds=0, max_depth=2, selection="roulette")
+"""Every tree with x and y is trained, at the task's rate, once."""
+
+
+def record(directory: Path) -> list[tuple[Any, ...]]:
+    """Every row and column of a run's record but the times."""
+    with contextlib.closing(sqlite3.connect(directory / "record.sqlite")) as database:
+        columns = [row[1] for row in database.execute("pragma table_info(candidates)") if row[1] != "seconds"]
+        rows = database.execute(f"select {', '.join(columns)} from candidates order by phase, generation, place")
+        return rows.fetchall()
+
+
+def test_two_searches_with_one_seed_give_one_record(tiny_task: Task, tmp_path: Path) -> None:
+    found = [search(tiny_task, SMALL, tmp_path / name) for name in "ab"]
+    assert record(tmp_path / "a") == record(tmp_path / "b")
+    assert len(record(tmp_path / "a")) == 4 * 12 + 3 + 1  # finals, control
+    assert found[0].best == found[1].best
+    search(tiny_task, dataclasses.replace(SMALL, seed=6), tmp_path / "c")
+    assert record(tmp_path / "a") != record(tmp_path / "c")
+
+
+def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_path: Path) -> None:
+    whole = search(tiny_task, SMALL, tmp_path / "whole")
+    search(tiny_task, dataclasses.replace(SMALL, generations=2), tmp_path / "parts")
+    seen: list[int] = []
+    parts = search(
+        tiny_task,
+        SMALL,
+        tmp_path / "parts",
+        resume=True,
+        on_generation=lambda generation: seen.append(generation.number),
+    )
+    assert record(tmp_path / "parts") == record(tmp_path / "whole")
+    assert (parts.best, parts.fitness, parts.rate, parts.funnel) == (
+        whole.best,
+        whole.fitness,
+        whole.rate,
+        whole.funnel,
+    )
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many candidates each call of the trainer got."""
+    sizes: list[int] = []
+    train = Trainer.train
+
+    def counted(self: Trainer, candidates: Candidates, *given: Any, **options: Any) -> Any:
+        sizes.append(len(candidates.seed))
+        return train(self, candidates, *given, **options)
+
+    monkeypatch.setattr(Trainer, "train", counted)
+    return sizes
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_every_canonical_form_is_trained_once_and_no_tree_without_both_variables(
+    tiny_task: Task, trained: list[int], paper: bool
+) -> None:
+    config = dataclasses.replace(PLAIN, both_variables=not paper, finalists=1, population=20)
+    found = search(tiny_task, config)
+    forms: dict[Any, float] = {}
+    invalid = 0
+    for generation in found.generations:
+        for tree, fitness, fate in zip(generation.trees, generation.fitness, generation.fates, strict=True):
+            if not tree.has_x_and_y:
+                invalid += 1
+                assert (fitness, fate) == (0, "invalid")
+                continue
+            assert forms.setdefault(canonical(tree), fitness) == fitness
+            assert fate in ("trained", "dropped", "cached", "elite")
+    assert sum(trained) == len(forms)
+    assert len(forms) == sum(
+        generation.fates.count("trained") + generation.fates.count("dropped") for generation in found.generations
+    )
+    assert (invalid > 0) == paper
+
+
+def test_elites_are_carried_over_and_the_best_is_never_lost(tiny_task: Task) -> None:
+    generations = search(tiny_task, PLAIN).generations
+    for before, after in itertools.pairwise(generations):
+        order = np.argsort(-before.fitness, kind="stable")[:2]
+        assert after.trees[:2] == tuple(before.trees[place] for place in order)
+        assert after.fitness.max() >= before.fitness.max()
+        assert set(after.fates[:2]) <= {"elite", "invalid"}
+
+
+def test_fitness_is_the_mean_over_the_seeds_that_evaluate_gives(tiny_task: Task) -> None:
+    config = dataclasses.replace(PLAIN, seeds=2, generations=1, halving=1)
+    generation = search(tiny_task, config).generations[0]
+    seeds = [named_seed(5, "search", i) for i in range(2)]
+    expected = evaluate(tiny_task, list(generation.trees[:6]), seeds).mean(axis=1)
+    np.testing.assert_allclose(generation.fitness[:6], expected, atol=1e-6)
+    assert generation.fitness.max() > 0
+
+
+@pytest.mark.parametrize("halving", [2, 3])
+def test_halving_keeps_the_best_at_each_rung_and_trains_them_as_without(tiny_task: Task, halving: int) -> None:
+    config = dataclasses.replace(PLAIN, population=20, generations=1, seeds=2, seed=3)
+    part = search(tiny_task, dataclasses.replace(config, halving=halving)).generations[0]
+    whole = search(tiny_task, dataclasses.replace(config, halving=1)).generations[0]
+    assert part.trees == whole.trees
+    seeds = [named_seed(3, "search", i) for i in range(2)]
+    at_rung = [
+        evaluate(tiny_task, list(part.trees), seeds, steps=steps).mean(axis=1, dtype=float)
+        for steps in (30 // halving**2, 30 // halving)
+    ]
+    new = [place for place, fate in enumerate(part.fates) if fate in ("trained", "dropped")]
+    places = {"first rung": new, "second rung": [], "end": []}
+    for rung, following, scores in zip(("first rung", "second rung"), ("second rung", "end"), at_rung, strict=True):
+        ranked = sorted(places[rung], key=lambda place, scores=scores: (-scores[place], place))
+        places[following] = sorted(ranked[: math.ceil(len(ranked) / halving)])
+    for place in new:
+        reached = sum(place in at for at in places.values()) - 1
+        assert part.fates[place] == ("dropped", "dropped", "trained")[reached]
+        expected = (at_rung[0], at_rung[1], whole.fitness)[reached][place]
+        assert part.fitness[place] == pytest.approx(expected, abs=1e-6)
+        if expected > 0:
+            assert part.steps[place] == 2 * (30 // halving**2, 30 // halving, 30)[reached]
+    assert {"trained", "dropped"} <= set(part.fates)
+    assert part.steps.sum() < whole.steps.sum() / 2
+
+
+def bound(scores: np.ndarray) -> float:
+    """Lower end of a two-sided 90% interval, so of a one-sided 95% one."""
+    return stats.t.interval(0.9, len(scores) - 1, scores.mean(), stats.sem(scores))[0]
+
+
+def test_the_winner_is_the_best_finalist_over_fresh_seeds(tiny_task: Task) -> None:
+    found = search(tiny_task, dataclasses.replace(PLAIN, finalists=5))
+    fitness_of: dict[Any, tuple[float, Any]] = {}
+    for generation in found.generations:
+        for tree, fitness in zip(generation.trees, generation.fitness, strict=True):
+            fitness_of.setdefault(canonical(tree), (fitness, tree))
+    finalists = [tree for _, tree in sorted(fitness_of.values(), key=lambda item: -item[0])[:5]]
+    seeds = [named_seed(5, "finals", i) for i in range(4 * 2)]
+    first = evaluate(tiny_task, finalists, seeds[:2]).mean(axis=1)
+    both = [finalists[place] for place in np.argsort(-first, kind="stable")[:2]]  # of five, a quarter rounded up
+    scores = evaluate(tiny_task, both, seeds)
+    low = [bound(row) for row in scores]
+    assert found.best == both[int(np.argmax(low))]
+    assert found.fitness == pytest.approx(scores[int(np.argmax(low))].mean(), abs=1e-6)
+    assert not set(seeds) & {named_seed(5, "search", i) for i in range(1000)}
+
+
+def test_without_breeding_every_generation_is_drawn_anew(tiny_task: Task) -> None:
+    config = dataclasses.replace(PLAIN, breeding=False)
+    found = search(tiny_task, config)
+    for generation in found.generations:
+        random = named_random(config.seed, "search", generation.number)
+        drawn = genetics.initial_population(random, 12, max_depth=2, max_nodes=32, both_variables=True)
+        assert list(generation.trees) == drawn
+        assert "elite" not in generation.fates
+
+
+def test_no_generation_is_begun_with_the_minutes_spent(tiny_task: Task) -> None:
+    assert len(search(tiny_task, dataclasses.replace(PLAIN, minutes=1e-6)).generations) == 1
+    assert len(search(tiny_task, dataclasses.replace(PLAIN, minutes=60)).generations) == 4
+
+
+# BEYOND THE PAPER
+
+
+def test_a_screened_population_holds_trainable_trees_that_differ(tiny_task: Task) -> None:
+    config = dataclasses.replace(SMALL, population=40, generations=3)
+    found = search(tiny_task, config)
+    trained: list[Any] = []
+    for generation in found.generations:
+        assert len({*generation.trees}) == 40
+        assert generation.fates.count("elite") == (2 if generation.number else 0)
+        new = [tree for tree, fate in zip(generation.trees, generation.fates, strict=True) if fate != "elite"]
+        trained += new
+        funnel = generation.funnel
+        assert list(funnel) == list(FUNNEL)
+        counts = list(funnel.values())
+        assert counts == sorted(counts, reverse=True)
+        assert funnel["trainable"] == funnel["trained"] == len(new)
+        assert funnel["finished"] == generation.fates.count("trained") < len(new)
+    screened = screening.screen(trained, room=31)
+    assert screened.trainable.all()
+    assert len(np.unique(screened.direction, axis=0)) == len(trained)
+    assert found.funnel["trained"] == len(trained)
+
+
+def test_random_search_ends_where_nothing_new_is_left_to_draw(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(genetics, "MAX_ROUNDS", 2)
+    config = dataclasses.replace(
+        SMALL, breeding=False, generations=40, max_depth=1, max_nodes=3, population=2, elites=0
+    )
+    found = search(tiny_task, config)
+    assert 1 <= len(found.generations) < 40
+    assert found.funnel["trained"] == len({tree for part in found.generations for tree in part.trees})
+    hopeless = dataclasses.replace(config, max_depth=1, max_nodes=3, screening=screening.STAGES)
+    monkeypatch.setattr(Fitness, "choose", lambda self, population, wanted: [])
+    with pytest.raises(genetics.NothingToTrain, match="none of 512 trees drawn may be trained"):
+        search(tiny_task, hopeless)
+
+
+def test_stages_can_be_left_out(tiny_task: Task) -> None:
+    config = dataclasses.replace(SMALL, generations=1, population=60, max_depth=2, screening=("finite",))
+    screened = screening.screen(search(tiny_task, config).generations[0].trees, room=31)
+    assert screened.finite.all()
+    assert not screened.guided.all()
+
+
+def test_fair_rates_give_every_loss_the_gradient_of_cross_entropy_at_its_best(tiny_task: Task) -> None:
+    config = dataclasses.replace(SMALL, generations=1, seeds=2, halving=1)
+    found = search(tiny_task, config)
+    assert found.control is not None
+    seeds = [named_seed(5, "control", i) for i in range(2)]
+    by_rate = [evaluate(tiny_task, ["x * log(y)"], seeds, rates=[rate]).mean() for rate in scoring.RATES]
+    assert found.control.rate == scoring.RATES[int(np.argmax(by_rate))]
+    assert found.control.fitness == pytest.approx(max(by_rate), abs=1e-6)
+    assert found.control.steps == 2 * 30 * len(scoring.RATES)
+    generation = found.generations[0]
+    sizes = screening.screen(generation.trees, room=31).size
+    seeds = [named_seed(5, "search", i) for i in range(2)]
+    for place in range(6):
+        rates = [found.control.rate * factor / sizes[place] for factor in (1 / 3, 1, 3)]
+        scores = evaluate(tiny_task, [generation.trees[place]] * 3, seeds, rates=rates).mean(axis=1)
+        assert generation.fitness[place] == pytest.approx(scores.max(), abs=1e-6)
+        assert generation.rates[place] == pytest.approx(rates[int(scores.argmax())], rel=1e-4)
+
+
+def test_elites_are_trained_again_and_ranked_by_the_mean_of_all_their_trainings(tiny_task: Task) -> None:
+    config = dataclasses.replace(PLAIN, elites=3, elite_seeds=2, halving=1, generations=3)
+    first, second, third = search(tiny_task, config).generations
+    assert second.fates[:3] == ("elite",) * 3
+
+    def scores(tree: Any, *seeds: int) -> float:
+        return float(evaluate(tiny_task, [tree], seeds).mean())
+
+    seed = named_seed(5, "search", 0)
+    fresh = [[named_seed(5, "elites", number, i) for i in range(2)] for number in (1, 2)]
+    for place, tree in enumerate(second.trees[:3]):
+        assert tree in first.trees
+        assert second.fitness[place] == pytest.approx(scores(tree, seed, *fresh[0]), abs=1e-6)
+        assert second.steps[place] == 2 * 30
+    again = [tree for tree in third.trees[:3] if tree in second.trees[:3]]
+    assert again
+    for tree in again:
+        mean = scores(tree, seed, *fresh[0], *fresh[1])
+        assert third.fitness[third.trees.index(tree)] == pytest.approx(mean, abs=1e-6)
+
+
+@pytest.mark.parametrize(("beyond", "expected"), [(0, 1), (1, 2)])
+def test_no_generation_is_begun_with_the_budget_spent(
+    tiny_task: Task, beyond: int, expected: int, tmp_path: Path
+) -> None:
+    spent = np.cumsum([generation.steps.sum() for generation in search(tiny_task, PLAIN).generations])
+    assert spent[0] < spent[1]
+    config = dataclasses.replace(PLAIN, budget=int(spent[0]) + beyond)
+    found = search(tiny_task, config, tmp_path)
+    assert len(found.generations) == expected
+    assert found.steps == spent[expected - 1]
+    assert len(search(tiny_task, config, tmp_path, resume=True).generations) == expected
+
+
+def test_tournament_selection_searches_too(tiny_task: Task) -> None:
+    found = search(tiny_task, dataclasses.replace(PLAIN, population=40, selection="tournament"))
+    means = [generation.fitness.mean() for generation in found.generations]
+    assert means[-1] > means[0]
+
+
+def test_the_papers_settings() -> None:
+    paper = SearchConfig.paper(seed=3)
+    rates = paper.rates
+    assert (paper.population, paper.elites, paper.selection, paper.max_depth) == (80, 6, "roulette", 2)
+    assert (rates.crossover, rates.integer_shift, rates.replace, rates.collapse, rates.extend) == (
+        0.8, 0.05, 0.05, 0.025, 0.025,
+    )  # fmt: skip
+    assert (paper.halving, paper.fair_rates, paper.screening, paper.elite_seeds) == (1, False, (), 0)
+    assert (paper.seeds, paper.finalists, paper.both_variables, paper.protected, paper.seed) == (1, 1, False, False, 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("elites", 12, "elites is 12, population is 12; elites must be smaller than the population"),
+        ("population", 1, "population is 1; an integer from 2 to 100000"),
+        ("population", 8.0, "population is 8.0; an integer"),
+        ("generations", 0, "generations is 0; an integer from 1"),
+        ("generations", True, "generations is True; an integer"),
+        ("selection", "random", "selection is 'random'; allowed are roulette, tournament"),
+        ("max_nodes", 1000, "max_nodes is 1000; an integer from 3 to 128"),
+        ("seeds", 0, "seeds is 0"),
+        ("halving", 0, "halving is 0; an integer from 1"),
+        ("finalists", 0, "finalists is 0"),
+        ("seed", -1, "seed is -1"),
+        ("budget", 1.5, "budget is 1.5; an integer from 1"),
+        ("minutes", 0, "minutes is 0; a number above 0"),
+        ("minutes", math.nan, "minutes is nan"),
+        ("screening", ("finite", "fast"), "screening holds 'fast'; allowed are finite, guided, distinct, trainable"),
+        ("elite_seeds", -1, "elite_seeds is -1"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"SearchConfig.{message}"):
+        dataclasses.replace(PLAIN, **{field: value})

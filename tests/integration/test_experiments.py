@@ -1,0 +1,107 @@
+"""The experiments, for a moment on the embedded digits, against what the library says of the same trainings."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glojax import evaluate, losses, statistics, tasks
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+LOSSES = [losses.cross_entropy, losses.baikal, losses.baikal_cma]
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs an experiment as from the command line; the rows that it wrote."""
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+
+    def run(name: str, *arguments: object) -> list[dict[str, Any]]:
+        given = [name, "--task", "digits", "--output", str(tmp_path), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", given)
+        runpy.run_path(str(EXPERIMENTS / f"{name}.py"), run_name="__main__")
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+        return json.loads((tmp_path / f"{name}.json").read_text())["rows"]
+
+    return run
+
+
+def test_accuracy_of_five_rows_is_that_of_the_same_trainings(rows: Any) -> None:
+    found = rows("mnist_accuracy", "--steps", 40, "--seeds", 3)
+    chosen, rates = LOSSES + [losses.cross_entropy] * 2, [1, 1, 1, 3, 10]
+    for split in ("validation", "test"):
+        scores = evaluate(tasks.digits(steps=40), chosen, 3, split=split, rates=rates)
+        written = [row["validation" if split == "validation" else "test mean"] for row in found]
+        np.testing.assert_allclose(written, scores.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        [row["test p"] for row in found[1:]], [statistics.welch(scores[0], s) for s in scores[1:]]
+    )
+    assert np.array(found[0]["curves"]).shape == (3, 10, 2)
+
+
+def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: Any) -> None:
+    found = rows("training_speed", "--steps", 40, "--seeds", 2, "--points", 40)
+    assert [row["loss"] for row in found] == ["cross-entropy", "Baikal", "BaikalCMA"] * 2
+    reached = 0
+    for row in found:
+        means = np.mean(row["curves"], axis=0)
+        for level in ("0.5", "0.8", "0.9"):
+            expected = [step for step, mean in enumerate(means, start=1) if mean >= float(level)][:1] or [""]
+            assert row[level] == expected[0]
+            reached += row[level] != ""
+    assert reached > 0
+    assert {row["rate"] for row in found[:3]} == {"x1"}
+
+
+def test_a_search_that_goes_on_holds_on_to_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXPERIMENTS / "soak.py"), "--generations", "40", "--nodes", "7"]
+    subprocess.run([*command, "--json", str(tmp_path / "soak.json")], check=True, capture_output=True)
+    for found in json.loads((tmp_path / "soak.json").read_text()).values():
+        assert found["programs a generation"] == pytest.approx(0, abs=1e-9)
+        assert found["open files a generation"] == pytest.approx(0, abs=1e-9)
+        assert found["KiB a generation"] < 300  # the caches are not full yet
+
+
+def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_there(rows: Any) -> None:
+    found = rows("data_utilization", "--steps", 20, "--seeds", 2, "--shares", 0.05, 1, "--rates", 1, 10)
+    assert [row["images"] for row in found] == [54] * 3 + [1077] * 3
+    assert {row["rate"] for row in found} <= {"x1", "x10"}
+    task = tasks.digits(steps=20)
+    for row, loss in zip(found[3:], LOSSES, strict=True):
+        scores = evaluate(task, [loss], 2, split="test", rates=[float(row["rate"].removeprefix("x"))])
+        np.testing.assert_allclose(row["mean"], scores.mean(), rtol=1e-6)
+
+
+def test_discovery_compares_what_it_found_and_goes_on_where_it_stopped(rows: Any, tmp_path: Path) -> None:
+    settings = ("--steps", 40, "--population", 30, "--generations", 2, "--tuning", 2, "--seeds", 2)
+    found = rows("discovery", *settings)
+    assert [row["loss"] for row in found[:4]] == ["cross-entropy", "found", "found, tuned", "random search"]
+    record = tmp_path / "discovery" / "record.sqlite"
+    before = record.stat().st_mtime_ns
+    assert rows("discovery", *settings) == found
+    assert record.stat().st_mtime_ns == before
+
+
+def test_baikal_is_least_at_the_root_of_one_half_and_cross_entropy_at_the_end(rows: Any) -> None:
+    found = {(row["loss"], row["label"]): row["least at"] for row in rows("loss_curves")}
+    # d/dy (1/y - log y - log(1 - y)) = 0 where y^2 = 1/2.
+    assert found["Baikal", 1] == pytest.approx(np.sqrt(0.5), abs=1e-3)
+    assert found["Baikal", 0] == pytest.approx(1 - np.sqrt(0.5), abs=1e-3)
+    assert found["cross-entropy", 1] == pytest.approx(0.999)
+
+
+def test_a_number_below_1_is_refused(rows: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        rows("mnist_accuracy", "--seeds", 0)
+    assert stopped.value.code == 2
+    assert "--seeds is 0; it must be at least 1" in capsys.readouterr().err
+
+
+def test_a_share_above_1_is_refused(rows: Any) -> None:
+    with pytest.raises(SystemExit, match=r"--shares holds 1\.5; shares of the training set are at most 1"):
+        rows("data_utilization", "--shares", 0.5, 1.5)

@@ -1,0 +1,376 @@
+"""Population training against a plain loop over one network, and against itself in other arrangements."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from glojax import losses
+from glojax.data import augmentation
+from glojax.discovery.scoring import evaluate
+from glojax.expressions import trees
+from glojax.expressions.trees import Tree, parse
+from glojax.losses.loss import Loss
+from glojax.tasks.task import Task
+from glojax.training import grouping, learner
+from glojax.training import trainer as trainer_module
+from glojax.training.trainer import Trainer
+
+EXPRESSIONS = ("x * log(y)", "log(y) - x / y", "-1 * square(x - y)", "x * sqrt(y)")
+
+
+def mean_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """A metric that, unlike accuracy, moves with every parameter."""
+    return -jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+
+@pytest.fixture(scope="module")
+def fine_task(tiny_task: Task) -> Task:
+    return dataclasses.replace(tiny_task, metric=mean_log_likelihood)
+
+
+@pytest.fixture(scope="module")
+def trainer(fine_task: Task) -> Trainer:
+    return Trainer(fine_task, instructions=31)
+
+
+def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> float:
+    """The reference: one network, one loss, jax.grad and optax, in a Python loop."""
+    model, (x, labels) = task.pure_model, task.splits["train"]
+    key = jax.random.fold_in(jax.random.key(0), seed)
+    init_key, noise_key, _, augmentation_key = jax.random.split(key, 4)
+    params, state = model.init(init_key)
+    optimizer_state = task.optimizer.init(params)
+
+    @jax.jit
+    def step(params, state, optimizer_state, x, labels, key):
+        def mean_loss(params):
+            logits, new_state = model.apply(params, state, x, key, True)
+            return jnp.mean(loss(logits, jax.nn.one_hot(labels, logits.shape[-1]))), new_state
+
+        gradient, state = jax.grad(mean_loss, has_aux=True)(params)
+        updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
+        return optax.apply_updates(params, updates), state, optimizer_state
+
+    for number, places in enumerate(learner.minibatches(seed, len(x), task.batch_size, 0, task.steps)):
+        dropout_key = jax.random.fold_in(noise_key, number)
+        given = task.training_input(jax.random.fold_in(augmentation_key, number), jnp.asarray(x[places]))
+        params, state, optimizer_state = step(params, state, optimizer_state, given, labels[places], dropout_key)
+    given = task.evaluation_input(jnp.asarray(task.splits["validation"].x))
+    logits, _ = model.apply(params, state, given, key, False)
+    return float(task.score(logits, task.splits["validation"].labels))
+
+
+# AGAINST A PLAIN LOOP
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_a_candidate_is_trained_as_by_a_plain_loop(trainer: Trainer, fine_task: Task, expression: str) -> None:
+    score = trainer.scores(trainer.candidates([parse(expression)], [7]))[0, 0]
+    np.testing.assert_allclose(score, trained_by_hand(fine_task, Loss(expression), 7), rtol=2e-4)
+
+
+def test_coefficients_and_rate_are_the_candidates_own(trainer: Trainer, fine_task: Task) -> None:
+    def at_rate(scale: float) -> Task:
+        """The task with another learning rate of plain SGD; ``tiny_task`` has 0.05."""
+        return dataclasses.replace(fine_task, optimizer=optax.sgd(0.05 * scale))
+
+    candidates = trainer.candidates(
+        [losses.baikal_cma.tree] * 2, [3, 3], [losses.baikal_cma.coefficients, None], rates=[0.5, 2.0]
+    )
+    scores = trainer.scores(candidates)[:, 0]
+    np.testing.assert_allclose(scores[0], trained_by_hand(at_rate(0.5), losses.baikal_cma, 3), rtol=2e-4)
+    np.testing.assert_allclose(scores[1], trained_by_hand(at_rate(2.0), losses.baikal, 3), rtol=2e-4)
+
+
+def test_an_optimizer_with_state_is_trained_as_by_a_plain_loop(fine_task: Task) -> None:
+    task = dataclasses.replace(fine_task, optimizer=optax.adam(optax.linear_schedule(0.01, 0.001, 30)))
+    score = evaluate(task, ["x * log(y)"], [5])[0, 0]
+    np.testing.assert_allclose(score, trained_by_hand(task, losses.cross_entropy, 5), rtol=2e-4)
+
+
+class NetworkWithState(nn.Module):
+    """Batch statistics and dropout."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(nn.Dense(8)(x.reshape((x.shape[0], -1))))
+        return nn.Dense(10)(nn.Dropout(0.3, deterministic=not train)(nn.relu(x)))
+
+
+def test_batch_statistics_and_dropout_are_those_of_a_plain_loop(fine_task: Task) -> None:
+    task = dataclasses.replace(fine_task, model=NetworkWithState())
+    score = evaluate(task, ["x * log(y)"], [6])[0, 0]
+    np.testing.assert_allclose(score, trained_by_hand(task, losses.cross_entropy, 6), rtol=5e-4)
+
+
+@pytest.fixture(scope="module")
+def augmented_task(fine_task: Task) -> Task:
+    """Bytes, random 6x6 crops with noise from a sine in training, the middle and a cosine in evaluation."""
+    splits = {name: (split.x * 16).astype(np.uint8) for name, split in fine_task.splits.items()}
+    return dataclasses.replace(
+        fine_task,
+        **{name: (x, fine_task.splits[name].labels) for name, x in splits.items()},
+        preprocess=lambda x: jnp.cos(augmentation.centre_crop(x / 16, 6)),
+        augment=lambda key, x: jnp.sin(augmentation.random_flip(key, augmentation.random_crop(key, x / 16, 6))),
+    )
+
+
+def test_an_augmented_training_is_that_of_a_plain_loop(augmented_task: Task) -> None:
+    scores = evaluate(augmented_task, ["x * log(y)"], [6, 7])[0]
+    expected = [trained_by_hand(augmented_task, losses.cross_entropy, seed) for seed in (6, 7)]
+    np.testing.assert_allclose(scores, expected, rtol=5e-4)
+    assert scores[0] != scores[1]
+
+
+def test_candidates_of_a_group_share_one_augmented_minibatch(augmented_task: Task) -> None:
+    trainer = Trainer(dataclasses.replace(augmented_task, group=4), instructions=31)
+    scores = trainer.scores(trainer.candidates([parse("x * log(y)")] * 8, [3] * 8))[:, 0]
+    assert len(set(scores.tolist())) == 1
+    shapes = shapes_of(trainer, "sin"), shapes_of(trainer, "cos")
+    assert shapes == ({(20, 6, 6, 1)}, {(200, 6, 6, 1), (100, 6, 6, 1)})  # nothing with an axis of candidates
+
+
+def shapes_of(trainer: Trainer, primitive: str) -> set[tuple[int, ...]]:
+    """Shapes of all results of a primitive in the programs that train and score."""
+    candidates = trainer.candidates([parse("x * log(y)")] * 8, [3] * 8)
+    layout = grouping.lay_out(trainer.plan, np.arange(8), candidates.seed)
+    chosen = trainer_module._laid_out(candidates, layout)
+    learners = trainer._start(chosen.seed, layout.counts)
+    places = np.zeros((len(chosen.seed), trainer_module.CHUNK, trainer.task.batch_size), np.int32)
+    wanted = np.ones(3, bool)
+    traced = [
+        jax.make_jaxpr(trainer._advance)(
+            learners, chosen, layout.counts, places, np.int32(0), np.int32(1), trainer._data
+        ),
+        jax.make_jaxpr(trainer._score)(learners, chosen.seed, layout.counts, wanted, trainer._data),
+    ]
+
+    def found(jaxpr: Any) -> set[tuple[int, ...]]:
+        own = {equation.outvars[0].aval.shape for equation in jaxpr.eqns if equation.primitive.name == primitive}
+        return own.union(*(found(inner) for equation in jaxpr.eqns for inner in grouping.inner_jaxprs(equation)))
+
+    return set().union(*(found(program.jaxpr) for program in traced))
+
+
+def test_a_loss_as_a_program_trains_as_the_same_loss_as_a_function(trainer: Trainer, fine_task: Task) -> None:
+    loss = losses.Loss("x * log(y) - y * sqrt(y)")
+    fixed = Trainer(fine_task, loss=lambda logits, labels: loss(logits, labels))
+    given = [loss.tree] * 2, [3, 4]
+    np.testing.assert_allclose(
+        fixed.scores(fixed.candidates([Tree("y")] * 2, [3, 4])), trainer.scores(trainer.candidates(*given)), rtol=2e-4
+    )
+
+
+def test_a_loss_outside_the_grammar_is_trained_as_by_a_plain_loop(fine_task: Task) -> None:
+    scores = evaluate(fine_task, [optax.softmax_cross_entropy, "x * log(y)"], [1, 2])
+    np.testing.assert_allclose(scores[0], scores[1], rtol=2e-4)
+    np.testing.assert_allclose(scores[0, 1], trained_by_hand(fine_task, optax.softmax_cross_entropy, 2), rtol=2e-4)
+
+
+def test_protected_losses_train_in_a_program_of_their_own(fine_task: Task) -> None:
+    expression = "log(x) * x + x * log(y)"  # infinite where raw, cross-entropy where protected
+    raw, protected, plain = evaluate(
+        fine_task, [expression, Loss(parse(expression), protected=True), "x * log(y)"], [1]
+    )
+    assert raw[0] == 0
+    np.testing.assert_allclose(protected, plain, rtol=2e-4)
+
+
+# INDEPENDENCE
+
+
+def test_a_score_depends_on_no_neighbour_and_no_slot(trainer: Trainer) -> None:
+    population = [parse(expression) for expression in EXPRESSIONS] * 5
+    broken = [parse("log(x - y)"), parse("1 / (x - x) + y")]
+    alone = trainer.scores(trainer.candidates(population, [4] * 20))[:, 0]
+    order = np.random.default_rng(0).permutation(22)
+    mixed = trainer.scores(trainer.candidates([(population + broken)[place] for place in order], [4] * 22))[:, 0]
+    np.testing.assert_array_equal(mixed[np.argsort(order)][:20], alone)
+    np.testing.assert_array_equal(mixed[np.argsort(order)][20:], 0)
+    assert len(set(alone.tolist())) == 4
+
+
+@pytest.mark.parametrize(("group", "devices"), [(1, 2), (3, 2), (8, 1)])
+def test_group_size_and_number_of_devices_change_nothing_but_rounding(
+    trainer: Trainer, fine_task: Task, group: int, devices: int
+) -> None:
+    population, seeds = [parse(expression) for expression in EXPRESSIONS] * 2, [1, 1, 1, 1, 2, 2, 2, 2]
+    other = Trainer(dataclasses.replace(fine_task, group=group), instructions=31, devices=jax.devices()[:devices])
+    expected = trainer.scores(trainer.candidates(population, seeds))
+    np.testing.assert_allclose(other.scores(other.candidates(population, seeds)), expected, rtol=1e-4)
+
+
+def test_seeds_differ_and_repeat(trainer: Trainer) -> None:
+    scores = trainer.scores(trainer.candidates([parse("x * log(y)")] * 6, [1, 2, 3, 1, 2, 3]))[:, 0]
+    np.testing.assert_array_equal(scores[:3], scores[3:])
+    assert len(set(scores.tolist())) == 3
+
+
+# ONE PROGRAM
+
+
+def test_one_compilation_serves_every_population(tiny_task: Task) -> None:
+    trainer = Trainer(dataclasses.replace(tiny_task, group=2), instructions=31)
+    assert trainer.compilations == 0
+    random = np.random.default_rng(0)
+    for size in (1, 5, 80):
+        population = [trees.grow(random, 3) for _ in range(size)]
+        trainer.scores(trainer.candidates(population, random.integers(0, 3, size)))
+    # More groups than the devices hold at once.
+    many = trainer.plan.devices * trainer.plan.rows[-1] * 2 + 3
+    scores = trainer.scores(trainer.candidates([parse("log(y) - x / y")] * many, [1] * many))
+    assert trainer.compilations == 3  # start, steps, score
+    assert len(np.unique(scores)) == 1
+
+
+# FAILED TRAININGS
+
+
+@pytest.mark.parametrize("expression", ["log(x) + y", "sqrt(x - y)", "x / (y - y)", "x + 1 / (1 - 1) * y"])
+def test_a_training_that_meets_nan_or_infinity_scores_0(trainer: Trainer, expression: str) -> None:
+    assert trainer.scores(trainer.candidates([parse(expression)], [0]))[0, 0] == 0
+
+
+def test_a_training_that_diverges_scores_0(trainer: Trainer) -> None:
+    candidates = trainer.candidates([parse("x * log(y) - x / y")] * 2, [0, 0], rates=[0.1, 1e6])
+    scores = trainer.scores(candidates)[:, 0]
+    assert scores[0] < 0  # a finite log-likelihood
+    assert scores[1] == 0
+
+
+# NOTHING DEAD IS TRAINED
+
+
+@pytest.fixture
+def advanced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many groups each chunk of steps had, over all devices."""
+    found: list[int] = []
+    advance_block = Trainer._advance_block
+
+    def counted(self: Trainer, block: Any, first: int, last: int) -> Any:
+        found.append(int(block.layout.counts.sum()))
+        return advance_block(self, block, first, last)
+
+    monkeypatch.setattr(Trainer, "_advance_block", counted)
+    return found
+
+
+@pytest.fixture(scope="module")
+def singles(fine_task: Task) -> Trainer:
+    """Groups of one, so that every candidate that is left out saves time."""
+    return Trainer(dataclasses.replace(fine_task, group=1), instructions=31, devices=jax.devices()[:1])
+
+
+def test_survivors_score_as_in_a_training_of_all(
+    singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    population, seeds = [parse(expression) for expression in EXPRESSIONS] * 2, [1, 1, 1, 1, 2, 2, 2, 2]
+    candidates = singles.candidates(population, seeds)
+    whole = singles.train(candidates, [10, 20, 30])
+    survivors = [np.array([1, 1, 0, 1, 0, 1, 0, 1], bool), np.array([0, 1, 1, 0, 0, 1, 1, 1], bool)]
+    kept = iter(survivors)
+    del advanced[:]
+    part = singles.train(candidates, [10, 20, 30], keep=lambda scores: next(kept))
+    assert advanced == [8, 5, 3]
+    np.testing.assert_array_equal(part.steps, [20, 30, 10, 20, 10, 30, 10, 30])
+    for candidate, last in enumerate(part.steps // 10 - 1):
+        expected = whole.scores[candidate].copy()
+        expected[last:] = expected[last]
+        np.testing.assert_array_equal(part.scores[candidate], expected)
+    assert len(np.unique(whole.scores)) == whole.scores.size
+
+
+def test_what_is_dropped_is_decided_by_the_scores(singles: Trainer) -> None:
+    candidates = singles.candidates([parse(expression) for expression in EXPRESSIONS], [3] * 4)
+    seen = []
+
+    def keep(scores: np.ndarray) -> np.ndarray:
+        seen.append(scores)
+        return np.arange(4) < 2
+
+    trained = singles.train(candidates, [5, 10], splits=("test", "validation"), keep=keep)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], trained.scores[:, 0])
+    np.testing.assert_array_equal(trained.scores[2:, 1], seen[0][2:])
+    swapped = singles.train(candidates, [5], splits=("validation", "test")).scores
+    np.testing.assert_array_equal(seen[0], swapped[:, 0, ::-1])
+
+
+def test_a_candidate_that_met_nan_is_trained_no_further(
+    singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = ["log(x) + y", "x / (y - y)", "log(x - y)"]
+    candidates = singles.candidates([parse(text) for text in (broken[0], *EXPRESSIONS, *broken[1:])], [4] * 7)
+    whole = singles.scores(candidates)
+    del advanced[:]
+    monkeypatch.setattr(trainer_module, "CHUNK", 10)
+    trained = singles.train(candidates, [30])
+    assert advanced == [7, 4, 4]
+    np.testing.assert_array_equal(trained.steps, [10, 30, 30, 30, 30, 10, 10])
+    np.testing.assert_array_equal(trained.scores[:, 0], whole)
+    assert (trained.scores[[0, 5, 6]] == 0).all()
+
+
+def test_a_population_that_is_dead_takes_no_more_steps(
+    singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "CHUNK", 10)
+    trained = singles.train(singles.candidates([parse("log(x) + y")] * 2, [1, 2]), [15, 30])
+    assert advanced == [2]
+    np.testing.assert_array_equal(trained.steps, [10, 10])
+    assert (trained.scores == 0).all()
+
+
+@pytest.mark.parametrize("stops", [[], [0], [10, 10], [20, 10]])
+def test_stops_must_rise(singles: Trainer, stops: list[int]) -> None:
+    with pytest.raises(ValueError, match="numbers of steps that rise from 1 are needed"):
+        singles.train(singles.candidates([parse("x * log(y)")], [1]), stops)
+
+
+# DEVICES
+
+
+DEVICES = """
+import jax
+import numpy as np
+import optax
+from glojax import data, models, populations, trees
+from glojax.tasks import Task
+
+jax.config.update("jax_num_cpu_devices", 8)
+train, validation, _ = data.digits()
+task = Task(
+    models.MLP((16, 10)), train, validation, optimizer=optax.sgd(0.05), batch_size=20, steps=30, group=2,
+    metric=lambda logits, labels: -optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(),
+)
+population = [trees.parse(text) for text in ("x * log(y)", "log(y) - x / y", "log(x) + y", "x * sqrt(y)")] * 5
+populations.CHUNK = 10
+for devices in (1, 2, 8):
+    trainer = populations.Trainer(task, instructions=31, devices=jax.devices()[:devices])
+    trained = trainer.train(trainer.candidates(population, [1] * 10 + [2] * 10), [30])
+    print(*trained.scores[:, 0, 0], *trained.steps)
+"""
+
+
+def test_one_two_and_eight_devices_give_one_result() -> None:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    }
+    ran = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    rows = np.array([[float(value) for value in line.split()] for line in ran.stdout.splitlines()])
+    assert rows.shape == (3, 40)
+    np.testing.assert_allclose(rows[1:, :20], rows[[0, 0], :20], rtol=1e-4)
+    np.testing.assert_array_equal(rows[:, 20:], [[30, 30, 10, 30] * 5] * 3)
+    np.testing.assert_array_equal(rows[:, 2:20:4], 0)
+    assert (rows[:, :20:4] < 0).all()
