@@ -120,7 +120,7 @@ def searched(task: Task, options: argparse.Namespace, name: str, seed: int) -> S
         point = Reached(ranked.steps, ranked.ranking[0].fitness, Loss(ranked.best), ranked.rate)
         return Searched([point], Loss(ranked.best), ranked.rate, len(ranked.ranking))
     found = search(task, config, run_dir, resume=resume)
-    steps = found.control.steps if found.control else 0
+    steps = found.baseline.steps if found.baseline else 0
     for generation in found.generations:
         steps += int(generation.steps.sum())
         place = int(generation.fitness.argmax())
@@ -181,9 +181,9 @@ def main() -> None:
     audits = {name: flat[place * options.seeds :][: options.seeds] for place, name in enumerate(SETTINGS)}
     rows, paper = [], found["paper"]
     for name, ones in found.items():
-        control, tuned = at_best_rates(task, ones)
+        baseline, tuned = at_best_rates(task, ones)
         if not rows:
-            rows.append({"setting": "cross-entropy", "test, best rate": control})
+            rows.append({"setting": "cross-entropy", "test, best rate": baseline})
         goals = [(other.points[-1].fitness, audit[-1, 0]) for other, audit in zip(paper, audits["paper"], strict=True)]
         reached = np.array(
             [steps_to(one, audit, *goal) for one, audit, goal in zip(ones, audits[name], goals, strict=True)]

@@ -27,8 +27,8 @@ def main() -> None:
     axes, steps = figure.subplots(), scoring.points_of(task.steps, POINTS)
     for number, (rate, curve) in enumerate(zip(rates, curves, strict=True)):
         side, loss = divmod(number, len(study.LOSSES))
-        name, control = list(study.LOSSES)[loss], curves[side * len(study.LOSSES)]
-        rows.append({"loss": name, "rate": f"x{rate:g}"} | study.against(control[:, -1], curve[:, -1]))
+        name, baseline = list(study.LOSSES)[loss], curves[side * len(study.LOSSES)]
+        rows.append({"loss": name, "rate": f"x{rate:g}"} | study.against(baseline[:, -1], curve[:, -1]))
         rows[-1]["curves"] = curve.tolist()
         figures.band(axes, steps, curve, f"{name}, rate x{rate:g}", linestyle="-" if side else "--")
     axes.set(xlabel="steps", ylabel="test accuracy", title=f"{task.name}, {options.seeds} seeds, 95% intervals")

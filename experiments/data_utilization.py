@@ -6,7 +6,7 @@ Command: python experiments/data_utilization.py [--scale full] [--data-dir DIR] 
 Time: 30 seconds on 2 CPU cores with --task digits --steps 500 --seeds 16;
 16 minutes on mnist, beside other work.
 
-The scarce end is the claim of arXiv 1905.11528 that the losses regularize: 5% of MNIST are 2,750 images. Rates are
+The scarce end is the claim of arXiv 1905.11528 that the losses regularize: 5% of MNIST are 2,750 images. Variation are
 chosen by validation accuracy, over seeds that are not used again; the validation set stays whole.
 """
 

@@ -64,7 +64,7 @@ def options_of(
 def task_of(options: argparse.Namespace) -> Task:
     """The task of the options, with their number of steps."""
     keep_programs()
-    task = tasks.named(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
+    task = tasks.task_by_name(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
     return replace(task, steps=options.steps)
 
 
@@ -82,7 +82,7 @@ def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple
     """``LOSSES`` at the task's learning rate, then each at its best.
 
     Returns:
-      Rates, and test accuracies ``[2 * losses, seeds, points]``.
+      Variation, and test accuracies ``[2 * losses, seeds, points]``.
     """
     rates = [1.0] * len(LOSSES) + best_rates(options, task)
     curves = scoring.learning_curves(

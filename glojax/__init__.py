@@ -9,7 +9,7 @@
 
 Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``kinds``, ``tasks``,
 ``populations``, ``evaluators``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``,
-``exhaustive``, ``tuning``, ``controls``, ``overview``, ``report``, ``page``.
+``exhaustive``, ``tuning``, ``baselines``, ``overview``, ``report``, ``page``.
 """
 
 from importlib import import_module

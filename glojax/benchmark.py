@@ -129,7 +129,7 @@ class Speed(NamedTuple):
     memory_bytes: int  # peak so far: of the device, or on CPU of the process
 
 
-class Plan(NamedTuple):
+class BenchmarkPlan(NamedTuple):
     """What is to be measured; ``planned`` makes one whose numbers are in range."""
 
     network: str
@@ -149,7 +149,7 @@ def planned(
     steps: int | None = None,
     rounds: int = 5,
     group: int | None = None,
-) -> Plan:
+) -> BenchmarkPlan:
     """A measurement of a population on a network.
 
     Args:
@@ -166,13 +166,13 @@ def planned(
     if network in NETWORKS:
         work = NETWORKS[network]
     elif ":" in network:
-        task = tasks.named(network)
+        task = tasks.task_by_name(network)
         work = Work(lambda: task, 80, min(task.steps, 100))
     else:
         raise ValueError(
             f"network {network!r} is not known; allowed are {', '.join(NETWORKS)} or path/to/file.py:function."
         )
-    plan = Plan(
+    plan = BenchmarkPlan(
         network, work.task, work.population if population is None else population, nodes,
         work.steps if steps is None else steps, rounds, group,
     )  # fmt: skip
@@ -185,7 +185,7 @@ def planned(
     return plan
 
 
-def measure(plan: Plan) -> Speed:
+def measure(plan: BenchmarkPlan) -> Speed:
     """Train the population again and again, a large matrix product before each time."""
     task = plan.task()
     task = task if plan.group is None else dataclasses.replace(task, group=plan.group)

@@ -94,7 +94,7 @@ def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None
     found, rejected = task.loss("(x - 1) * log(y + x)"), [Rejected("y * y", "y * y", "guided")]
     sizes = dict(population=3, generations=3, elites=1, finalists=2, final_seeds=2)
     with Run(directory, "search", task, SearchConfig(**sizes), False) as run:  # type: ignore[arg-type]
-        run.save_control(record("x * log(y)", "trained", count=4))
+        run.save_baseline(record("x * log(y)", "trained", count=4))
         for number, records in enumerate((first, second, third)):
             run.save_generation(number, records, {"drawn": 9, "valid": 5, "trained": 3, "finished": 2}, rejected)
         finalists = [record(third[1].expression, "trained", low=0.7, count=8), record(third[0].expression, "trained")]
@@ -114,7 +114,7 @@ def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None
         for number in range(2):
             run.save_generation(number, [record("x * log(y)", "trained", low=0.4 + 0.2 * number)], {"drawn": 9})
         run.save_finals([record("y / x", "trained", count=8)])
-    rows = {task.problem.control_name: task.problem.usual} | (
+    rows = {task.problem.baseline_name: task.problem.baseline} | (
         {"found": found, "found, tuned": loss, "random search": task.loss("y / x")} if losses is None else losses
     )
     asked = {

@@ -32,7 +32,7 @@ from glojax.cli.options import (
 if TYPE_CHECKING:
     from glojax.executors.protocol import Executor
 
-Control = Annotated[
+Baseline = Annotated[
     bool, typer.Option(help="Train cross-entropy at seven learning rates beside them, and show the best.")
 ]
 
@@ -54,7 +54,7 @@ def evaluate(
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
-    control: Control = True,
+    baseline: Baseline = True,
     steps: Steps = None,
     devices: Devices = None,
     group: Group = None,
@@ -71,8 +71,8 @@ def evaluate(
 
     console = console_of()
     job = task_of(task, steps, devices, group, data_dir, executor=executor)
-    made = {name: losses.named(name, job.problem.output) for name in loss}
-    config = full_training.TrainConfig(job.steps, seeds, 1, rate, control=control, splits=("validation",))
+    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
+    config = full_training.TrainConfig(job.steps, seeds, 1, rate, baseline=baseline, splits=("validation",))
     say_device(console, job)
     _print_scores(console, job, full_training.train(job, made, config))
 
@@ -92,7 +92,7 @@ def train(
     ] = Schedule.constant,
     warmup: Annotated[int, typer.Option(help="Steps in which the rate rises from 0.")] = 0,
     weight_decay: Annotated[float, typer.Option(help="This times the parameters is added to the gradients.")] = 0.0,
-    control: Control = True,
+    baseline: Baseline = True,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
     run_dir: RunDir = None,
     resume: Resume = False,
@@ -119,9 +119,9 @@ def train(
             "--run-dir of train goes with --executor local: the networks in training are with Ray's workers."
         )
     job = task_of(task, None, devices, group, data_dir, executor=executor)
-    made = {name: losses.named(name, job.problem.output) for name in loss}
+    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
     config = full_training.TrainConfig(
-        10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, control
+        10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, baseline
     )
     say_device(console, job)
 
@@ -146,14 +146,14 @@ def train(
 
 
 def _print_scores(console: Console, job: Any, found: Any) -> None:
-    """Scores at the end of training, and p and g against the control, or the first row where there is none."""
+    """Scores at the end of training, and p and g against the baseline, or the first row where there is none."""
     from glojax import statistics
 
     shown = found.shown
-    base = shown[-1] if found.control else shown[0]
+    base = shown[-1] if found.baseline else shown[0]
     seeds = len(base.scores)
     for place, split in enumerate(found.splits):
-        beside = f"{base.name} at its best rate" if found.control else base.name
+        beside = f"{base.name} at its best rate" if found.baseline else base.name
         table = Table(
             Column("loss", overflow="fold"), "rate", f"{split} {job.metric_name}", "95% interval", "p", "g",
             title=f"p and g against {plain(beside)}", title_justify="left",

@@ -117,7 +117,7 @@ def task_of(
     elif given_of_table:
         raise ValueError(f"--{next(iter(given_of_table)).replace('_', '-')} goes with --csv alone.")
     else:
-        task = tasks.named(name, **({} if data_dir is None else {"data_dir": data_dir}))
+        task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
     fields = {"steps": steps, "group": group, "executor": executor}
     given = {field: value for field, value in fields.items() if value is not None}
     return dataclasses.replace(task, **given) if given else task
@@ -167,7 +167,7 @@ def tree_loss(name: str) -> Any:
     """The loss of that name, an expression tree."""
     from glojax import losses
 
-    loss = losses.named(name)
+    loss = losses.loss_by_name(name)
     if not isinstance(loss, losses.Loss):
         raise ValueError(
             f"{name} is not an expression tree: it can be evaluated and trained, but not shown, tuned or exported."

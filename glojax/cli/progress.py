@@ -14,7 +14,7 @@ def funnel_line(funnel: Mapping[str, int]) -> str:
     return " > ".join(f"{count:,} {name}" for name, count in funnel.items())
 
 
-class Progress:
+class ProgressDisplay:
     """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere.
 
     Args:
@@ -36,7 +36,7 @@ class Progress:
         self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
         self.live = Live(console=console, transient=True) if console.is_terminal else None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressDisplay":
         if self.live:
             self.live.start()
         return self

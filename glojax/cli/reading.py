@@ -80,7 +80,7 @@ def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> No
 
     table = Table(
         Column("run", overflow="fold"), "task", Column("phases"), "state", Column("best loss", overflow="fold"),
-        "fitness", "test", "control", Column("steps", justify="right"),
+        "fitness", "test", "baseline", Column("steps", justify="right"),
     )  # fmt: skip
     for path, run in read:
         if isinstance(run, str):
@@ -90,8 +90,8 @@ def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> No
         phases += ["comparison"] if run.compared else []
         found = run.found
         loss, fitness = (plain(str(found.loss)), number(found.fitness)) if found else ("", "")
-        test, control = map(number, conclusions.measured(run))
-        row = ("\n".join(phases), run.state, loss, fitness, test, control, f"{run.steps:,}")
+        test, baseline = map(number, conclusions.measured(run))
+        row = ("\n".join(phases), run.state, loss, fitness, test, baseline, f"{run.steps:,}")
         table.add_row(plain(path.name), plain(run.about.name), *row)
     console.print(table)
     if not read:
@@ -117,7 +117,7 @@ def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) ->
         rows.setdefault(name, []).extend(cells)
 
     for _, run in runs:
-        found, (test, control) = run.found, conclusions.measured(run)
+        found, (test, baseline) = run.found, conclusions.measured(run)
         beside = None if run is first else conclusions.between(first, run)
         add("task", [run.about.name])
         add("state", [run.state])
@@ -125,7 +125,7 @@ def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) ->
         add("fitness", [number(found.fitness) if found else ""])
         add("measured", [f"{conclusions.split(run)} {run.about.metric}"])
         add("of the loss", [number(test)])
-        add("of the control", [number(control)])
+        add("of the baseline", [number(baseline)])
         add("candidate-steps", [f"{run.steps:,}"])
         add("difference", [f"{signed(beside.difference.mean)}" if beside else ""])
         add("Welch's p", [p_value(beside.p) if beside else ""])

@@ -42,7 +42,7 @@ from glojax.cli.options import (
     task_of,
     tree_loss,
 )
-from glojax.cli.progress import Progress, funnel_line
+from glojax.cli.progress import ProgressDisplay, funnel_line
 
 if TYPE_CHECKING:
     from glojax.executors.protocol import Executor
@@ -58,7 +58,7 @@ class Preset(StrEnum):
     paper = "paper"
 
 
-class Space(StrEnum):
+class SearchSpace(StrEnum):
     """What is searched."""
 
     trees = "trees"
@@ -81,8 +81,8 @@ def search(
     task: TaskName = "digits",
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
     space: Annotated[
-        Space, typer.Option(help="Trees, or third-order Taylor polynomials by CMA-ES alone (TaylorGLO).")
-    ] = Space.trees,
+        SearchSpace, typer.Option(help="Trees, or third-order Taylor polynomials by CMA-ES alone (TaylorGLO).")
+    ] = SearchSpace.trees,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Rank every loss up to --depth instead of breeding trees.")
     ] = False,
@@ -117,7 +117,7 @@ def search(
     ] = None,
     tune_generations: Annotated[int, typer.Option(min=0, help="Generations of CMA-ES after it; 0 for none.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 8,
-    control: Annotated[bool, typer.Option(help="Search at random with the same budget, too.")] = True,
+    random_search: Annotated[bool, typer.Option(help="Search at random with the same budget, too.")] = True,
     tensorboard: Tensorboard = False,
     steps: Steps = None,
     run_dir: RunDir = None,
@@ -147,12 +147,12 @@ def search(
         "fair_rates": fair_rates, "screening": _stages(screening), "seed": seed, **_budget(budget),
     }  # fmt: skip
     given = {field: value for field, value in given.items() if value is not None}
-    if exhaustive and (space is not Space.trees or preset is not Preset.default):
+    if exhaustive and (space is not SearchSpace.trees or preset is not Preset.default):
         raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
     if exhaustive:
         _refuse("--exhaustive", given, ("generations", "population"))
         config: Any = glojax.ExhaustiveConfig(depth=depth, **given)
-    elif space is Space.taylor:
+    elif space is SearchSpace.taylor:
         _refuse("--space taylor", given, ("halving", "fair_rates", "screening", "budget", "minutes"))
         config = glojax.TuneConfig(**{"population": 28, "sigma": 1.2} | given)  # type: ignore[arg-type]
     else:
@@ -172,7 +172,7 @@ def search(
     options = {"run_dir": run_dir, "resume": resume}
     if exhaustive:
         found = _exhaust(console, job, config, options, board)
-    elif space is Space.taylor:
+    elif space is SearchSpace.taylor:
         found = _search_taylor(console, job, config, options, board)
     else:
         found = _breed(console, job, config, tune_config if tune_generations else None, options, board)
@@ -180,7 +180,7 @@ def search(
     loss = found[-1].loss
     if not callable(loss.output):
         keep(loss.save, run_dir / "loss.json")
-    if control:
+    if random_search:
         drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
         named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options, board)
     _compare(console, job, named, seeds, seed, options)
@@ -204,9 +204,9 @@ def _breed(
     import glojax
 
     watch = board and board.phase("search")
-    with Progress(console, config.generations, f"search on {job.name}", watch) as progress:
+    with ProgressDisplay(console, config.generations, f"search on {job.name}", watch) as progress:
         found = glojax.search(job, config, on_generation=progress.generation, **options)
-    _say_control(console, job, found.control)
+    _say_baseline(console, job, found.baseline)
     console.print(f"Trees: {funnel_line(found.funnel)}", soft_wrap=True)
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
@@ -218,7 +218,7 @@ def _breed(
     results = [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
     if tune_config is not None:
         tune_config = dataclasses.replace(tune_config, rate=found.rate)
-        with Progress(console, tune_config.generations + 1, "tuning", board and board.phase("tune")) as progress:
+        with ProgressDisplay(console, tune_config.generations + 1, "tuning", board and board.phase("tune")) as progress:
             # A search that was complete may be followed by a tuning that was not begun.
             tuned = glojax.tune(job, found.best, tune_config, on_generation=progress.tuning, **options)
         console.print(
@@ -239,9 +239,9 @@ def _exhaust(
     from glojax import statistics
 
     watch = board and board.phase("exhaustive")
-    with Progress(console, None, f"exhaustive search on {job.name}, batch", watch) as progress:
+    with ProgressDisplay(console, None, f"exhaustive search on {job.name}, batch", watch) as progress:
         found = glojax.exhaust(job, config, on_batch=progress.batch, **options)
-    _say_control(console, job, found.control)
+    _say_baseline(console, job, found.baseline)
     drawn = found.funnel["drawn"]
     console.print(
         f"Of {found.trees:,} trees of depth at most {config.depth}: {funnel_line(found.funnel)}.", soft_wrap=True
@@ -270,7 +270,7 @@ def _search_taylor(
     import glojax
 
     watch = board and board.phase("taylor")
-    with Progress(console, config.generations + 1, f"Taylor polynomials on {job.name}", watch) as progress:
+    with ProgressDisplay(console, config.generations + 1, f"Taylor polynomials on {job.name}", watch) as progress:
         found = glojax.search_taylor(job, config, on_generation=progress.tuning, **options)
     console.print(f"Validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
     return [_Result(found.loss, found.rate, found.steps)]
@@ -282,7 +282,7 @@ def _search_randomly(
     from glojax.discovery import evolution
 
     watch = board and board.phase("random search")
-    with Progress(console, None, "random search of the same budget, draw", watch) as progress:
+    with ProgressDisplay(console, None, "random search of the same budget, draw", watch) as progress:
         drawn = evolution.random_search(job, config, budget, on_generation=progress.generation, **options)
     console.print(
         f"Random search found {plain(str(drawn.best))}, validation {job.score_name} {drawn.fitness:.4f}.",
@@ -315,11 +315,11 @@ def _refuse(option: str, given: dict[str, Any], fields: Sequence[str]) -> None:
             raise ValueError(f"{option} has no {field.replace('_', ' ')}; leave out that option.")
 
 
-def _say_control(console: Console, job: "Task", control: Any) -> None:
-    if control is not None:
-        name = job.problem.control_name.capitalize()
-        found = f"validation {job.score_name} {control.fitness:.4f}"
-        console.print(f"{name}: best at x{control.rate:g} of the task's learning rate, {found}.")
+def _say_baseline(console: Console, job: "Task", baseline: Any) -> None:
+    if baseline is not None:
+        name = job.problem.baseline_name.capitalize()
+        found = f"validation {job.score_name} {baseline.fitness:.4f}"
+        console.print(f"{name}: best at x{baseline.rate:g} of the task's learning rate, {found}.")
 
 
 @app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
@@ -355,7 +355,7 @@ def tune(
     board = board_of(tensorboard, run_dir)
     job = task_of(task, steps, devices, group, data_dir, executor=executor)
     say_device(console, job)
-    with Progress(console, generations + 1, "tuning", board and board.phase("tune")) as progress:
+    with ProgressDisplay(console, generations + 1, "tuning", board and board.phase("tune")) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
     console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
@@ -372,8 +372,8 @@ def _compare(
     from glojax import statistics
     from glojax.discovery import comparison
 
-    control = job.problem.control_name
-    console.print(f"Comparing with {control} over {seeds} fresh seeds ...")
+    baseline = job.problem.baseline_name
+    console.print(f"Comparing with {baseline} over {seeds} fresh seeds ...")
     rows = comparison.compare(
         job, {name: result.loss for name, result in named.items()}, seeds, seed,
         rates={name: result.rate for name, result in named.items()}, **options,
@@ -396,7 +396,7 @@ def _compare(
             f"{int((row.validation == 0).sum())} of {seeds}",
         )  # fmt: skip
     console.print(table)
-    tuned = next((row for row in rows if row.name == f"{control}, best rate"), rows[0])
+    tuned = next((row for row in rows if row.name == f"{baseline}, best rate"), rows[0])
     scores = job.as_metric(tuned.test if len(tuned.test) else tuned.validation)
     if seeds > 1:
         least = statistics.detectable(statistics.summarize(scores).std, seeds)

@@ -46,7 +46,7 @@ _MOST_CATEGORIES = 100
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-class Table(NamedTuple):
+class TableData(NamedTuple):
     """A data set read from a file; a regression's targets are standardized."""
 
     splits: Splits  # x float32[examples, features]; labels int32 from 0, or float32 of a regression
@@ -73,7 +73,7 @@ def read(
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
     seed: int = 0,
-) -> Table:
+) -> TableData:
     """A CSV file as a training, a validation and a test part of 60, 20 and 20 % of its rows.
 
     The file has a header and is UTF-8; commas, semicolons or tabs part its cells; numbers have a decimal point; an
@@ -113,7 +113,7 @@ def read(
             )
         labels = _as_float32(sheet, (labels - mean) / std, np.arange(len(labels)), (target,))
     splits = Splits(*(Split(x, labels[rows]) for x, rows in zip(inputs, parts, strict=True)))
-    return Table(splits, kind, classes, features, mean, std)
+    return TableData(splits, kind, classes, features, mean, std)
 
 
 # THE FILE

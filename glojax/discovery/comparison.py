@@ -45,7 +45,7 @@ def noise_floor(task: Task, loss: Loss | None = None, seeds: int = 32, *, compar
     for field, value in (("seeds", seeds), ("compared", compared)):
         if value < 2:
             raise ValueError(f"noise_floor: {field} is {value}; at least 2 are needed.")
-    scores = scoring.evaluate(task, [task.problem.usual if loss is None else loss], seeds)[0]
+    scores = scoring.evaluate(task, [task.problem.baseline if loss is None else loss], seeds)[0]
     summary = summarize(scores)
     return NoiseFloor(scores, summary, detectable(summary.std, compared))
 
@@ -80,7 +80,7 @@ def compare(
     """
     if seeds < 1:
         raise ValueError(f"compare: seeds is {seeds}; it must be at least 1.")
-    rows = [(task.problem.control_name, task.problem.usual), *named.items()]
+    rows = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
     found_at = {} if rates is None else rates
     asked = {
         "losses": {name: asked_of(loss) for name, loss in rows},

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax.discovery import genetics
-from glojax.discovery.fitness import Control, Fitness, Known
-from glojax.discovery.genetics import NothingToTrain, Offspring, Rates
+from glojax.discovery.fitness import Baseline, Fitness, Known
+from glojax.discovery.genetics import NothingToTrain, Offspring, Variation
 from glojax.discovery.scoring import Measured
 from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.expressions import trees
@@ -42,7 +42,7 @@ class SearchConfig(FitnessConfig):
       breeding: breed every generation from the one before; otherwise each is drawn anew, which is random search
         (``evolution.random_search``).
       selection: how parents are drawn, a key of ``genetics.SELECTIONS``.
-      rates: probabilities of crossover and of each mutation.
+      variation: probabilities of crossover and of each mutation.
       max_depth: of the initial trees.
       max_nodes: bound on every tree; an offspring over it is drawn anew.
       both_variables: give every tree x and y; otherwise one without is kept with fitness 0.
@@ -59,7 +59,7 @@ class SearchConfig(FitnessConfig):
     elite_seeds: int = 2
     breeding: bool = True
     selection: str = "tournament"
-    rates: Rates = dataclasses.field(default_factory=Rates)
+    variation: Variation = dataclasses.field(default_factory=Variation)
     max_depth: int = 3
     max_nodes: int = 32
     both_variables: bool = True
@@ -111,20 +111,20 @@ class Generation(NamedTuple):
         return self.trees[int(np.argmax(self.fitness))]
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search found."""
 
     best: Tree
     rate: float  # scale of the task's learning rate that goes with it
     fitness: float  # its mean validation score: over fresh seeds if there were finals, else as in the search
     generations: list[Generation]
-    control: Control | None  # what the rates were derived from, if they are fair
+    baseline: Baseline | None  # what the rates were derived from, if they are fair
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of all candidates and of the control, without the finals."""
+        """Optimizer steps of all candidates and of the baseline, without the finals."""
         bred = int(sum(generation.steps.sum() for generation in self.generations))
-        return bred + (self.control.steps if self.control else 0)
+        return bred + (self.baseline.steps if self.baseline else 0)
 
     @property
     def funnel(self) -> dict[str, int]:
@@ -139,7 +139,7 @@ def search(
     *,
     resume: bool = False,
     on_generation: Callable[[Generation], None] | None = None,
-) -> Found:
+) -> SearchResult:
     """Search a loss for a task.
 
     Args:
@@ -162,11 +162,11 @@ def search(
             if on_generation is not None:
                 on_generation(generation)
         best = fitness.finals(run)
-    return Found(best.tree, best.rate, best.fitness, history, fitness.control)
+    return SearchResult(best.tree, best.rate, best.fitness, history, fitness.baseline)
 
 
 def _generations(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[Generation]:
-    spent, seconds = fitness.find_control(run), 0.0
+    spent, seconds = fitness.find_baseline(run), 0.0
     generation: Generation | None = None
     read_back = list(zip(run.generations(), run.funnels(), strict=True))[: config.generations]
     for number, (records, funnel) in enumerate(read_back):
@@ -203,7 +203,7 @@ def _breed(fitness: Fitness, config: SearchConfig, last: Generation | None) -> l
         )  # fmt: skip
         return [Offspring(tree, ()) for tree in initial]
     return genetics.next_generation(
-        random, last.trees, last.fitness, elites=config.elites, rates=config.rates, selection=config.selection,
+        random, last.trees, last.fitness, elites=config.elites, variation=config.variation, selection=config.selection,
         max_nodes=config.max_nodes, both_variables=config.both_variables, choose=choose,
     )  # fmt: skip
 
@@ -284,7 +284,7 @@ def random_search(
     *,
     resume: bool = False,
     on_generation: Callable[[Generation], None] | None = None,
-) -> Found:
+) -> SearchResult:
     """What drawing trees at random finds with the same settings and the same number of optimizer steps.
 
     Args:

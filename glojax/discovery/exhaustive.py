@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from glojax import losses
-from glojax.discovery.fitness import Control, Fitness, Known, record_of
+from glojax.discovery.fitness import Baseline, Fitness, Known, record_of
 from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.expressions import trees
 from glojax.expressions.canonical import canonical
@@ -60,8 +60,8 @@ class Exhausted(NamedTuple):
     known: dict[str, int]  # places, from 1, of known losses in the ranking, up to what training cannot tell apart
     funnel: dict[str, int]  # how many trees came so far, by the names in ``funnel.FUNNEL``
     trees: int  # of that depth; as many as were drawn unless the budget ended first
-    control: Control | None
-    steps: int  # optimizer steps of all candidates and of the control, without the finals
+    baseline: Baseline | None
+    steps: int  # optimizer steps of all candidates and of the baseline, without the finals
 
 
 def exhaust(
@@ -91,7 +91,7 @@ def exhaust(
     fitness = Fitness(task, config, 2 ** (config.depth + 1) - 1)
     counted: dict[str, int] = {}
     with Run(run_dir, "exhaustive", task, config, resume) as run:
-        spent, seconds, recorded = fitness.find_control(run), 0.0, run.generations()
+        spent, seconds, recorded = fitness.find_baseline(run), 0.0, run.generations()
         stream, waiting, number = trees.enumerate_trees(config.depth), [], 0
         for chunk in iter(lambda: list(itertools.islice(stream, _CHUNK)), []):
             waiting += [chunk[place] for place in fitness.choose(chunk, len(chunk))]
@@ -118,7 +118,7 @@ def exhaust(
     zoo = {name: loss.tree for name, loss in losses.ZOO.items() if isinstance(loss, losses.Loss) and not loss.tuned}
     return Exhausted(
         best.tree, best.rate, best.fitness, ranking, fitness.places_of(ranking, zoo), counted,
-        trees.count_trees(config.depth), fitness.control, spent,
+        trees.count_trees(config.depth), fitness.baseline, spent,
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def decide(
       coefficients: of each, all 1 if left out.
       always: places of those that come to the second round beside the best quarter.
     """
-    seeds = final_seeds(seed, 4 * count)
+    seeds = seeds_of_finals(seed, 4 * count)
 
     def train(places: Sequence[int], seeds: Sequence[int]) -> Measured:
         factors = None if coefficients is None else [coefficients[place] for place in places]
@@ -58,6 +58,6 @@ def decide(
     return Decided(scores, steps)
 
 
-def final_seeds(seed: int, count: int) -> list[int]:
+def seeds_of_finals(seed: int, count: int) -> list[int]:
     """Seeds of the trainings that decide between the best, which no phase uses elsewhere."""
     return [named_seed(seed, "finals", i) for i in range(count)]

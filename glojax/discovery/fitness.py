@@ -14,7 +14,7 @@ import numpy as np
 
 from glojax import models, tasks
 from glojax.discovery import scoring, screening
-from glojax.discovery.finals import decide, final_seeds
+from glojax.discovery.finals import decide, seeds_of_finals
 from glojax.discovery.scoring import Measured
 from glojax.discovery.settings import FitnessConfig
 from glojax.distributed import processes
@@ -51,7 +51,7 @@ class Known(NamedTuple):
         return float(np.mean(self.scores))
 
 
-class Control(NamedTuple):
+class Baseline(NamedTuple):
     """The usual loss of the task's kind, cross-entropy for classes, at the best of ``scoring.RATES``."""
 
     rate: float
@@ -81,7 +81,7 @@ class Fitness:
         self.config = config
         self.known: dict[Tree, Known] = {}
         """By canonical form."""
-        self.control: Control | None = None
+        self.baseline: Baseline | None = None
         tasks.check(task)
         task.check_metric(for_search=True)
         self._task = task
@@ -165,11 +165,11 @@ class Fitness:
         if self.config.screening or self.config.fair_rates:
             self._look_at(new)
         if self.config.fair_rates:
-            assert self.control is not None
+            assert self.baseline is not None
             sizes = np.array([self._looks[tree].size for tree in new])
             # With an optimizer that makes up for the size of gradients there is nothing to divide by.
             sizes = np.where(np.isfinite(sizes), sizes, 1) ** self._growth
-            rates = self.control.rate / sizes[:, None] * np.array(FACTORS)
+            rates = self.baseline.rate / sizes[:, None] * np.array(FACTORS)
         measured = scoring.measure(self.evaluator, new, self.seeds, rates=rates, halving=self.config.halving)
         columns = zip(new, measured.rates, measured.scores, measured.finished, strict=True)
         for tree, rate, scores, finished in columns:
@@ -216,23 +216,23 @@ class Fitness:
             return True
         return minutes is not None and processes.first(lambda: bool(seconds >= 60 * minutes))
 
-    def find_control(self, run: Run) -> int:
-        """The control, if rates are to be fair, from the run's record if it has one; the steps that it took."""
+    def find_baseline(self, run: Run) -> int:
+        """The baseline, if rates are to be fair, from the run's record if it has one; the steps that it took."""
         if not self.config.fair_rates:
             return 0
-        kept = run.control()
+        kept = run.baseline()
         if kept is None:
             started = time.perf_counter()
             seeds = [named_seed(self.config.seed, "control", i) for i in range(self.config.final_seeds)]
-            tree, rates = self._task.problem.usual.tree, np.array([scoring.RATES])
+            tree, rates = self._task.problem.baseline.tree, np.array([scoring.RATES])
             found = scoring.measure(self.evaluator, [tree], seeds, rates=rates, halving=self.config.halving)
             seconds = time.perf_counter() - started
             kept = record_of(
                 Known(tree, float(found.rates[0]), tuple(found.scores[0].tolist()), True), "trained", seeds[0],
                 int(found.steps[0]), seconds,
             )  # fmt: skip
-            run.save_control(kept)
-        self.control = Control(kept.rate, kept.fitness, kept.steps)
+            run.save_baseline(kept)
+        self.baseline = Baseline(kept.rate, kept.fitness, kept.steps)
         return kept.steps
 
     def places_of(self, ranking: Sequence[Known], named: Mapping[str, Tree]) -> dict[str, int]:
@@ -259,7 +259,7 @@ class Fitness:
                 self.config.seed, self.config.final_seeds,
             )  # fmt: skip
             seconds = (time.perf_counter() - started) / len(finalists)
-            seed = final_seeds(self.config.seed, 1)[0]
+            seed = seeds_of_finals(self.config.seed, 1)[0]
             kept = [
                 record_of(known._replace(scores=scores), "trained", seed, taken, seconds)
                 for known, scores, taken in zip(finalists, decided.scores, decided.steps, strict=True)

@@ -34,8 +34,8 @@ class TrainConfig:
     schedule: str = "constant"  # this and the next two are optimizers.adapted's
     warmup: int = 0
     weight_decay: float = 0.0
-    control: bool = True  # train cross-entropy too, at every one of evaluation.RATES
-    splits: tuple[str, ...] = ("validation", "test")  # scored where the task has them; the first chooses the control
+    baseline: bool = True  # train cross-entropy too, at every one of evaluation.RATES
+    splits: tuple[str, ...] = ("validation", "test")  # scored where the task has them; the first chooses the baseline
 
     def __post_init__(self) -> None:
         for field in ("steps", "seeds", "points"):
@@ -54,7 +54,7 @@ def train(
     resume: bool = False,
     on_point: Callable[[Curves], None] | None = None,
 ) -> Curves:
-    """Train every loss with every seed, and the control; score all of them along the way.
+    """Train every loss with every seed, and the baseline; score all of them along the way.
 
     Args:
       task: what they are trained on.
@@ -92,8 +92,8 @@ def _train(
     )  # fmt: skip
     splits = tuple(split for split in config.splits if split in task.splits)
     settings = [(name, loss, config.rate) for name, loss in named.items()]
-    if config.control:
-        settings += [(task.problem.control_name, task.problem.usual, rate) for rate in scoring.RATES]
+    if config.baseline:
+        settings += [(task.problem.baseline_name, task.problem.baseline, rate) for rate in scoring.RATES]
     steps = scoring.points_of(config.steps, config.points)
 
     def curves(scores: np.ndarray) -> Curves:

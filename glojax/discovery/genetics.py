@@ -37,7 +37,7 @@ Choose = Callable[[Sequence[Tree], int], Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Rates:
+class Variation:
     """Probabilities of what changes a tree, each in [0, 1]; the defaults are those of arXiv 1905.11528.
 
     Attributes:
@@ -77,8 +77,8 @@ class Offspring(NamedTuple):
 # VARIATION
 
 
-def mutate(random: np.random.Generator, tree: Tree, rates: Rates) -> Tree:
-    """The tree after each node, children before parents, had its chance of each mutation of ``rates``.
+def mutate(random: np.random.Generator, tree: Tree, variation: Variation) -> Tree:
+    """The tree after each node, children before parents, had its chance of each mutation of ``variation``.
 
     The chances are independent and are taken in the order of the fields. A node's kind when its children are
     done decides between collapse (it has children) and extend (it is a leaf): neither follows the other in one place.
@@ -87,14 +87,14 @@ def mutate(random: np.random.Generator, tree: Tree, rates: Rates) -> Tree:
       ValueError: the mutant is no ``Tree``: over ``trees.MAX_NODES`` or with an integer beyond the bound.
     """
     symbol = tree.symbol
-    children = tuple(mutate(random, child, rates) for child in tree.children)
-    if isinstance(symbol, int) and random.random() < rates.integer_shift:
+    children = tuple(mutate(random, child, variation) for child in tree.children)
+    if isinstance(symbol, int) and random.random() < variation.integer_shift:
         symbol += 1 if random.random() < 0.5 else -1
-    if random.random() < rates.replace:
+    if random.random() < variation.replace:
         symbol = draw_symbol(random, arity=len(children))
-    if children and random.random() < rates.collapse:
+    if children and random.random() < variation.collapse:
         return Tree(draw_symbol(random, arity=0))
-    if not children and random.random() < rates.extend:
+    if not children and random.random() < variation.extend:
         return grow(random, max_depth=1)
     return Tree(symbol, children)
 
@@ -282,7 +282,7 @@ def next_generation(
     fitness: np.ndarray,
     *,
     elites: int,
-    rates: Rates,
+    variation: Variation,
     selection: str = "roulette",
     max_nodes: int,
     both_variables: bool = False,
@@ -290,7 +290,7 @@ def next_generation(
 ) -> list[Offspring]:
     """The generation that follows: the elites unchanged, then the offspring of selected parents.
 
-    Parents are selected in pairs. A pair swaps subtrees with probability ``rates.crossover``; both are then
+    Parents are selected in pairs. A pair swaps subtrees with probability ``variation.crossover``; both are then
     mutated and both are kept, as long as there is room. An offspring that is not allowed, or not chosen, is never cut
     to fit: its place is filled by a freshly selected pair's. Places still empty after ``MAX_ROUNDS`` rounds of that
     take selected parents unchanged, which are allowed.
@@ -300,7 +300,7 @@ def next_generation(
       population: the trees, each within ``max_nodes`` and ``both_variables``.
       fitness: ``[population]``, finite, and at least 0 for ``"roulette"``.
       elites: number of trees carried over, the fittest first, the earlier place first among equals.
-      rates: probabilities of crossover and of each mutation.
+      variation: probabilities of crossover and of each mutation.
       selection: a key of ``SELECTIONS``.
       max_nodes: bound on every tree, at most ``trees.MAX_NODES``. The paper has none; memory has.
       both_variables: give every offspring x and y (``with_both_variables``).
@@ -337,7 +337,9 @@ def next_generation(
         # A round at a time: a draw from the roulette costs a pass over the population, however many are drawn.
         count = missing if choose is None else max(missing, _ROUND)
         pairs = select(random, fitness, count + count % 2).reshape(-1, 2)
-        bred = [child for pair in pairs.tolist() for child in _breed(random, population, *pair, rates, both_variables)]
+        bred = [
+            child for pair in pairs.tolist() for child in _breed(random, population, *pair, variation, both_variables)
+        ]
         bred = [child for child in bred if _allowed(child.tree, max_nodes, both_variables)]
         chosen = range(len(bred)) if choose is None else choose([child.tree for child in bred], missing)
         offspring += [bred[place] for place in chosen][:missing]
@@ -350,12 +352,12 @@ def _breed(
     population: Sequence[Tree],
     first: int,
     second: int,
-    rates: Rates,
+    variation: Variation,
     both_variables: bool,
 ) -> list[Offspring]:
     """The offspring of a pair: two, less those that ``Tree`` refuses."""
     pair = [Offspring(population[first], (first,)), Offspring(population[second], (second,))]
-    if random.random() < rates.crossover:
+    if random.random() < variation.crossover:
         try:
             trees = crossover(random, pair[0].tree, pair[1].tree)
         except ValueError:  # one child is over trees.MAX_NODES, which only a max_nodes above half of it allows
@@ -364,7 +366,7 @@ def _breed(
     mutants: list[Offspring] = []
     for child in pair:
         with contextlib.suppress(ValueError):
-            tree = mutate(random, child.tree, rates)
+            tree = mutate(random, child.tree, variation)
             mutants.append(child._replace(tree=with_both_variables(random, tree) if both_variables else tree))
     return mutants
 

@@ -16,7 +16,7 @@ from glojax.losses.loss import Loss, LossFunction
 from glojax.tasks.task import Task
 
 RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Scales of the task's learning rate among which the tuned control is chosen."""
+"""Scales of the task's learning rate among which the tuned baseline is chosen."""
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     Args:
       task: what they are trained on.
       candidates: ``Loss`` objects, trees, functions ``loss(logits, labels)``, or text that names one: an expression,
-        a known loss or a saved file, as ``losses.named`` takes it.
+        a known loss or a saved file, as ``losses.loss_by_name`` takes it.
       seeds: their number (0, 1, ...), or the seeds themselves, below 2**32.
       split: the part of the data that is scored.
       rates: scale of the learning rate of each loss, above 0; 1 if left out.
@@ -70,7 +70,7 @@ def evaluate(
 def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
     if isinstance(given, Tree):
         return task.loss(given)
-    loss = losses.named(given, task.problem.output) if isinstance(given, str) else given
+    loss = losses.loss_by_name(given, task.problem.output) if isinstance(given, str) else given
     if not callable(loss):
         raise ValueError(f"evaluate: {loss!r} is no loss; a Loss, a tree, text or a function is.")
     return loss

@@ -122,7 +122,7 @@ def screen(
         return Screened(both, finite, guided, fingerprint, direction, size, trainable)
     if room is None:
         longest = max(programs.instructions_of(population[place]) for place in places.tolist())
-        room = max(longest, programs.instructions_of(kind.usual.tree))
+        room = max(longest, programs.instructions_of(kind.baseline.tree))
     examine, descend = _stages(protected, kind.output)
 
     def batched(stage: Callable[..., tuple[jax.Array, ...]], places: np.ndarray, most: int) -> list[np.ndarray]:
@@ -138,7 +138,7 @@ def screen(
     )
     for described in (fingerprint, direction, size):
         described[~guided] = np.nan
-    usual = programs.encode([kind.usual.tree] * _BATCH, None, room)
+    usual = programs.encode([kind.baseline.tree] * _BATCH, None, room)
     size /= np.asarray(examine(usual, *given)[-1])[0]  # by the program that is compiled already
     if guided.any():
         (guides,) = np.nonzero(guided)

@@ -19,14 +19,14 @@ from glojax import (
 )
 from glojax.discovery import scoring
 from glojax.discovery.cma_es import maximize
-from glojax.discovery.finals import decide, final_seeds
+from glojax.discovery.finals import decide, seeds_of_finals
 from glojax.discovery.settings import check_bounds
 from glojax.executors import local
 from glojax.expressions import programs
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
-from glojax.losses.spaces import Space, coefficient_space, taylor_space
+from glojax.losses.spaces import CoefficientSpace, coefficient_space, taylor_space
 from glojax.records.candidates import Record
 from glojax.records.run import Run
 from glojax.seeds import named_seed
@@ -138,7 +138,7 @@ def search_taylor(
 
 def _tune(
     phase: str,
-    space: Space,
+    space: CoefficientSpace,
     task: Task,
     config: TuneConfig,
     run_dir: str | os.PathLike[str] | None,
@@ -172,7 +172,12 @@ class _Objective:
     """Fitness of vectors: read back while the record lasts, trained and recorded after it."""
 
     def __init__(
-        self, task: Task, space: Space, config: TuneConfig, run: Run, report: Callable[[int, np.ndarray], None] | None
+        self,
+        task: Task,
+        space: CoefficientSpace,
+        config: TuneConfig,
+        run: Run,
+        report: Callable[[int, np.ndarray], None] | None,
     ):
         self.space, self.config, self.run, self.report = space, config, run, report
         self.recorded = run.generations()
@@ -229,7 +234,7 @@ class _Objective:
                 factors, always=(0,),
             )  # fmt: skip
             seconds = time.perf_counter() - started
-            kept = self._records(vectors, decided.scores, decided.steps, final_seeds(seed, 1)[0], seconds)
+            kept = self._records(vectors, decided.scores, decided.steps, seeds_of_finals(seed, 1)[0], seconds)
             self.run.save_finals(kept)
         best = winner([record.scores for record in kept])
         return best, kept[best].fitness, kept[0].fitness

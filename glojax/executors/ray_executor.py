@@ -25,7 +25,7 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import LossFunction
 from glojax.tasks.task import Task
 from glojax.training import grouping
-from glojax.training.candidates import Candidates, Progress, Trained, check_stops, encoded
+from glojax.training.candidates import Candidates, PopulationProgress, Trained, check_stops, encoded
 
 BATCHES = 2
 """Batches of a population for each worker: more are better balanced, fewer fill their groups better after a rung."""
@@ -140,7 +140,7 @@ class RayEvaluator:
             )
         check_stops(self.task, stops, splits)
         parts, population = self._divided(candidates), secrets.token_hex(8)
-        progress = Progress.start(len(candidates.seed), len(stops), len(splits))
+        progress = PopulationProgress.start(len(candidates.seed), len(stops), len(splits))
         answers: list[np.ndarray] = []  # of each stop so far, which candidates go on
         for reached in range(1, len(stops) + 1) if keep or on_stop else (len(stops),):
             batches = {

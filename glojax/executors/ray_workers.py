@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from glojax.distributed.devices import keep_programs
 from glojax.executors.scheduling import RETRIES, Dispatch
-from glojax.training.candidates import Candidates, Progress
+from glojax.training.candidates import Candidates, PopulationProgress
 from glojax.training.trainer import Trainer, Training
 
 STARTING = 300
@@ -64,7 +64,7 @@ class Worker:
         """The worker's process, once it runs."""
         return os.getpid()
 
-    def train(self, batch: Batch) -> Progress:
+    def train(self, batch: Batch) -> PopulationProgress:
         """Train a batch to a stop; its networks stay here if there are more."""
         self._held = {name: kept for name, kept in self._held.items() if name[0] == batch.name[0]}
         training = self._held.pop(batch.name, None)
@@ -134,7 +134,7 @@ class Pool:
         """Of the workers that run, on whatever machine."""
         return [hired.process for hired in self._hired if hired.process is not None]
 
-    def run(self, batches: Sequence[Batch]) -> list[Progress]:
+    def run(self, batches: Sequence[Batch]) -> list[PopulationProgress]:
         """What the batches give.
 
         Raises:
@@ -148,7 +148,7 @@ class Pool:
         dispatch = Dispatch(
             range(len(batches)), {number: hired for number, hired in held.items() if hired in free}, steps * self._pace
         )
-        found: dict[int, Progress] = {}
+        found: dict[int, PopulationProgress] = {}
         self._holders = {}
         begun = time.monotonic()
         while not dispatch.is_complete:

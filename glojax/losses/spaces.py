@@ -11,7 +11,7 @@ from glojax.losses import zoo
 from glojax.losses.loss import Loss
 
 
-class Space(NamedTuple):
+class CoefficientSpace(NamedTuple):
     """Vectors, and the losses that they stand for: one tree with different coefficients."""
 
     tree: Tree
@@ -19,7 +19,7 @@ class Space(NamedTuple):
     coefficients: Callable[[np.ndarray], tuple[float, ...]]
 
 
-def coefficient_space(tree: Tree) -> Space:
+def coefficient_space(tree: Tree) -> CoefficientSpace:
     """The identifiable coefficients of a tree, all of them 1 at the start."""
     nodes = list(identifiable_coefficients(tree))
 
@@ -28,14 +28,14 @@ def coefficient_space(tree: Tree) -> Space:
         factors[nodes] = vector
         return tuple(map(float, factors))
 
-    return Space(tree, np.ones(len(nodes)), coefficients)
+    return CoefficientSpace(tree, np.ones(len(nodes)), coefficients)
 
 
-def taylor_space() -> Space:
+def taylor_space() -> CoefficientSpace:
     """Third-order Taylor polynomials by their 8 parameters, all 0 at the start (arXiv 2002.00059, section 3)."""
 
     def loss(vector: np.ndarray) -> Loss:
         return zoo.taylor((float(vector[0]), float(vector[1])), vector[2:].tolist())
 
     start = np.zeros(8)
-    return Space(loss(start).tree, start, lambda vector: loss(vector).coefficients)
+    return CoefficientSpace(loss(start).tree, start, lambda vector: loss(vector).coefficients)

@@ -126,7 +126,7 @@ ZOO: dict[str, LossFunction] = {
 """The known losses by name."""
 
 
-def named(text: str, output: Output = "softmax") -> LossFunction:
+def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
     """The loss that a person names: one of the zoo, the path of a saved ``.json``, or an expression.
 
     Trees of the zoo and expressions are made for ``output``.

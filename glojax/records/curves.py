@@ -20,20 +20,20 @@ class Curves(NamedTuple):
     steps: list[int]  # [points]
     splits: tuple[str, ...]
     rows: list[Row]  # the given losses
-    control: list[Row]  # cross-entropy at every rate, or none
+    baseline: list[Row]  # cross-entropy at every rate, or none
 
     @property
     def shown(self) -> list[Row]:
         """The given losses, then cross-entropy at the rate whose mean score at the end is best by the first split.
 
-        The same scores choose that rate and are shown, so that by this split the control is flattered, if anything.
+        The same scores choose that rate and are shown, so that by this split the baseline is flattered, if anything.
         """
-        ends = [row.scores[:, -1, 0].mean() for row in self.control]
-        return self.rows + ([self.control[int(np.argmax(ends))]] if ends else [])
+        ends = [row.scores[:, -1, 0].mean() for row in self.baseline]
+        return self.rows + ([self.baseline[int(np.argmax(ends))]] if ends else [])
 
 
 def to_json(curves: Curves) -> str:
-    rows = [row._asdict() | {"scores": _with_nulls(row.scores)} for row in curves.rows + curves.control]
+    rows = [row._asdict() | {"scores": _with_nulls(row.scores)} for row in curves.rows + curves.baseline]
     return json.dumps({"steps": curves.steps, "splits": curves.splits, "rows": rows}) + "\n"
 
 

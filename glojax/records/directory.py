@@ -102,7 +102,7 @@ def _about(task: Task) -> dict[str, Any]:
     return {
         "score": task.score_name,
         "metric": task.metric_name,
-        "control": task.problem.control_name,
+        "baseline": task.problem.baseline_name,
         "output": task.problem.output if isinstance(task.problem.output, str) else "function",
         "steps": task.steps,
         "batch_size": task.batch_size,

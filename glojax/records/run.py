@@ -71,9 +71,9 @@ class Run:
         """Keep the finalists of this phase, in place of those of a shorter run that it went on from."""
         self._store.add_generation(f"{self.phase} finals", 0, records, {})
 
-    def save_control(self, record: Record) -> None:
+    def save_baseline(self, record: Record) -> None:
         """Keep cross-entropy at its best rate."""
-        self._store.add_generation(f"{self.phase} control", 0, [record], {})
+        self._store.add_generation(f"{self.phase} baseline", 0, [record], {})
 
     def save_result(self, name: str, content: Any) -> None:
         """Keep something else that this phase found, as JSON, in place of what it had by that name."""
@@ -91,9 +91,9 @@ class Run:
         """The finalists of this phase, if it came to them."""
         return self._store.finals(self.phase)
 
-    def control(self) -> Record | None:
+    def baseline(self) -> Record | None:
         """Cross-entropy at its best rate, if this phase has found it."""
-        return self._store.control(self.phase)
+        return self._store.baseline(self.phase)
 
     def result(self, name: str) -> Any:
         """What this phase kept by that name; none if it kept nothing."""

@@ -193,9 +193,9 @@ class Store:
         """The finalists of a phase, if it came to them."""
         return next(iter(self.generations(f"{phase} finals")), [])
 
-    def control(self, phase: str) -> Record | None:
+    def baseline(self, phase: str) -> Record | None:
         """The usual loss at its best rate, if a phase has found it."""
-        return next((records[0] for records in self.generations(f"{phase} control")), None)
+        return next((records[0] for records in self.generations(f"{phase} baseline")), None)
 
     def length(self, phase: str) -> int:
         """How many generations a phase has so far."""

@@ -40,7 +40,7 @@ class Phase:
       generations: every candidate of each, in their places.
       funnel: how many trees came so far, by the names in ``funnel.FUNNEL``; empty where nobody counted.
       finals: the finalists, if it came to them.
-      control: the usual loss at its best learning rate, if it was looked for.
+      baseline: the usual loss at its best learning rate, if it was looked for.
       is_ended: whether it came to its result.
     """
 
@@ -49,7 +49,7 @@ class Phase:
     generations: list[list[Record]]
     funnel: dict[str, int]
     finals: list[Record]
-    control: Record | None
+    baseline: Record | None
     is_ended: bool
 
     @property
@@ -81,8 +81,8 @@ class Phase:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of all trainings, the control's and the finals' included."""
-        others = [*self.finals, *([self.control] if self.control else [])]
+        """Optimizer steps of all trainings, the baseline's and the finals' included."""
+        others = [*self.finals, *([self.baseline] if self.baseline else [])]
         return sum(record.steps for record in [*self.candidates, *others])
 
 
@@ -93,7 +93,7 @@ class About(NamedTuple):
     fingerprint: str
     score: str  # what fitness is
     metric: str
-    control: str  # name of the usual loss
+    baseline: str  # name of the usual loss
     output: str  # what makes predictions of outputs
     steps: int
     batch_size: int
@@ -110,7 +110,7 @@ class About(NamedTuple):
         return self.output in OUTPUTS
 
 
-class Found(NamedTuple):
+class FoundLoss(NamedTuple):
     """The loss that a run ended with, or the best so far."""
 
     loss: Loss
@@ -155,7 +155,7 @@ class Overview:
     sittings: list[Sitting]
 
     @cached_property
-    def found(self) -> Found | None:
+    def found(self) -> FoundLoss | None:
         """The loss of a tuning that is decided, or of the search; none where nothing was trained."""
         names = [name for name in SEARCHES if name in self.phases]
         if "tune" in self.phases and (self.phases["tune"].is_ended or not names):
@@ -164,7 +164,7 @@ class Overview:
         best = phase.best if phase else None
         if phase is None or best is None:
             return None
-        return Found(self.loss(phase, best), best.rate, best.fitness, phase)
+        return FoundLoss(self.loss(phase, best), best.rate, best.fitness, phase)
 
     def loss(self, phase: Phase, record: Record) -> Loss:
         """A candidate as a loss."""
@@ -251,13 +251,13 @@ def read(directory: str | os.PathLike[str]) -> Overview:
 def _phase(store: Store, name: str, config: dict[str, Any], is_ended: bool) -> Phase:
     funnel = total(store.funnels(name)) or store.result(name, "funnel") or {}
     return Phase(
-        name, config, store.generations(name), funnel, store.finals(name), store.control(name), is_ended
+        name, config, store.generations(name), funnel, store.finals(name), store.baseline(name), is_ended
     )  # fmt: skip
 
 
 def _about(settings: dict[str, Any]) -> About:
     about = settings["about"]
-    kinds = {**dict.fromkeys(("score", "metric", "control", "output"), str), "steps": int, "batch_size": int}
+    kinds = {**dict.fromkeys(("score", "metric", "baseline", "output"), str), "steps": int, "batch_size": int}
     kinds["examples"] = dict
     for field, kind in kinds.items():
         if not isinstance(about.get(field), kind):

@@ -94,8 +94,9 @@ def _of_comparison(run: Overview) -> list[str]:
     low, high = signed(found.difference.low), signed(found.difference.high)
     said = [
         _judgement(run, found),
-        f"Over {seeds} fresh seeds its mean {measured} is {number(found.other.mean)}, and that of {run.about.control}, "
-        f"each at its best learning rate, {number(found.base.mean)}. The difference is {signed(found.difference.mean)} "
+        f"Over {seeds} fresh seeds its mean {measured} is {number(found.other.mean)}, and that of "
+        f"{run.about.baseline}, each at its best learning rate, {number(found.base.mean)}. "
+        f"The difference is {signed(found.difference.mean)} "
         f"(95% interval {low} to {high}; Welch's p is {p_value(found.p)}, Hedges' g {effect(found.effect)}). So many "
         f"seeds tell a difference of {number(found.detectable)} from chance in four cases of five.",
     ]
@@ -108,12 +109,12 @@ def _of_comparison(run: Overview) -> list[str]:
 
 
 def _judgement(run: Overview, found: Against) -> str:
-    control = run.about.control
+    baseline = run.about.baseline
     if not found.is_told:
-        return f"As far as this comparison can tell, the loss is as good as {control}: their difference may be chance."
+        return f"As far as this comparison can tell, the loss is as good as {baseline}: their difference may be chance."
     if found.gain > 0:
-        return f"The loss is better than {control}, by more than chance explains at the 5% level."
-    return f"{control.capitalize()} is better than the loss, by more than chance explains at the 5% level."
+        return f"The loss is better than {baseline}, by more than chance explains at the 5% level."
+    return f"{baseline.capitalize()} is better than the loss, by more than chance explains at the 5% level."
 
 
 def _beside_random(found: Against) -> str:

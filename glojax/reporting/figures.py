@@ -66,7 +66,7 @@ def search_figure(
 def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
     """The curve of a loss beside the usual one, as arXiv 1905.11528 plots it, and its slope."""
     usual = next((kind for kind in KINDS.values() if kind.output == loss.output), Kind(loss.output, metrics.r2))
-    curves = {"this loss": loss, usual.control_name: usual.usual}
+    curves = {"this loss": loss, usual.baseline_name: usual.baseline}
     with style.style():
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         value_axes, slope_axes = figure.subplots(1, 2)
@@ -91,8 +91,8 @@ def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *,
         for place, (axes, split) in enumerate(zip(panels, curves.splits, strict=True)):
             for number, row in enumerate(curves.shown):
                 scores = row.scores[..., place]
-                is_control = number >= len(curves.rows)
-                band(axes, curves.steps, scores, f"{row.name}, x{row.rate:g}", linestyle="--" if is_control else "-")
+                is_baseline = number >= len(curves.rows)
+                band(axes, curves.steps, scores, f"{row.name}, x{row.rate:g}", linestyle="--" if is_baseline else "-")
             axes.set(xlabel="steps", ylabel=f"{split} {score}")
             axes.legend(loc="lower right")
     style.save(figure, path)

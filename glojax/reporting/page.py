@@ -84,7 +84,7 @@ def _tiles(run: Overview) -> list[tuple[str, str, str]]:
     low, high = signed(found.difference.low), signed(found.difference.high)
     return [
         (label, number(found.other.mean), f"± {number(found.other.std)} over {seeds} fresh seeds"),
-        (run.about.control.capitalize(), number(found.base.mean), f"± {number(found.base.std)}, at its best rate"),
+        (run.about.baseline.capitalize(), number(found.base.mean), f"± {number(found.base.std)}, at its best rate"),
         ("Difference", signed(found.difference.mean), f"{low} to {high} at 95%"),
         ("Welch's p", p_value(found.p), f"Hedges' g {effect(found.effect)}"),
     ]

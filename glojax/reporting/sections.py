@@ -47,7 +47,7 @@ def curves_of(run: Overview) -> dict[str, Loss]:
     if run.found is None or not run.about.has_known_output:
         return {}
     usual = next(kind for kind in KINDS.values() if kind.output == run.about.output)
-    return {"this loss": run.found.loss, usual.control_name: usual.usual}
+    return {"this loss": run.found.loss, usual.baseline_name: usual.baseline}
 
 
 def _summary(run: Overview) -> Iterator[Block]:
@@ -194,10 +194,11 @@ def _search(run: Overview) -> Iterator[Block]:
     if phase.name == "exhaustive" and phase.funnel and isinstance(depth, int) and 0 < depth < 5:
         total = trees.count_trees(depth)
         yield Text(f"Of {total:,} trees of depth at most {depth}, {phase.funnel.get('drawn', 0):,} were drawn.")
-    if phase.control is not None:
+    if phase.baseline is not None:
         yield Text(
-            f"{run.about.control.capitalize()} is best at {_times(phase.control.rate)}: "
-            f"validation {run.about.score} {number(phase.control.fitness)}. The rates of all candidates derive from it."
+            f"{run.about.baseline.capitalize()} is best at {_times(phase.baseline.rate)}: "
+            f"validation {run.about.score} {number(phase.baseline.fitness)}. "
+            "The rates of all candidates derive from it."
         )
 
 
@@ -391,7 +392,7 @@ def _settings(run: Overview) -> Iterator[Block]:
     rows = [
         ["name", about.name], ["examples", examples], ["steps of a training", f"{about.steps:,}"],
         ["batch size", f"{about.batch_size:,}"], ["metric", about.metric], ["score, which is maximized", about.score],
-        ["prediction", about.output], ["held against", about.control], ["fingerprint", about.fingerprint],
+        ["prediction", about.output], ["held against", about.baseline], ["fingerprint", about.fingerprint],
     ]  # fmt: skip
     yield Table(
         ["task", ""], rows, "The fingerprint is of the data, the shapes of the network and the length of training."
@@ -428,7 +429,7 @@ def _time(run: Overview) -> Iterator[Block]:
         rows.append([phase.name, f"{len(trained):,}", f"{steps:,}", f"{seconds:,.1f}", speed])
     yield Table(
         ["phase", "candidates trained", "candidate-steps", "seconds of training", "steps a second"], rows,
-        "With the finals, without the control; compiling is included.",
+        "With the finals, without the baseline; compiling is included.",
     )  # fmt: skip
     rows = [
         [sitting.phase, _moment(sitting.begun), _moment(sitting.ended), sitting.how or "no end on record"]

@@ -62,7 +62,7 @@ def _is_count(value: Any) -> bool:
 
 def metric(task: "Task") -> None:
     """That it is one, for such labels, and an error if less of it is to be better."""
-    found = metrics.named("Task.metric", task.problem.metric if task.metric is None else task.metric)
+    found = metrics.metric_by_name("Task.metric", task.problem.metric if task.metric is None else task.metric)
     ours = found in metrics.METRICS.values()
     if ours and (found in metrics.OF_CLASSES) != task.problem.has_classes:
         labels, others = ("classes", "numbers") if task.problem.has_classes else ("numbers", "classes")

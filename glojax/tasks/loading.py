@@ -23,7 +23,7 @@ FROM_FILES: dict[str, ModuleType] = {}
 NAMED: dict[str, Callable[..., Task]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
 
 
-def named(name: str, **options: Any) -> Task:
+def task_by_name(name: str, **options: Any) -> Task:
     """The ready-made task of that name, or what ``path/to/file.py:function`` of the user's own returns.
 
     Args:

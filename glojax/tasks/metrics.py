@@ -78,7 +78,7 @@ OF_CLASSES = frozenset({accuracy})
 """Those whose labels are classes; the others' are numbers of the shape of the outputs."""
 
 
-def named(field: str, metric: Metric | str) -> Metric:
+def metric_by_name(field: str, metric: Metric | str) -> Metric:
     """The metric of that name, or the metric itself.
 
     Raises:

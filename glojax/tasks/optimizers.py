@@ -17,7 +17,7 @@ OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
 """Optimizers by name, made of a learning rate."""
 
 
-def named(name: str, rate: float) -> optax.GradientTransformation:
+def optimizer_by_name(name: str, rate: float) -> optax.GradientTransformation:
     """The optimizer of that name.
 
     Raises:

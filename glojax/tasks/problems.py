@@ -21,35 +21,32 @@ class Kind:
         ``"identity"``, or a function that keeps the shape, for example ``jax.nn.softplus``.
       metric: ``metric(outputs, labels) -> scalar``, or a key of ``metrics.METRICS``; that of a task unless it has its
         own.
-      control: the usual loss, which a found one is held against; by the output if left out.
-      control_name: of the control in reports.
+      baseline: the usual loss, which a found one is held against. Defaults to cross-entropy for softmax and sigmoid,
+        and to the squared error for all other outputs.
+      baseline_name: its name in reports.
 
     Labels are integers ``[examples]`` for softmax, one class an example. Otherwise they are numbers ``[examples,
     outputs]``, or ``[examples]`` for one output; NaN stands for an unknown one, which takes no part.
 
     Raises:
-      ValueError: an unknown output or metric, or a control for other outputs; the message names the field.
+      ValueError: an unknown output or metric, or a baseline for other outputs; the message names the field.
     """
 
     output: Output
     metric: Metric | str
-    control: Loss | None = None
-    control_name: str = "cross-entropy"
+    baseline: Loss = None  # type: ignore[assignment]  # made below where it is left out
+    baseline_name: str = "cross-entropy"
 
     def __post_init__(self) -> None:
         if not callable(self.output) and self.output not in OUTPUTS:
             raise ValueError(f"Kind.output is {self.output!r}; {', '.join(OUTPUTS)} or a function is allowed.")
-        metrics.named("Kind.metric", self.metric)
-        if self.control is not None and self.control.output != self.output:
-            raise ValueError(f"Kind.control is a loss of output {self.control.output!r}; {self.output!r} is needed.")
-
-    @property
-    def usual(self) -> Loss:
-        """The control."""
-        if self.control is not None:
-            return self.control
-        tree = {"softmax": "x * log(y)", "sigmoid": "x * log(y) + (1 - x) * log(1 - y)"}.get(str(self.output))
-        return Loss(tree or "-1 * square(x - y)", output=self.output)  # type: ignore[arg-type]
+        metrics.metric_by_name("Kind.metric", self.metric)
+        if self.baseline is None:
+            tree = {"softmax": "x * log(y)", "sigmoid": "x * log(y) + (1 - x) * log(1 - y)"}.get(str(self.output))
+            loss = Loss(tree or "-1 * square(x - y)", output=self.output)  # type: ignore[arg-type]
+            object.__setattr__(self, "baseline", loss)
+        if self.baseline.output != self.output:
+            raise ValueError(f"Kind.baseline is a loss of output {self.baseline.output!r}; {self.output!r} is needed.")
 
     @property
     def has_classes(self) -> bool:
@@ -98,12 +95,12 @@ KINDS = {
     "classification": Kind("softmax", metrics.accuracy),
     "binary": Kind("sigmoid", metrics.binary_accuracy),
     "multi-label": Kind("sigmoid", metrics.f1),
-    "regression": Kind("identity", metrics.r2, control_name="squared error"),
+    "regression": Kind("identity", metrics.r2, baseline_name="squared error"),
 }
 """Kinds by name."""
 
 
-def named(kind: str | Kind) -> Kind:
+def kind_by_name(kind: str | Kind) -> Kind:
     """The kind of that name, or the kind itself.
 
     Raises:

@@ -98,7 +98,7 @@ def table(
       ValueError: what ``tables.read`` refuses, naming column and line, or an unknown optimizer.
       FileNotFoundError: there is no such file.
     """
-    made = optimizers.named(optimizer, learning_rate)
+    made = optimizers.optimizer_by_name(optimizer, learning_rate)
     read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical)
     outputs = len(read.classes) if read.kind == "classification" else 1
     return Task(

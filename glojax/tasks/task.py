@@ -83,7 +83,7 @@ class Task:
     name: str = "task"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", problems.named(self.kind))
+        object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
         for field in ("train", "validation", "test"):
             if field != "test" or self.test is not None:
                 object.__setattr__(self, field, checks.split(self.problem, field, getattr(self, field)))
@@ -106,7 +106,7 @@ class Task:
     @property
     def problem(self) -> Kind:
         """The kind."""
-        return problems.named(self.kind)
+        return problems.kind_by_name(self.kind)
 
     @property
     def is_error(self) -> bool:
@@ -115,7 +115,7 @@ class Task:
 
     @property
     def _metric(self) -> Metric:
-        return metrics.named("Task.metric", self.problem.metric if self.metric is None else self.metric)
+        return metrics.metric_by_name("Task.metric", self.problem.metric if self.metric is None else self.metric)
 
     @property
     def metric_name(self) -> str:

@@ -32,7 +32,7 @@ class Trained(NamedTuple):
     steps: np.ndarray  # int64[candidates], optimizer steps that each was trained for
 
 
-class Progress(NamedTuple):
+class PopulationProgress(NamedTuple):
     """How far candidates have come; what is changed in place as they train."""
 
     scores: np.ndarray  # float32[candidates, stops, splits]
@@ -40,7 +40,7 @@ class Progress(NamedTuple):
     steps: np.ndarray  # int64[candidates]
 
     @classmethod
-    def start(cls, candidates: int, stops: int, splits: int) -> "Progress":
+    def start(cls, candidates: int, stops: int, splits: int) -> "PopulationProgress":
         """Of so many candidates, before the first step."""
         scores = np.zeros((candidates, stops, splits), np.float32)
         return cls(scores, np.ones(candidates, bool), np.zeros(candidates, np.int64))

@@ -12,7 +12,7 @@ from glojax.tasks.task import Task
 _MAX_ROWS = 64
 
 
-class Plan(NamedTuple):
+class GroupPlan(NamedTuple):
     """The shapes that groups may take on a mesh of devices; each pair of them that is used is compiled once.
 
     A group takes its whole time even where it is not full. On CPU there is one shape, as its groups are small; an
@@ -34,7 +34,7 @@ class Plan(NamedTuple):
         return next(rows for rows in self.rows if rows >= fewest), size
 
 
-def plan(task: Task, devices: Sequence[Any]) -> Plan:
+def plan(task: Task, devices: Sequence[Any]) -> GroupPlan:
     """The shapes for a task on these devices, for groups of at most the task's own size, or of what fits."""
     device = devices[0]
     size = group_that_fits(task, device) if task.group is None else task.group
@@ -43,11 +43,11 @@ def plan(task: Task, devices: Sequence[Any]) -> Plan:
     beside = sum(other.process_index == device.process_index for other in devices)
     most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * _bytes(kept))))
     if device.platform == "cpu":
-        return Plan(len(devices), (size,), (most_rows,))
+        return GroupPlan(len(devices), (size,), (most_rows,))
     # Two sizes an octave waste at most a third of a group.
     sizes = {bucket for power in range(size.bit_length()) for bucket in (2**power, 3 * 2**power // 2)}
     rows = {2**power for power in range(most_rows.bit_length())}
-    return Plan(
+    return GroupPlan(
         len(devices),
         (*sorted(bucket for bucket in sizes if bucket < size), size),
         (*sorted(count for count in rows if count < most_rows), most_rows),
@@ -129,7 +129,7 @@ def split(seeds: np.ndarray, size: int) -> list[np.ndarray]:
     return groups
 
 
-def lay_out(plan: Plan, members: np.ndarray, seeds: np.ndarray) -> Layout:
+def lay_out(plan: GroupPlan, members: np.ndarray, seeds: np.ndarray) -> Layout:
     """Lay out the candidates at places ``members``, which have these seeds; they must fit one block."""
     rows, size = plan.shape(seeds)
     slots = np.full((plan.devices, rows, size), members[0])
@@ -140,7 +140,7 @@ def lay_out(plan: Plan, members: np.ndarray, seeds: np.ndarray) -> Layout:
     return Layout(slots.reshape(-1, size), np.array(counts, np.int32))
 
 
-def blocks(plan: Plan, seeds: np.ndarray) -> list[np.ndarray]:
+def blocks(plan: GroupPlan, seeds: np.ndarray) -> list[np.ndarray]:
     """Places of all candidates in blocks that the devices hold at once."""
     most, size = plan.devices * plan.rows[-1], plan.sizes[-1]
     groups = split(seeds, size)

@@ -26,8 +26,8 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import LossFunction
 from glojax.tasks.task import Task
 from glojax.training import gradients, grouping, learner
-from glojax.training.candidates import Candidates, Progress, Trained, check_stops, encoded, identity_of
-from glojax.training.grouping import Layout, Plan
+from glojax.training.candidates import Candidates, PopulationProgress, Trained, check_stops, encoded, identity_of
+from glojax.training.grouping import GroupPlan, Layout
 from glojax.training.kernels import advance_groups, regrouped, score_groups, start_groups
 from glojax.training.learner import Learner
 
@@ -67,7 +67,7 @@ class Trainer:
         self._instructions = instructions
         mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
         on, sizes, rows = processes.first(lambda: grouping.plan(task, list(mesh.devices.flat)))
-        self.plan = Plan(on, tuple(sizes), tuple(rows))
+        self.plan = GroupPlan(on, tuple(sizes), tuple(rows))
         task.check_metric()
         if loss is not None:
             gradients.check_loss(task, loss)
@@ -170,7 +170,13 @@ class Trainer:
         return Training(self, candidates, stops, splits)
 
     def _train_block(
-        self, block: _Block, candidates: Candidates, members: np.ndarray, progress: Progress, first: int, last: int
+        self,
+        block: _Block,
+        candidates: Candidates,
+        members: np.ndarray,
+        progress: PopulationProgress,
+        first: int,
+        last: int,
     ) -> _Block:
         for chunk in range(first, last, CHUNK):
             living = members[progress.alive[members]]
@@ -260,7 +266,7 @@ class Training:
     def __init__(self, trainer: Trainer, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]):
         self.identity = identity_of(trainer.task, candidates, stops, splits)
         processes.agree("candidates", self.identity)
-        self.progress = Progress.start(len(candidates.seed), len(stops), len(splits))
+        self.progress = PopulationProgress.start(len(candidates.seed), len(stops), len(splits))
         self.reached = 0
         self._trainer, self._candidates, self._stops, self._splits = trainer, candidates, stops, splits
         self._members = grouping.blocks(trainer.plan, candidates.seed)
@@ -292,15 +298,15 @@ class Training:
         self.progress.drop(self.reached, kept)
 
     @property
-    def like(self) -> tuple[Progress, Learner]:
+    def like(self) -> tuple[PopulationProgress, Learner]:
         """What ``on_host`` gives, without its values."""
         return self.progress, self._trainer._learners_like(len(self.progress.alive))
 
-    def on_host(self) -> tuple[Progress, Learner]:
+    def on_host(self) -> tuple[PopulationProgress, Learner]:
         """All that training needs to go on, as NumPy arrays."""
         return self.progress, self._trainer._on_host(list(self._begun.values()), len(self.progress.alive))
 
-    def restore(self, reached: int, kept: tuple[Progress, Learner]) -> None:
+    def restore(self, reached: int, kept: tuple[PopulationProgress, Learner]) -> None:
         """Go on with what ``on_host`` gave after so many stops."""
         self.reached, (self.progress, learners) = reached, kept
         for number, members in enumerate(self._members):

@@ -49,7 +49,7 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> 
         1,
         "--seeds",
         2,
-        "--no-control",
+        "--no-random-search",
         "--tensorboard",
     )
     result = run(*arguments, "--steps", 40, "--run-dir", tmp_path)
@@ -74,7 +74,7 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> 
 
 
 def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(tmp_path: Path) -> None:
-    arguments = ("search", "--exhaustive", "--candidate-seeds", 1, "--seeds", 2, "--steps", 20, "--no-control")
+    arguments = ("search", "--exhaustive", "--candidate-seeds", 1, "--seeds", 2, "--steps", 20, "--no-random-search")
     result = run(*arguments, "--run-dir", tmp_path)
     assert result.exit_code == 0, result.output
     assert "Of 25,844 trees of depth at most 2: 25,844 drawn > 9,496 valid > 7,028 finite > " in result.output
@@ -103,7 +103,17 @@ def test_a_table_is_searched(tmp_path: Path) -> None:
         random.normal(size=150), random.integers(2, size=150), random.normal(size=150), strict=True)]  # fmt: skip
     (tmp_path / "table.csv").write_text("\n".join(["size,colour,price", *rows]))
     arguments = ("search", "--csv", tmp_path / "table.csv", "--target", "price", "--population", 12, "--generations", 2)
-    options = ("--steps", 60, "--tune-generations", 0, "--seeds", 2, "--no-control", "--run-dir", tmp_path / "run")
+    options = (
+        "--steps",
+        60,
+        "--tune-generations",
+        0,
+        "--seeds",
+        2,
+        "--no-random-search",
+        "--run-dir",
+        tmp_path / "run",
+    )
     result = run(*arguments, *options)
     assert result.exit_code == 0, result.output
     for text in ("search on table-price 2/2", "Squared error: best at", "validation r2", "squared error, best rate"):
@@ -120,14 +130,14 @@ def cells(line: str) -> list[str]:
 def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> None:
     result = run("evaluate", "digits", "cross_entropy", "log(y) - x / y", "--seeds", 2, "--steps", 20)
     assert result.exit_code == 0, result.output
-    first, second, control = (cells(line) for line in result.output.splitlines() if line.startswith("│"))
+    first, second, baseline = (cells(line) for line in result.output.splitlines() if line.startswith("│"))
     given = [losses.cross_entropy, losses.baikal] + [losses.cross_entropy] * len(scoring.RATES)
     scores = evaluate(tasks.digits(steps=20), given, 2, rates=[1, 1, *scoring.RATES])
     best = scores[2:].mean(axis=1).argmax()
     assert first[:3] == ["cross_entropy", "x1", f"{scores[0].mean():.4f} ± {scores[0].std(ddof=1):.4f}"]
     assert second[4] == f"{statistics.welch(scores[2 + best], scores[1]):.2g}"
-    assert control[:2] == ["cross-entropy", f"x{scoring.RATES[best]:g}"]
-    assert control[4:] == ["", ""]
+    assert baseline[:2] == ["cross-entropy", f"x{scoring.RATES[best]:g}"]
+    assert baseline[4:] == ["", ""]
     assert f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} are" in result.output
 
 

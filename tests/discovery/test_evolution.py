@@ -39,7 +39,7 @@ def record(directory: Path) -> list[tuple[Any, ...]]:
 def test_two_searches_with_one_seed_give_one_record(tiny_task: Task, tmp_path: Path) -> None:
     found = [search(tiny_task, SMALL, tmp_path / name) for name in "ab"]
     assert record(tmp_path / "a") == record(tmp_path / "b")
-    assert len(record(tmp_path / "a")) == 4 * 12 + 3 + 1  # finals, control
+    assert len(record(tmp_path / "a")) == 4 * 12 + 3 + 1  # finals, baseline
     assert found[0].best == found[1].best
     search(tiny_task, dataclasses.replace(SMALL, seed=6), tmp_path / "c")
     assert record(tmp_path / "a") != record(tmp_path / "c")
@@ -233,17 +233,17 @@ def test_stages_can_be_left_out(tiny_task: Task) -> None:
 def test_fair_rates_give_every_loss_the_gradient_of_cross_entropy_at_its_best(tiny_task: Task) -> None:
     config = dataclasses.replace(SMALL, generations=1, seeds=2, halving=1)
     found = search(tiny_task, config)
-    assert found.control is not None
-    seeds = [named_seed(5, "control", i) for i in range(2)]
+    assert found.baseline is not None
+    seeds = [named_seed(5, "baseline", i) for i in range(2)]
     by_rate = [evaluate(tiny_task, ["x * log(y)"], seeds, rates=[rate]).mean() for rate in scoring.RATES]
-    assert found.control.rate == scoring.RATES[int(np.argmax(by_rate))]
-    assert found.control.fitness == pytest.approx(max(by_rate), abs=1e-6)
-    assert found.control.steps == 2 * 30 * len(scoring.RATES)
+    assert found.baseline.rate == scoring.RATES[int(np.argmax(by_rate))]
+    assert found.baseline.fitness == pytest.approx(max(by_rate), abs=1e-6)
+    assert found.baseline.steps == 2 * 30 * len(scoring.RATES)
     generation = found.generations[0]
     sizes = screening.screen(generation.trees, room=31).size
     seeds = [named_seed(5, "search", i) for i in range(2)]
     for place in range(6):
-        rates = [found.control.rate * factor / sizes[place] for factor in (1 / 3, 1, 3)]
+        rates = [found.baseline.rate * factor / sizes[place] for factor in (1 / 3, 1, 3)]
         scores = evaluate(tiny_task, [generation.trees[place]] * 3, seeds, rates=rates).mean(axis=1)
         assert generation.fitness[place] == pytest.approx(scores.max(), abs=1e-6)
         assert generation.rates[place] == pytest.approx(rates[int(scores.argmax())], rel=1e-4)

@@ -1,4 +1,4 @@
-"""Full trainings: their curves, the control beside them, and what they go on from after an interruption."""
+"""Full trainings: their curves, the baseline beside them, and what they go on from after an interruption."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ def stop_at(call: int) -> Any:
 
 
 def scores_of(found: curves.Curves) -> np.ndarray:
-    return np.stack([row.scores for row in found.rows + found.control])
+    return np.stack([row.scores for row in found.rows + found.baseline])
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +67,21 @@ def test_curves_are_those_of_evaluate(tiny_task: Task, whole: curves.Curves) -> 
     np.testing.assert_allclose(whole.rows[1].scores[:, -1, 0], expected, atol=1e-6)
 
 
-def test_the_control_is_cross_entropy_at_its_best_rate_by_validation(tiny_task: Task, whole: curves.Curves) -> None:
+def test_the_baseline_is_cross_entropy_at_its_best_rate_by_validation(tiny_task: Task, whole: curves.Curves) -> None:
     scores = evaluate(tiny_task, [losses.cross_entropy] * len(scoring.RATES), 2, rates=scoring.RATES)
     assert [row.name for row in whole.shown] == ["Baikal", "optax", "cross-entropy"]
     assert whole.shown[-1].rate == scoring.RATES[scores.mean(axis=1).argmax()]
     np.testing.assert_allclose(whole.shown[-1].scores[:, -1, 0].mean(), scores.mean(axis=1).max(), atol=1e-6)
 
 
-def test_without_the_control_there_is_none(tiny_task: Task) -> None:
-    found = full_training.train(tiny_task, {"Baikal": losses.baikal}, dataclasses.replace(CONFIG, control=False))
-    assert found.control == []
+def test_without_the_baseline_there_is_none(tiny_task: Task) -> None:
+    found = full_training.train(tiny_task, {"Baikal": losses.baikal}, dataclasses.replace(CONFIG, baseline=False))
+    assert found.baseline == []
     assert [row.name for row in found.shown] == ["Baikal"]
 
 
 def test_schedule_and_weight_decay_are_those_of_a_task_with_that_optimizer(tiny_task: Task) -> None:
-    config = TrainConfig(30, 2, 1, rate=3.0, schedule="linear", weight_decay=0.1, control=False)
+    config = TrainConfig(30, 2, 1, rate=3.0, schedule="linear", weight_decay=0.1, baseline=False)
     found = full_training.train(tiny_task, {"Baikal": losses.baikal}, config)
     decayed = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(optax.linear_schedule(0.05 * 3, 0.0, 30)))
     expected = evaluate(dataclasses.replace(tiny_task, optimizer=decayed), [losses.baikal], 2)
@@ -139,7 +139,7 @@ def test_what_is_complete_is_not_trained_again(
 
 
 def test_a_directory_is_not_trained_into_twice_nor_with_other_settings(tiny_task: Task, tmp_path: Path) -> None:
-    config = TrainConfig(steps=2, seeds=1, points=1, control=False)
+    config = TrainConfig(steps=2, seeds=1, points=1, baseline=False)
     full_training.train(tiny_task, {"Baikal": losses.baikal}, config, tmp_path)
     with pytest.raises(ValueError, match="already holds results of 'train'; resume it or choose another"):
         full_training.train(tiny_task, {"Baikal": losses.baikal}, config, tmp_path)
@@ -153,7 +153,7 @@ def test_a_directory_is_not_trained_into_twice_nor_with_other_settings(tiny_task
 @pytest.mark.slow
 def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     def command(run_dir: str, *more: str) -> list[str]:
-        settings = ["--seeds", "2", "--steps", "3000", "--points", "30", "--no-control", "--run-dir"]
+        settings = ["--seeds", "2", "--steps", "3000", "--points", "30", "--no-baseline", "--run-dir"]
         return [sys.executable, "-m", "glojax", "train", "digits", "baikal", *settings, str(tmp_path / run_dir), *more]
 
     subprocess.run(command("whole"), check=True, capture_output=True)

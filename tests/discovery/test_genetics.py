@@ -12,7 +12,7 @@ from scipy import stats
 from glojax.discovery import genetics
 from glojax.discovery.genetics import (
     Offspring,
-    Rates,
+    Variation,
     crossover,
     initial_population,
     mutate,
@@ -24,7 +24,7 @@ from glojax.discovery.genetics import (
 from glojax.expressions import grammar
 from glojax.expressions.trees import MAX_NODES, Tree, grow, parse
 
-NOTHING = Rates(crossover=0, integer_shift=0, replace=0, collapse=0, extend=0)
+NOTHING = Variation(crossover=0, integer_shift=0, replace=0, collapse=0, extend=0)
 SIGNIFICANCE = 1e-3  # the seeds are fixed: a test that passes goes on passing
 
 operators = {
@@ -106,7 +106,7 @@ def test_a_swap_refuses_a_place_beyond_the_tree():
 
 
 def test_the_default_rates_are_the_papers():
-    assert dataclasses.astuple(Rates()) == (0.8, 0.05, 0.05, 0.025, 0.025)
+    assert dataclasses.astuple(Variation()) == (0.8, 0.05, 0.05, 0.025, 0.025)
 
 
 @settings(deadline=None)
@@ -117,8 +117,8 @@ def test_a_tree_is_left_alone_where_all_rates_are_zero(tree, seed):
 
 def test_an_integer_moves_by_one_either_way_at_its_rate():
     random = np.random.default_rng(2)
-    rates = dataclasses.replace(NOTHING, integer_shift=0.05)
-    mutants = [mutate(random, Tree(5), rates).symbol for _ in range(20_000)]
+    variation = dataclasses.replace(NOTHING, integer_shift=0.05)
+    mutants = [mutate(random, Tree(5), variation).symbol for _ in range(20_000)]
     assert_frequencies(mutants, {5: 0.95, 4: 0.025, 6: 0.025})
     always = dataclasses.replace(NOTHING, integer_shift=1)
     assert mutate(random, parse("log(y) - x / y"), always) == parse("log(y) - x / y")
@@ -127,9 +127,9 @@ def test_an_integer_moves_by_one_either_way_at_its_rate():
 @pytest.mark.parametrize("text", ["y", "log(y)", "x / y"])
 def test_a_node_is_replaced_at_its_rate_by_a_weighted_one_of_as_many_children(text):
     random = np.random.default_rng(3)
-    rates = dataclasses.replace(NOTHING, replace=0.05)
+    variation = dataclasses.replace(NOTHING, replace=0.05)
     tree = parse(text)
-    mutants = [mutate(random, tree, rates).symbol for _ in range(20_000)]
+    mutants = [mutate(random, tree, variation).symbol for _ in range(20_000)]
     expected = {symbol: 0.05 * weight for symbol, weight in weights(len(tree.children)).items()}
     expected[tree.symbol] += 0.95
     assert_frequencies(mutants, expected)
@@ -144,8 +144,8 @@ def test_replacing_keeps_the_shape_of_a_tree(tree, seed):
 
 def test_a_node_and_its_children_collapse_at_their_rate_to_a_weighted_leaf():
     random = np.random.default_rng(4)
-    rates = dataclasses.replace(NOTHING, collapse=0.025)
-    mutants = [mutate(random, parse("5 - 6"), rates) for _ in range(20_000)]
+    variation = dataclasses.replace(NOTHING, collapse=0.025)
+    mutants = [mutate(random, parse("5 - 6"), variation) for _ in range(20_000)]
     expected = {Tree(symbol): 0.025 * weight for symbol, weight in weights(0).items()}
     assert_frequencies(mutants, expected | {parse("5 - 6"): 0.975})
 
@@ -157,8 +157,8 @@ def test_a_leaf_does_not_collapse():
 
 def test_a_leaf_is_extended_at_its_rate_by_a_weighted_node_over_weighted_leaves():
     random = np.random.default_rng(6)
-    rates = dataclasses.replace(NOTHING, extend=0.025)
-    mutants = [mutate(random, Tree(7), rates) for _ in range(40_000)]
+    variation = dataclasses.replace(NOTHING, extend=0.025)
+    mutants = [mutate(random, Tree(7), variation) for _ in range(40_000)]
     expected = {symbol: 0.025 * weight for symbol, weight in weights().items()}
     assert_frequencies([mutant.symbol for mutant in mutants], expected | {7: 0.975})
     assert_frequencies([child.symbol for mutant in mutants for child in mutant.children], weights(0))
@@ -177,10 +177,10 @@ def test_mutation_goes_bottom_up_and_visits_every_node_once():
 
 def test_each_node_has_its_own_chance():
     random = np.random.default_rng(8)
-    rates = dataclasses.replace(NOTHING, integer_shift=0.05)
+    variation = dataclasses.replace(NOTHING, integer_shift=0.05)
     tree = parse("10 + 20 + 30 + 40")
     shifted = [
-        sum(a.symbol != b.symbol for a, b in zip(mutate(random, tree, rates).nodes(), tree.nodes(), strict=True))
+        sum(a.symbol != b.symbol for a, b in zip(mutate(random, tree, variation).nodes(), tree.nodes(), strict=True))
         for _ in range(20_000)
     ]
     binomial = stats.binom(4, 0.05)
@@ -197,11 +197,11 @@ def test_mutating_an_integer_beyond_the_grammars_bound_is_refused():
         mutate(random, tree, always)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Rates)])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Variation)])
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), True, "0.5", None])
 def test_a_rate_outside_zero_to_one_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=rf"Rates\.{field} is {value!r}; a number from 0 to 1 is allowed\."):
-        Rates(**{field: value})
+        Variation(**{field: value})
 
 
 # SELECTION
@@ -312,8 +312,8 @@ def test_only_what_is_chosen_enters_a_population_and_its_trees_are_built_upon():
     assert max(tree.depth for tree in known[genetics._GROWN_ROUNDS :]) == 2
 
     offspring = next_generation(
-        np.random.default_rng(34), population, np.ones(30), elites=2, rates=Rates(), max_nodes=20, both_variables=True,
-        choose=simple,
+        np.random.default_rng(34), population, np.ones(30), elites=2, variation=Variation(), max_nodes=20,
+        both_variables=True, choose=simple,
     )  # fmt: skip
     assert len(offspring) == 30
     assert {child.tree.symbol for child in offspring} == {"/"}
@@ -363,9 +363,9 @@ def test_a_generation_is_full_and_within_its_bounds(seed, size, elites, max_node
     random = np.random.default_rng(seed)
     population = initial_population(random, size, max_nodes=max_nodes, both_variables=both_variables)
     before = list(population)
-    wild = Rates(crossover=0.8, integer_shift=0.3, replace=0.3, collapse=0.1, extend=0.3)
+    wild = Variation(crossover=0.8, integer_shift=0.3, replace=0.3, collapse=0.1, extend=0.3)
     offspring = next_generation(
-        random, population, random.random(size), elites=min(elites, size - 1), rates=wild, selection=selection,
+        random, population, random.random(size), elites=min(elites, size - 1), variation=wild, selection=selection,
         max_nodes=max_nodes, both_variables=both_variables,
     )  # fmt: skip
     assert population == before
@@ -378,14 +378,16 @@ def test_a_generation_is_full_and_within_its_bounds(seed, size, elites, max_node
 def test_elites_come_first_unchanged_best_first_and_the_earlier_of_equals_first():
     population = [parse(text) for text in ("x * y", "x + y", "x - y", "x / y", "y / x")]
     fitness = np.array([0.2, 0.9, 0.5, 0.9, 0.1])
-    offspring = next_generation(np.random.default_rng(16), population, fitness, elites=3, rates=Rates(), max_nodes=9)
+    offspring = next_generation(
+        np.random.default_rng(16), population, fitness, elites=3, variation=Variation(), max_nodes=9
+    )
     assert offspring[:3] == [Offspring(population[place], (place,)) for place in (1, 3, 2)]
 
 
 def test_the_same_seed_gives_the_same_generation():
     population, fitness = a_population()
     generations = [
-        next_generation(np.random.default_rng(seed), population, fitness, elites=6, rates=Rates(), max_nodes=12)
+        next_generation(np.random.default_rng(seed), population, fitness, elites=6, variation=Variation(), max_nodes=12)
         for seed in (17, 17, 18)
     ]
     assert generations[0] == generations[1]
@@ -396,7 +398,7 @@ def test_offspring_name_the_parents_they_come_from():
     population, fitness = a_population(max_nodes=8)
     only_crossover = dataclasses.replace(NOTHING, crossover=1)
     offspring = next_generation(
-        np.random.default_rng(19), population, fitness, elites=0, rates=only_crossover, max_nodes=MAX_NODES
+        np.random.default_rng(19), population, fitness, elites=0, variation=only_crossover, max_nodes=MAX_NODES
     )
     for child in offspring:
         cut, giver = (population[place] for place in child.parents)
@@ -404,14 +406,14 @@ def test_offspring_name_the_parents_they_come_from():
     # Nothing is redrawn here, so both children of each pair are there, side by side.
     assert all(a.parents == b.parents[::-1] for a, b in zip(offspring[::2], offspring[1::2], strict=True))
 
-    copies = next_generation(np.random.default_rng(20), population, fitness, elites=2, rates=NOTHING, max_nodes=8)
+    copies = next_generation(np.random.default_rng(20), population, fitness, elites=2, variation=NOTHING, max_nodes=8)
     assert all(child.tree == population[child.parents[0]] and len(child.parents) == 1 for child in copies)
 
 
 def test_crossover_happens_at_its_rate():
     population = [parse("log(y) - x / y")] * 4000
     offspring = next_generation(
-        np.random.default_rng(21), population, np.ones(4000), elites=0, rates=Rates(), max_nodes=MAX_NODES
+        np.random.default_rng(21), population, np.ones(4000), elites=0, variation=Variation(), max_nodes=MAX_NODES
     )
     crossed = sum(len(child.parents) == 2 for child in offspring[::2])
     assert stats.binomtest(crossed, 2000, 0.8).pvalue > SIGNIFICANCE
@@ -422,7 +424,7 @@ def test_the_fit_have_more_offspring(selection):
     population, _ = a_population(size=400)
     fitness = np.repeat([0.1, 0.9], 200)
     offspring = next_generation(
-        np.random.default_rng(22), population, fitness, elites=0, rates=NOTHING, selection=selection, max_nodes=12
+        np.random.default_rng(22), population, fitness, elites=0, variation=NOTHING, selection=selection, max_nodes=12
     )
     assert sum(child.parents[0] >= 200 for child in offspring) > 300
 
@@ -431,7 +433,7 @@ def test_a_place_that_no_offspring_can_fill_takes_a_selected_parent_unchanged():
     population = [parse("x * y"), parse("y / x")]
     always = dataclasses.replace(NOTHING, collapse=1)
     offspring = next_generation(
-        np.random.default_rng(23), population, np.ones(2), elites=0, rates=always, max_nodes=3,
+        np.random.default_rng(23), population, np.ones(2), elites=0, variation=always, max_nodes=3,
         choose=lambda trees, wanted: [],
     )  # fmt: skip
     assert all(child == Offspring(population[child.parents[0]], child.parents) for child in offspring)
@@ -442,7 +444,7 @@ def test_a_crossover_beyond_the_largest_tree_is_redrawn():
     big = parse(" + ".join(["x", "y"] * 32))
     assert big.size == MAX_NODES - 1
     offspring = next_generation(
-        np.random.default_rng(24), [big] * 20, np.ones(20), elites=0, rates=Rates(), max_nodes=MAX_NODES
+        np.random.default_rng(24), [big] * 20, np.ones(20), elites=0, variation=Variation(), max_nodes=MAX_NODES
     )
     assert len(offspring) == 20
 
@@ -463,6 +465,6 @@ def test_a_crossover_beyond_the_largest_tree_is_redrawn():
     ],
 )
 def test_a_generation_that_cannot_be_bred_is_refused(changes, message):
-    arguments = {"population": [parse("x * y")] * 80, "fitness": np.ones(80), "elites": 6, "rates": Rates()}
+    arguments = {"population": [parse("x * y")] * 80, "fitness": np.ones(80), "elites": 6, "variation": Variation()}
     with pytest.raises(ValueError, match=message):
         next_generation(np.random.default_rng(0), **(arguments | {"max_nodes": 9} | changes))

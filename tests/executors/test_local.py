@@ -89,7 +89,7 @@ def test_a_search_and_a_tuning_whose_batches_are_divided_and_begun_again_find_th
         np.testing.assert_array_equal(ours.fitness, theirs.fitness)
         np.testing.assert_array_equal(ours.steps, theirs.steps)
     assert (there.best, there.rate, there.fitness) == (here.best, here.rate, here.fitness)
-    assert [one.batches for one in made] == [1 + 2 + 1 + 2]  # control, generations, elites again, finals
+    assert [one.batches for one in made] == [1 + 2 + 1 + 2]  # baseline, generations, elites again, finals
 
     tuning = TuneConfig(generations=1, **TINY)
     ours, theirs = tune(tiny_task, here.best, tuning), tune(divided, here.best, tuning)

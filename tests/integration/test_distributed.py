@@ -35,7 +35,7 @@ def task():
 # Without random search and with a single seed there is little to train; what takes time is starting and compiling.
 SEARCH = (
     *("--population", "8", "--generations", "3", "--candidate-seeds", "1", "--tune-generations", "2"),
-    *("--seeds", "1", "--no-control"),
+    *("--seeds", "1", "--no-baseline"),
 )
 
 
@@ -173,7 +173,7 @@ def record(run_dir: Path) -> dict[str, list[Any]]:
             kept = ", ".join(column for column in columns if column != "seconds")
             found[table] = sorted(database.execute(f"select {kept} from {table}").fetchall())
     phases = {row[0] for row in found["candidates"]}
-    assert phases >= {"search", "search finals", "search control", "tune", "tune finals"}
+    assert phases >= {"search", "search finals", "search baseline", "tune", "tune finals"}
     return found
 
 
@@ -223,7 +223,7 @@ def test_a_run_that_loses_its_processes_goes_on_with_others_to_the_same_record(r
 
 
 def test_a_full_training_keeps_its_networks_where_the_first_process_sees_them(runs: Runs) -> None:
-    train = ("train", "baikal", "--steps", "6", "--points", "2", "--seeds", "2", "--no-control")
+    train = ("train", "baikal", "--steps", "6", "--points", "2", "--seeds", "2", "--no-baseline")
     elsewhere = runs.folder / "never made"
     alone, several = runs.folder / "trained alone", runs.folder / "trained by two"
     runs.finish(alone, 1, devices=2, command=train)

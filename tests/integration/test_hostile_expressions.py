@@ -83,7 +83,7 @@ def test_a_mutated_expression_is_an_expression_or_refused(text: str) -> None:
 @pytest.mark.parametrize("code", CODE)
 def test_code_in_an_expression_is_not_run(code: str, empty_folder: Path) -> None:
     for text in (code, f"x * {code}", f"log({code}) - y", f"x * y\n{code}"):
-        for call in (trees.parse, losses.named, Loss):
+        for call in (trees.parse, losses.loss_by_name, Loss):
             assert isinstance(outcome(lambda call=call, text=text: call(text)), Refused)
     assert not (empty_folder / MARK).exists()
 
@@ -154,7 +154,7 @@ def test_a_loss_of_anything_is_a_loss_or_refused(tree: Any, coefficients: Any, p
     | st.text(max_size=30).map("{}.json".format)
 )
 def test_any_name_is_a_loss_or_refused(text: str) -> None:
-    loss = outcome(lambda: losses.named(text))
+    loss = outcome(lambda: losses.loss_by_name(text))
     assert callable(loss) or ".json" in text or "Known losses are" in loss
 
 
@@ -172,7 +172,7 @@ TASKS = [*tasks.NAMED, "path/to/file.py:function", "os.path:join", "glojax.tasks
 )
 def test_any_task_name_is_refused(name: str) -> None:
     if name not in tasks.NAMED:
-        assert "task " in outcome(lambda: tasks.named(name))
+        assert "task " in outcome(lambda: tasks.task_by_name(name))
 
 
 SOURCE = """
@@ -215,7 +215,7 @@ ATTRIBUTES = [
 def test_of_a_users_file_only_a_task_is_taken(attribute: str, options: dict[str, Any], users_file: str) -> None:
     # The file itself runs, as it is meant to.
     before = set(sys.modules)
-    task = outcome(lambda: tasks.named(f"{users_file}:{attribute}", **options), runs=True)
+    task = outcome(lambda: tasks.task_by_name(f"{users_file}:{attribute}", **options), runs=True)
     assert set(sys.modules) - before <= {"glojax_task_json"}
     assert sys.modules["json"] is json
     if isinstance(task, Refused):
@@ -235,16 +235,16 @@ LARGE: dict[str, tuple[Callable[[], Any], str]] = {
     "a million operators": (lambda: trees.parse("x" + "+x" * 10**6), "has 2000001 characters; at most 10000"),
     "all operators that fit": (lambda: trees.parse("x" + "+x" * 4_999), "more than 128 nodes"),
     "10 MB of text": (lambda: trees.parse("x" * 10**7), "has 10000000 characters"),
-    "10 MB of spaces": (lambda: losses.named(" " * 10**7), "has 10000000 characters"),
+    "10 MB of spaces": (lambda: losses.loss_by_name(" " * 10**7), "has 10000000 characters"),
     "10,000 digits": (lambda: trees.parse("9" * 10_000), "an integer of magnitude at most 16777216"),
     "an integer of 10,000 digits": (lambda: Tree(10**10_000), "<integer of 33220 bits> is beyond"),
     "a symbol of 10 MB": (lambda: Tree("x" * 10**7), "unknown symbol"),
     "a million operands": (lambda: Tree("+", (Tree("x"),) * 10**6), "takes 2 operands, got 1000000"),
     "a million coefficients": (lambda: Loss("x * y", (1.0,) * 10**6), "has 1000000 values; x [*] y has 3 nodes"),
     "an output of 10 MB": (lambda: Loss("x * y", output="a" * 10**7), "Loss.output is 'aaa"),
-    "a file name of 10 MB": (lambda: losses.named("a" * 10**7 + ".json"), "File name too long: 'aaa"),
-    "a task of 10 MB": (lambda: tasks.named("a" * 10**7), "is not known"),
-    "a task file of 10 MB": (lambda: tasks.named("a" * 10**7 + ".py:f"), "there is no file"),
+    "a file name of 10 MB": (lambda: losses.loss_by_name("a" * 10**7 + ".json"), "File name too long: 'aaa"),
+    "a task of 10 MB": (lambda: tasks.task_by_name("a" * 10**7), "is not known"),
+    "a task file of 10 MB": (lambda: tasks.task_by_name("a" * 10**7 + ".py:f"), "there is no file"),
 }
 
 

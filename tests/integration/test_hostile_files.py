@@ -358,8 +358,8 @@ def test_a_hostile_argument_is_one_line(command: str, text: str, content: bytes)
     Path("hostile.csv").write_bytes(content)
     Path("table.csv").write_text(READABLE[0])
     reads: dict[str, Callable[[], Any]] = {
-        "LOSS": lambda: losses.named(text),
-        "TASK": lambda: tasks.named(text),
+        "LOSS": lambda: losses.loss_by_name(text),
+        "TASK": lambda: tasks.task_by_name(text),
         "FILE": lambda: tables.read("hostile.csv", "y"),
         "NAME": lambda: tables.read("table.csv", "y", kind=text),
     }

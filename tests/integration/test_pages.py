@@ -37,7 +37,9 @@ from glojax import cli, tasks
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "experiments/README.md"]
 SLOW = {"README.md"}
-REDUCED = "--population 8 --generations 1 --candidate-seeds 1 --steps 5 --tune-generations 0 --seeds 2 --no-control"
+REDUCED = (
+    "--population 8 --generations 1 --candidate-seeds 1 --steps 5 --tune-generations 0 --seeds 2 --no-random-search"
+)
 SEARCHED = "diabetes.py:task"
 INSTALLATION = ("pip install ", ".venv/bin/pip install ", "python3 -m venv ", ".venv/bin/pytest", "git clone ", "cd ")
 COMMANDS: dict[str, Any] = get_command(cli.app).commands  # type: ignore[attr-defined]
@@ -95,7 +97,7 @@ def run_command(command: str) -> None:
         elif name == "search" and options["task"] == SEARCHED:
             invoke(name, arguments + REDUCED.split())
         elif name == "search" and ".py:" in options["task"]:
-            tasks.named(options["task"])
+            tasks.task_by_name(options["task"])
         elif name == "search" and options.get("csv"):
             tasks.table(options["csv"], options["target"])
     elif re.match(r"python experiments/\w+\.py", command):

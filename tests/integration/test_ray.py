@@ -81,7 +81,7 @@ class _Disturbed:
 def _records(run_dir: Path, task: Task) -> list[Any]:
     """All that a run has recorded, but the time."""
     with Run(run_dir, "search", task, CONFIG, resume=True) as run:
-        records = [[run.control()], *run.generations(), run.finals()]
+        records = [[run.baseline()], *run.generations(), run.finals()]
     return [[record._replace(seconds=0.0) for record in part] for part in records]
 
 
@@ -127,7 +127,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_search_whose_workers_are_killed_added_and_stopped_has_the_record_of_one_in_this_process(
     own_file: Path, cluster: Any, tmp_path: Path
 ) -> None:
-    task = tasks.named(f"{own_file}:task")
+    task = tasks.task_by_name(f"{own_file}:task")
     glojax.search(task, CONFIG, tmp_path / "local")
     killed: list[int] = []
     stopped: list[int] = []
@@ -168,14 +168,24 @@ def test_a_search_whose_workers_are_killed_added_and_stopped_has_the_record_of_o
 
 @pytest.mark.slow
 def test_the_command_starts_ray_trains_the_same_and_leaves_no_process(own_file: Path) -> None:
-    command = [sys.executable, "-m", "glojax", "evaluate", f"{own_file}:task", "baikal", "--seeds", "3", "--no-control"]
+    command = [
+        sys.executable,
+        "-m",
+        "glojax",
+        "evaluate",
+        f"{own_file}:task",
+        "baikal",
+        "--seeds",
+        "3",
+        "--no-baseline",
+    ]
     mark = f"command {os.getpid()}"
     ended = subprocess.run(
         [*command, "--executor", "ray", "--workers", "1"], env=os.environ | {"GLOJAX_TEST": mark}, timeout=300,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
-    scores = glojax.evaluate(tasks.named(f"{own_file}:task"), ["log(y) - x / y"], 3)  # Baikal
+    scores = glojax.evaluate(tasks.task_by_name(f"{own_file}:task"), ["log(y) - x / y"], 3)  # Baikal
     assert "on 1 worker of Ray's, one core each." in ended.stdout
     assert f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}" in ended.stdout
     assert _all_gone(mark)

@@ -36,13 +36,13 @@ def test_generations_are_read_back_as_they_were_saved(tiny_task: Task, tmp_path:
         assert run.finals() == RECORDS[:1]
         assert run.funnels() == [{"drawn": 7}, {}]
         assert run.result("best") == {"rate": 0.1}
-        assert (run.control(), run.result("worst")) == (None, None)
-        run.save_control(RECORDS[0])
-        assert run.control() == RECORDS[0]
+        assert (run.baseline(), run.result("worst")) == (None, None)
+        run.save_baseline(RECORDS[0])
+        assert run.baseline() == RECORDS[0]
     settings, record = read(tmp_path)
     with contextlib.closing(record):
         assert record.rejected("search") == rejected
-        assert record.phases() == ["search", "search finals", "search control"]
+        assert record.phases() == ["search", "search finals", "search baseline"]
     assert settings["about"]["examples"] == {"train": 200, "validation": 100, "test": 100}
 
 

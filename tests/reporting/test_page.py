@@ -266,7 +266,7 @@ def killed_after(directory: Path, phases: set[str]) -> None:
     (directory / "loss.json").unlink()
 
 
-WHOLE_SEARCH = {"search control", "search", "search finals"}
+WHOLE_SEARCH = {"search baseline", "search", "search finals"}
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ WHOLE_SEARCH = {"search control", "search", "search finals"}
             {"tune", "tune finals"}, {"Comparison over fresh seeds", "Search", "Where it comes from"},
             "CMA-ES tunes 3 of 8 coefficients",
         ),
-        ({"search control"}, set(TITLES[1:8]), "Nothing was trained yet"),
+        ({"search baseline"}, set(TITLES[1:8]), "Nothing was trained yet"),
         (WHOLE_SEARCH | {"comparison"}, {"Tuning"}, "Over 5 fresh seeds its mean test accuracy"),
     ],
 )  # fmt: skip
@@ -300,7 +300,7 @@ def test_what_is_missing_is_left_out_with_a_reason(
 
 def test_a_search_that_was_killed_shows_how_far_it_came(copy: Path, no_images: None) -> None:
     lines = (copy / "events.jsonl").read_text().splitlines(keepends=True)
-    (copy / "events.jsonl").write_text("".join(lines[:3]))  # begun, control, first generation
+    (copy / "events.jsonl").write_text("".join(lines[:3]))  # begun, baseline, first generation
     (copy / "record.sqlite").unlink()
     Store(copy).close()
     run = summary.read(copy)
@@ -398,7 +398,7 @@ def test_nothing_from_files_is_markup(copy: Path, no_images: None) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=y> $\\frac{1$ & \"'"
     settings = json.loads((copy / "settings.json").read_text())
     settings["task"] = hostile
-    settings["about"]["metric"] = settings["about"]["score"] = settings["about"]["control"] = hostile
+    settings["about"]["metric"] = settings["about"]["score"] = settings["about"]["baseline"] = hostile
     settings["phases"]["search"]["selection"] = hostile
     settings["phases"]["search"][hostile] = {hostile: [hostile]}
     (copy / "settings.json").write_text(json.dumps(settings))

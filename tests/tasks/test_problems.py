@@ -54,7 +54,7 @@ def test_the_usual_losses_are_those_of_optax() -> None:
         Loss("-1 * square(x - y)", output="identity")(z, x), optax.squared_error(z, x).sum(axis=-1), rtol=1e-5
     )
     for name, kind in problems.KINDS.items():
-        assert kind.usual.output == kind.output, name
+        assert kind.baseline.output == kind.output, name
 
 
 @pytest.mark.parametrize("z", [-200.0, -30.0, -17.5, 0.0, 17.5, 30.0, 200.0])
@@ -158,7 +158,7 @@ def test_the_usual_loss_trains_as_optax_s_and_its_score_is_the_metric(
     kind: str, metric: str | None, outputs: int, usual: Any
 ) -> None:
     task = a_task(kind, outputs, metric=metric)
-    scores = evaluate(task, [task.problem.usual, usual], 3)
+    scores = evaluate(task, [task.problem.baseline, usual], 3)
     np.testing.assert_allclose(scores[0], scores[1], atol=2e-3)
     assert scores.min() > (0.5 if metric == "rmse" else 0.7)
     if metric == "rmse":
@@ -187,10 +187,10 @@ def test_a_metric_and_an_output_of_one_s_own_are_a_new_kind() -> None:
 def test_a_search_finds_a_loss_as_good_as_the_usual_one(kind: str, outputs: int) -> None:
     task = a_task(kind, outputs)
     found = search(task, SMALL)
-    assert found.control is not None
-    assert found.fitness > found.control.fitness - 0.05
+    assert found.baseline is not None
+    assert found.fitness > found.baseline.fitness - 0.05
     rows = comparison.compare(task, {"found": task.loss(found.best)}, 2, rates={"found": found.rate})
-    assert rows[0].name == task.problem.control_name
+    assert rows[0].name == task.problem.baseline_name
     assert max(row.validation.mean() for row in rows if "found" in row.name) > 0.7
 
 
@@ -239,7 +239,7 @@ def test_screening_tells_good_losses_from_hopeless_ones(kind: str, expression: s
     probe = screening.probe_of(task)
     found = screening.screen([trees.parse(expression)], None, probe, kind=task.problem, room=31)
     assert found.trainable.tolist() == [trainable]
-    usual = screening.screen([task.problem.usual.tree], None, probe, kind=task.problem, room=31)
+    usual = screening.screen([task.problem.baseline.tree], None, probe, kind=task.problem, room=31)
     assert usual.size == pytest.approx([1], rel=1e-3)
 
 
@@ -248,12 +248,12 @@ def test_rates_are_not_divided_by_the_gradient_where_the_optimizer_does_that() -
         task = a_task("regression", optimizer=optimizer)
         config = dataclasses.replace(SMALL, generations=1)
         found = search(task, config)
-        assert found.control is not None
+        assert found.baseline is not None
         generation = found.generations[0]
         sizes = screening.screen(
             generation.trees, None, screening.probe_of(task), kind=task.problem, room=31
         ).size.astype(float)
-        factors = generation.rates / found.control.rate * sizes**growth
+        factors = generation.rates / found.baseline.rate * sizes**growth
         nearest = np.array([1 / 3, 1, 3])[np.abs(np.log(factors[:, None] / [1 / 3, 1, 3])).argmin(axis=1)]
         np.testing.assert_allclose(factors, nearest, rtol=1e-3)
 
@@ -297,9 +297,9 @@ def test_bad_tasks_are_refused_by_name(changes: dict, message: str) -> None:
         (lambda outputs, labels: -1.0, "gives -1.0 of random outputs .*; one finite number of at least 0 is expected"),
         (lambda outputs, labels: outputs[:2, 0], r"gives float32\[2\] .*; one number is expected"),
         (lambda outputs, labels: (outputs.mean(), 0), r"gives \('float32\[\]', 'int32\[\]'\) .*; one number is"),
-        (lambda outputs, labels: outputs.median(), r"raises AttributeError \(.*test_kinds.py, line \d+\): .*median"),
+        (lambda outputs, labels: outputs.median(), r"raises AttributeError \(.*test_problems.py, line \d+\): .*median"),
         (lambda outputs: 1.0, "raises TypeError: .*takes 1 positional argument but 2 were given"),
-        (lambda outputs, labels: float(outputs[0, 0]), "raises ConcretizationTypeError .*test_kinds.py"),
+        (lambda outputs, labels: float(outputs[0, 0]), "raises ConcretizationTypeError .*test_problems.py"),
     ],
 )
 def test_a_metric_that_is_no_number_of_at_least_0_is_refused_before_training(metric: Any, message: str) -> None:
@@ -313,8 +313,8 @@ def test_a_metric_that_is_no_number_of_at_least_0_is_refused_before_training(met
         ({"output": "tanh", "metric": metrics.r2}, "output is 'tanh'; softmax, sigmoid, identity or a function"),
         ({"output": "sigmoid", "metric": "mae"}, "metric is 'mae'; accuracy, .* or a function is allowed"),
         (
-            {"output": "sigmoid", "metric": "auc", "control": losses.brier},
-            "control is a loss of output 'softmax'; 'sigmoid' is needed",
+            {"output": "sigmoid", "metric": "auc", "baseline": losses.brier},
+            "baseline is a loss of output 'softmax'; 'sigmoid' is needed",
         ),
     ],
 )

@@ -79,8 +79,8 @@ class Two(nn.Module):
             {"model": NeedsMore()},
             "model, a NeedsMore, needs 'deterministic' in its call; a module is called with inputs",
         ),
-        ({"model": Raises()}, r"called with float32\[8, 5\], raises KeyError \(.*test_tasks.py, line \d+\): 'missing'"),
-        ({"model": lambda rngs: 1 / 0}, r"called with nnx.Rngs, raises ZeroDivisionError \(.*test_tasks.py, line"),
+        ({"model": Raises()}, r"called with float32\[8, 5\], raises KeyError \(.*test_task.py, line \d+\): 'missing'"),
+        ({"model": lambda rngs: 1 / 0}, r"called with nnx.Rngs, raises ZeroDivisionError \(.*test_task.py, line"),
         (
             {"model": Two()},
             r"model gives \('float32\[8, 3\]', 'float32\[8, 5\]'\); one floating array \[batch, outputs\]",
@@ -104,7 +104,7 @@ class Two(nn.Module):
         ({"batch_size": 8.0}, "batch_size is 8.0; 1 to 40"),
         ({"group": "2"}, "group is '2'; it must be at least 1, a whole number"),
         ({"metric": "rmse"}, "metric is 'rmse', which is for numbers; these labels are classes"),
-        ({"preprocess": lambda x: x @ jnp.ones((3, 3))}, r"preprocess raises TypeError \(.*test_tasks.py, line"),
+        ({"preprocess": lambda x: x @ jnp.ones((3, 3))}, r"preprocess raises TypeError \(.*test_task.py, line"),
         ({"augment": lambda x: x}, "augment raises TypeError: .*takes 1 positional argument but 2 were given"),
         ({"test": (X, LABELS + 3)}, r"output of shape \[8, 3\].*at least 6 classes"),
         (
@@ -199,13 +199,13 @@ def test_a_task_is_made_before_jax_starts() -> None:
 
 
 def test_a_ready_made_task_is_found_by_name() -> None:
-    task = tasks.named("digits", steps=7)
+    task = tasks.task_by_name("digits", steps=7)
     assert (task.name, task.steps, task.batch_size) == ("digits-mlp", 7, 32)
-    assert tasks.named("digits", network="cnn").fingerprint != task.fingerprint
+    assert tasks.task_by_name("digits", network="cnn").fingerprint != task.fingerprint
 
 
 def test_mnist_is_the_papers_task(small_sets: SmallSets) -> None:
-    task = tasks.named("mnist", data_dir=small_sets.data_dir)
+    task = tasks.task_by_name("mnist", data_dir=small_sets.data_dir)
     assert (task.name, task.steps, task.batch_size) == ("mnist", 2000, 100)
     assert [len(split.labels) for split in task.splits.values()] == [1100, 100, 30]
     assert task.splits["train"].x.dtype == np.uint8
@@ -217,7 +217,7 @@ def test_mnist_is_the_papers_task(small_sets: SmallSets) -> None:
 
 
 def test_cifar10_is_the_papers_task(small_sets: SmallSets) -> None:
-    task = tasks.named("cifar10", data_dir=small_sets.data_dir, steps=7)
+    task = tasks.task_by_name("cifar10", data_dir=small_sets.data_dir, steps=7)
     assert (task.name, task.steps, task.batch_size) == ("cifar10", 7, 1024)
     assert [len(split.labels) for split in task.splits.values()] == [1080, 120, 30]
     assert task.batch.shape == (1024, 24, 24, 3)
@@ -252,7 +252,7 @@ other = 3
 def test_a_task_of_the_users_own_file_is_found(tmp_path: Path, attribute: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
-    assert tasks.named(f"{path}:{attribute}").name == "mine"
+    assert tasks.task_by_name(f"{path}:{attribute}").name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -274,27 +274,27 @@ def test_what_is_no_task_is_refused(tmp_path: Path, name: str, message: str) -> 
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
     with pytest.raises(ValueError, match=message):
-        tasks.named(name.format(path=path))
+        tasks.task_by_name(name.format(path=path))
 
 
 @pytest.mark.parametrize("content", [b"def task(:", b"\xff\xfe", b"a = 1\x00"])
 def test_a_file_that_is_not_python_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.py").write_bytes(content)
     with pytest.raises(ValueError, match=r"mine\.py raises (SyntaxError|ValueError)"):
-        tasks.named(f"{tmp_path / 'mine.py'}:task")
+        tasks.task_by_name(f"{tmp_path / 'mine.py'}:task")
 
 
 def test_compiled_files_are_not_run(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()")
     py_compile.compile(str(tmp_path / "mine.py"), str(tmp_path / "mine.pyc"))
     with pytest.raises(ValueError, match="is not known; allowed are digits"):
-        tasks.named(f"{tmp_path / 'mine.pyc'}:task")
+        tasks.task_by_name(f"{tmp_path / 'mine.pyc'}:task")
     assert not (tmp_path / "mark").exists()
 
 
 def test_a_users_file_takes_no_other_modules_place(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text(SOURCE)
-    assert tasks.named(f"{tmp_path / 'json.py'}:task").name == "mine"
+    assert tasks.task_by_name(f"{tmp_path / 'json.py'}:task").name == "mine"
     assert sys.modules["json"].__file__ != str(tmp_path / "json.py")
 
 
@@ -310,9 +310,9 @@ def test_a_task_can_be_changed_in_one_field(tiny_task: Task) -> None:
 def test_an_option_reaches_a_function_that_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
-    assert tasks.named(f"{path}:task", data_dir="here").name == "mine"
+    assert tasks.task_by_name(f"{path}:task", data_dir="here").name == "mine"
     with pytest.raises(ValueError, match=r"mine.py:task' raises AssertionError \(.*mine.py, line 5\)"):
-        tasks.named(f"{path}:task", data_dir="there")
+        tasks.task_by_name(f"{path}:task", data_dir="there")
 
 
 @pytest.mark.parametrize("name", ["digits", "{path}:made"])
@@ -320,7 +320,7 @@ def test_an_option_that_a_task_does_not_take_is_refused(tmp_path: Path, name: st
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
     with pytest.raises(ValueError, match="takes no data_dir; allowed for mnist, cifar10"):
-        tasks.named(name.format(path=path), data_dir="here")
+        tasks.task_by_name(name.format(path=path), data_dir="here")
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_a_file_that_fails_is_named_with_the_line(tmp_path: Path, source: str, m
     path = tmp_path / "mine.py"
     path.write_text(source)
     with pytest.raises(ValueError, match=message) as raised:
-        tasks.named(f"{path}:task")
+        tasks.task_by_name(f"{path}:task")
     assert "\n" not in str(raised.value)
 
 
@@ -354,7 +354,7 @@ def test_a_file_may_import_its_neighbours(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "the_neighbour.py").write_text(SOURCE)
     (tmp_path / "mine.py").write_text("from the_neighbour import task")
-    assert tasks.named(f"{tmp_path}/mine.py:task").name == "mine"
+    assert tasks.task_by_name(f"{tmp_path}/mine.py:task").name == "mine"
 
 
 def test_a_long_message_of_a_user_s_function_is_cut() -> None:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from glojax import models
 from glojax.tasks.task import Task
 from glojax.training import grouping
-from glojax.training.grouping import Plan
+from glojax.training.grouping import GroupPlan
 
 SEEDS = st.lists(st.integers(0, 3), min_size=1, max_size=40).map(lambda seeds: np.array(seeds, np.uint32))
 PLANS = st.builds(
-    lambda devices, size: Plan(devices, tuple(range(1, size + 1)), (1, 2, 64)),
+    lambda devices, size: GroupPlan(devices, tuple(range(1, size + 1)), (1, 2, 64)),
     st.integers(1, 4),
     st.integers(1, 9),
 )
@@ -25,7 +25,7 @@ PLANS = st.builds(
 
 @given(SEEDS, PLANS)
 @settings(deadline=None)
-def test_a_layout_holds_every_candidate_in_a_group_of_its_seed(seeds: np.ndarray, plan: Plan) -> None:
+def test_a_layout_holds_every_candidate_in_a_group_of_its_seed(seeds: np.ndarray, plan: GroupPlan) -> None:
     members = np.arange(len(seeds)) * 2 + 1
     layout = grouping.lay_out(plan, members, seeds)
     rows = layout.slots[layout.used]
@@ -39,7 +39,7 @@ def test_a_layout_holds_every_candidate_in_a_group_of_its_seed(seeds: np.ndarray
 
 @given(SEEDS, PLANS)
 @settings(deadline=None)
-def test_groups_are_the_smallest_that_need_the_fewest_rows(seeds: np.ndarray, plan: Plan) -> None:
+def test_groups_are_the_smallest_that_need_the_fewest_rows(seeds: np.ndarray, plan: GroupPlan) -> None:
     def rows(size: int) -> int:
         needed = sum(-(-int((seeds == seed).sum()) // size) for seed in set(seeds.tolist()))
         return -(-needed // plan.devices)
@@ -51,7 +51,7 @@ def test_groups_are_the_smallest_that_need_the_fewest_rows(seeds: np.ndarray, pl
 
 
 def test_blocks_hold_what_the_devices_hold() -> None:
-    plan = Plan(2, (4,), (3,))
+    plan = GroupPlan(2, (4,), (3,))
     seeds = np.array([1] * 30 + [2] * 30)
     blocks = grouping.blocks(plan, seeds)
     assert [len(block) for block in blocks] == [24, 22, 14]  # 8 groups a seed, the last of 2; 6 groups a block
