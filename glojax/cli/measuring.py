@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from glojax.cli.options import Devices, Group, app, console_of, plain, prepare
+from glojax.cli.options import Devices, app, console_of, plain, prepare
+from glojax.cli.training import Group
 
 
 @app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
