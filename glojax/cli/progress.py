@@ -75,7 +75,7 @@ class ProgressDisplay:
             self._console.print(line, soft_wrap=True)
 
     def _line(self, event: "Event") -> str:
-        spent = time.perf_counter() - self._started
+        spent = max(time.perf_counter() - self._started, 1e-6)
         planned, left, trees = "", "", ""
         if event.planned is not None:
             planned = f"/{event.planned}"
