@@ -20,7 +20,7 @@ from glojax.losses.loss import Loss
 from glojax.models.adapters import Model, as_model
 from glojax.tasks.ready_made import digits
 from glojax.tasks.task import Task
-from glojax.training import learner
+from glojax.training import blocks, learner
 from glojax.training.trainer import Trainer
 
 WIDTH = 12
@@ -428,9 +428,11 @@ def test_parameters_and_state_of_a_candidate_are_those_of_a_plain_loop(tiny_task
     )
     expressions = ["x * log(y)", "-1 * square(x - y)"]
     trainer = Trainer(task, instructions=31)
-    block = trainer._begin(trainer.candidates([parse(expression) for expression in expressions], [5, 5]), np.arange(2))
-    learners = trainer._advance_block(block, 0, task.steps).learners
-    found = jax.tree.map(lambda leaf: trainer._by_candidate(block, leaf, 2), (learners.params, learners.state))
+    candidates = trainer.candidates([parse(expression) for expression in expressions], [5, 5])
+    block = blocks.start_block(trainer.compiled, candidates, np.arange(2))
+    block = blocks.advance_block(trainer.compiled, block, 0, task.steps)
+    learners = block.learners
+    found = jax.tree.map(lambda leaf: blocks.by_candidate(block, leaf, 2), (learners.params, learners.state))
     # The second, which took no part of the first one's state.
     mine, expected = jax.tree.map(lambda leaf: leaf[1], found), trained_by_hand(task, Loss(expressions[1]), 5)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), mine, expected)
