@@ -1,4 +1,10 @@
-"""Data sets, images, tables and augmentation.
+"""Data sets as arrays, tables read from CSV files, and augmentation of images.
+
+Modules:
+  datasets: the embedded digits, MNIST and CIFAR-10, split into training, validation and test parts.
+  images: reads MNIST and CIFAR-10 through TensorFlow Datasets (the extra ``tfds``).
+  tables: a CSV file as standardized and one-hot encoded arrays.
+  augmentation: random crops, flips, brightness and contrast, as pure functions of a key.
 
 May import ``errors`` and ``files``.
 """

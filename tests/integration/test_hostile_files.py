@@ -262,7 +262,7 @@ def wide(columns: int, rows: int, kinds: int) -> bytes:
 @pytest.mark.parametrize(
     ("limit", "value", "content", "message"),
     [
-        ("MAX_CELLS", 40, HEAD, r"line 16: more than 40 cells by here"),
+        ("MAX_CELLS", 40, HEAD, r"line 16: more than 40 cells up to here"),
         ("MAX_LINES", 15, HEAD, r"line 16: at most 15 lines are allowed"),
         ("MAX_COLUMNS", 2, HEAD, r"line 1: 3 columns; at most 2 are allowed"),
         (
