@@ -48,7 +48,7 @@ def _rows(run_dir: Path) -> Iterator[list[dict[str, Any]]]:
     with contextlib.closing(store):
         for phase in store.phases():
             # One query a generation: while it lasts, a search that goes on waits to write.
-            for number in range(store.length(phase)):
+            for number in range(store.generation_count(phase)):
                 yield [
                     {"phase": phase, "generation": number, "place": place, **record._asdict()}
                     for place, record in enumerate(store.generation(phase, number))
@@ -56,7 +56,7 @@ def _rows(run_dir: Path) -> Iterator[list[dict[str, Any]]]:
             yield [
                 {"phase": phase, "generation": number, "expression": one.expression, "canonical": one.canonical,
                  "fate": f"not {one.stage}"}
-                for number, one in store.rejected_by_generation(phase)
+                for number, trees in store.rejected_by_generation(phase).items() for one in trees
             ]  # fmt: skip
 
 
