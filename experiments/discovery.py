@@ -15,7 +15,7 @@ import study
 
 from glojax import Loss, SearchConfig, TuneConfig, search, statistics, tune
 from glojax.discovery import comparison, evolution
-from glojax.reporting import page
+from glojax.reporting.page import write_report
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     if options.seeds > 1:
         floor = statistics.detectable(statistics.summarize(compared[0].test).std, options.seeds)
         print(f"with {options.seeds} seeds, differences below {floor:.4f} are hardly told from chance")
-    overview = page.write(run_dir).with_suffix("") / "overview.png"
+    overview = write_report(run_dir).with_suffix("") / "overview.png"
     shutil.copy(overview, options.output / "discovery.png")
     study.keep(options, "discovery", rows)
 

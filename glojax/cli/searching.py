@@ -138,7 +138,7 @@ def search(
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
-    from glojax.reporting import page
+    from glojax.reporting.page import write_report
 
     console = console_of()
     check_resume(resume, run_dir)
@@ -194,7 +194,7 @@ def search(
         )
     else:
         console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
-    keep(page.write, run_dir)
+    keep(write_report, run_dir)
     console.print(f"Report       {run_dir / 'report.html'}", soft_wrap=True)
 
 

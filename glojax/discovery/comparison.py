@@ -14,7 +14,7 @@ from glojax import models
 from glojax.discovery import scoring, screening
 from glojax.expressions import programs
 from glojax.losses.loss import Loss
-from glojax.records.comparisons import Comparison, asked_of, comparisons
+from glojax.records.comparisons import Comparison, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.statistics import Summary, detectable, summarize
@@ -83,7 +83,7 @@ def compare(
     rows = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
     found_at = {} if rates is None else rates
     asked = {
-        "losses": {name: asked_of(loss) for name, loss in rows},
+        "losses": {name: loss_identity(loss) for name, loss in rows},
         "found_at": found_at, "seeds": seeds, "seed": seed,
     }  # fmt: skip
     with Run(run_dir, "comparison", task, {}, resume) as run:
@@ -103,7 +103,7 @@ def compare(
         if kept is None or kept["asked"] != asked:
             kept = {"asked": asked, **_audit(task, settings, [named_seed(seed, "audit", i) for i in range(seeds)])}
             run.save_result("scores", kept)
-    return comparisons(kept)
+    return rows_of(kept)
 
 
 def _audit(task: Task, settings: Sequence[tuple[str, Loss, float]], seeds: Sequence[int]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def finished(tiny_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run and its report; not to be changed."""
     directory = tmp_path_factory.mktemp("runs") / "run"
     do_all(tiny_task, directory)
-    page.write(directory)
+    page.write_report(directory)
     return directory
 
 
@@ -168,7 +168,7 @@ def test_the_page_needs_nothing_else(finished: Path) -> None:
 
 def test_the_comparison_shows_the_numbers_of_the_record(finished: Path) -> None:
     run = summary.read(finished)
-    rows = {row.name: row for row in comparisons.comparisons(run.compared)}
+    rows = {row.name: row for row in comparisons.rows_of(run.comparison)}
     base = rows.get("cross-entropy, best rate", rows["cross-entropy"])
     ours = rows.get("found, tuned, best rate", rows["found, tuned"])
     p, g = statistics.welch(base.test, ours.test), statistics.effect_size(base.test, ours.test)
@@ -187,8 +187,8 @@ def test_the_comparison_shows_the_numbers_of_the_record(finished: Path) -> None:
     assert shown.text.count(f"Random search of the same budget ends at {rows_of(run, 'random search').mean():.4f}") == 1
 
 
-def rows_of(run: summary.Overview, name: str) -> np.ndarray:
-    (entry,) = (entry for entry in run.entries if entry.name == name)
+def rows_of(run: summary.RunSummary, name: str) -> np.ndarray:
+    (entry,) = (entry for entry in run.compared if entry.name == name)
     return entry.best.test
 
 
@@ -196,7 +196,7 @@ def test_the_loss_that_the_record_tells_is_the_one_that_was_saved(finished: Path
     run = summary.read(finished)
     assert run.found is not None
     assert run.found.loss == losses.load(finished / "loss.json")
-    assert (run.entry and run.entry.name) == "found, tuned"
+    assert (run.found_in_comparison and run.found_in_comparison.name) == "found, tuned"
     shown = Page(finished / "report.html")
     assert str(run.found.loss) in shown.text
     assert 'glojax.load("loss.json")' in shown.text
@@ -220,7 +220,7 @@ def test_what_the_search_saw_is_told(finished: Path) -> None:
 
 
 def test_the_same_record_is_the_same_page(finished: Path, tmp_path: Path) -> None:
-    again = page.write(finished, tmp_path / "again.html")
+    again = page.write_report(finished, tmp_path / "again.html")
     assert again.read_bytes() == (finished / "report.html").read_bytes()
     assert (tmp_path / "again" / "curve.png").read_bytes() == (finished / "report" / "curve.png").read_bytes()
 
@@ -242,9 +242,9 @@ def test_a_run_that_was_stopped_and_resumed_has_the_same_page_but_for_its_times(
         with pytest.raises(Stopped):
             do_all(tiny_task, tmp_path, stop, resume=resume)
     do_all(tiny_task, tmp_path, resume=True)
-    assert without_time(page.write(tmp_path)) == without_time(finished / "report.html")
+    assert without_time(page.write_report(tmp_path)) == without_time(finished / "report.html")
     run = summary.read(tmp_path)
-    assert [(sitting.phase, sitting.how) for sitting in run.sittings[:4]] == [
+    assert [(sitting.phase, sitting.how) for sitting in run.sessions[:4]] == [
         ("search", "stopped"), ("search", "ended"), ("tune", "stopped"), ("search", "ended"),
     ]  # fmt: skip
     assert (tmp_path / "report.html").read_text() != (finished / "report.html").read_text()
@@ -292,7 +292,7 @@ def test_what_is_missing_is_left_out_with_a_reason(
     for title, blocks in shown.items():
         texts = [block.text for block in blocks if isinstance(block, Text)]
         assert (title in without) == (len(blocks) == 1 and "Left out: " in texts[0][:10] if texts else False), title
-    text = Page(page.write(copy)).text
+    text = Page(page.write_report(copy)).text
     assert says in text
     if run.found is not None:
         assert f"loss = glojax.Loss('{run.found.loss.tree}'" in text
@@ -305,7 +305,7 @@ def test_a_search_that_was_killed_shows_how_far_it_came(copy: Path, no_images: N
     Store(copy).close()
     run = summary.read(copy)
     assert (run.state, run.found and str(run.found.loss.tree)) == ("stopped", "x * log(y)")
-    text = Page(page.write(copy)).text
+    text = Page(page.write_report(copy)).text
     assert "The best loss so far" in text
     assert "It has not ended: 1 of 3 generations are on record." in text
     assert "The search has not ended: this is its fittest so far" in text
@@ -315,9 +315,9 @@ def test_a_comparison_of_another_loss_is_not_taken_for_its_own(
     make_run: Callable[..., Path], tmp_path: Path, no_images: None
 ) -> None:
     run = summary.read(make_run(tmp_path, losses={"cross-entropy": losses.cross_entropy, "found": losses.baikal}))
-    assert run.entry is None
+    assert run.found_in_comparison is None
     assert conclusions.sentences(run)[0] == "The comparison on record is of an earlier result, not of this loss."
-    assert "(this loss)" not in page.write(tmp_path).read_text()
+    assert "(this loss)" not in page.write_report(tmp_path).read_text()
 
 
 def test_an_exhaustive_search_is_a_ranking(tiny_task: Task, tmp_path: Path, no_images: None) -> None:
@@ -334,7 +334,7 @@ def test_an_exhaustive_search_is_a_ranking(tiny_task: Task, tmp_path: Path, no_i
     assert isinstance(funnel, Picture)
     assert isinstance(text, Text)
     assert text.text == "Of 25,844 trees of depth at most 2, 25,844 were drawn."
-    assert len(Page(page.write(tmp_path)).titles) == len(TITLES)
+    assert len(Page(page.write_report(tmp_path)).titles) == len(TITLES)
 
 
 def test_a_taylor_polynomial_has_its_coefficients(tiny_task: Task, tmp_path: Path, no_images: None) -> None:
@@ -346,7 +346,7 @@ def test_a_taylor_polynomial_has_its_coefficients(tiny_task: Task, tmp_path: Pat
     found = summary.read(tmp_path).found
     assert found is not None
     assert found.loss == losses.taylor((1.0, 0.5), vector[2:])
-    assert "the search is CMA-ES itself" in Page(page.write(tmp_path)).text
+    assert "the search is CMA-ES itself" in Page(page.write_report(tmp_path)).text
 
 
 def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_failed(
@@ -361,21 +361,21 @@ def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_faile
     )  # fmt: skip
     directory = make_run(tmp_path / "run", task)
     run = summary.read(directory)
-    assert run.about.is_error
-    base, other = run.entries[0].best, run.entries[2].best
-    found = conclusions.against(run, base, other)
+    assert run.task.is_error
+    base, other = run.compared[0].best, run.compared[2].best
+    found = conclusions.difference_from(run, base, other)
     assert found is not None
     errors = [1 / row.test - 1 for row in (base, other)]
     assert found.difference.mean == pytest.approx(errors[1].mean() - errors[0].mean())
     assert found.gain == pytest.approx(-found.difference.mean)
-    assert "test rmse" in Page(page.write(directory)).text
+    assert "test rmse" in Page(page.write_report(directory)).text
 
-    for row in run.compared["rows"]:
+    for row in run.comparison["rows"]:
         if row["name"] == "found, tuned, best rate":
             row["scores"] = [[[0.0, 0.0]] * 3] * 5
     with Run(directory, "comparison", task, {}, resume=True) as record:
-        record.save_result("scores", run.compared)
-    text = Page(page.write(directory)).text
+        record.save_result("scores", run.comparison)
+    text = Page(page.write_report(directory)).text
     assert "a training failed, whose rmse is infinite" in text
     assert "5 of 5" in text
 
@@ -386,7 +386,7 @@ def test_a_task_whose_predictions_are_a_function_of_its_own_has_no_curves_and_no
     settings = json.loads((copy / "settings.json").read_text())
     settings["about"]["output"] = "function"
     (copy / "settings.json").write_text(json.dumps(settings))
-    text = Page(page.write(copy)).text
+    text = Page(page.write_report(copy)).text
     assert "No curves: predictions are made by a function of the task's own" in text
     assert "only jax" not in text
 
@@ -402,7 +402,7 @@ def test_nothing_from_files_is_markup(copy: Path, no_images: None) -> None:
     settings["phases"]["search"]["selection"] = hostile
     settings["phases"]["search"][hostile] = {hostile: [hostile]}
     (copy / "settings.json").write_text(json.dumps(settings))
-    shown = Page(page.write(copy))
+    shown = Page(page.write_report(copy))
     assert hostile in shown.text
     assert not {"script", "img"} & {tag for tag, _ in shown.tags}
     assert not any("onerror" in attributes for _, attributes in shown.tags)
@@ -423,36 +423,36 @@ def test_a_damaged_record_is_named(copy: Path, no_images: None, change: str, mes
     with contextlib.closing(sqlite3.connect(copy / "record.sqlite")) as database, database:
         database.execute(change)
     with pytest.raises((ValueError, OSError), match=message) as raised:
-        page.write(copy)
+        page.write_report(copy)
     assert str(copy) in str(raised.value)
 
 
 def test_parents_that_cannot_be_leave_out_the_genealogy(copy: Path, no_images: None) -> None:
     with contextlib.closing(sqlite3.connect(copy / "record.sqlite")) as database, database:
         database.execute("update candidates set parents = '[77]' where generation > 0")
-    text = Page(page.write(copy)).text
+    text = Page(page.write_report(copy)).text
     assert "Left out: the record is damaged: (x - 1) * log(y + x) has parents (77,) of 3 candidates." in text
 
 
 def test_no_run_and_no_page_are_one_line(tmp_path: Path, made: Path) -> None:
     with pytest.raises(ValueError, match="is not a run directory"):
-        page.write(tmp_path)
+        page.write_report(tmp_path)
     with pytest.raises(ValueError, match="give it an ending such as"):
-        page.write(made, tmp_path / "page")
+        page.write_report(made, tmp_path / "page")
 
 
 # VERDICTS
 
 
-def sentences(run: summary.Overview, test: dict[str, np.ndarray]) -> list[str]:
+def sentences(run: summary.RunSummary, test: dict[str, np.ndarray]) -> list[str]:
     """What is said where each loss has these test scores at its best rate."""
     rows = []
-    for row in run.compared["rows"]:
+    for row in run.comparison["rows"]:
         scores = np.array(row["scores"])
         name = row["name"].removesuffix(", best rate")
         scores[:, -1, 1] = test[name]
         rows.append({**row, "scores": scores.tolist()})
-    return conclusions.sentences(dataclasses.replace(run, compared={**run.compared, "rows": rows}))
+    return conclusions.sentences(dataclasses.replace(run, comparison={**run.comparison, "rows": rows}))
 
 
 def test_sentences_tell_chance_from_more(made: Path) -> None:
