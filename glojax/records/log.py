@@ -1,7 +1,7 @@
 """The log of a run, ``events.jsonl``: one line of JSON per event, only ever added to.
 
-Every line has a ``time``, an ``event`` and a ``phase``. The events ``generation`` and ``result`` carry what the record's
-tables hold, so that the tables can be rebuilt; ``begun``, ``ended`` and ``stopped`` tell when each phase ran.
+Every line has a ``time``, an ``event`` and a ``phase``. The events ``generation`` and ``result`` carry everything that
+the record's tables hold, so that these can be rebuilt; ``begun``, ``ended`` and ``stopped`` tell when each phase ran.
 """
 
 import contextlib

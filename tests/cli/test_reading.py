@@ -61,10 +61,11 @@ def test_runs_are_listed_with_what_they_found_the_newest_last(folder: Path, monk
     assert listed[2:] == rows(run("runs", folder).output)[2:]
     first = summary.read(folder / "b first")
     assert first.found is not None
-    assert first.found_in_comparison is not None
+    compared = first.found_in_comparison
+    assert compared is not None
     assert listed[2] == [
         "b first", "tiny", "search 3 tune 3 random search 2 comparison", "finished", str(first.found.loss),
-        f"{first.found.fitness:.4f}", f"{first.found_in_comparison.best.test.mean():.4f}", f"{first.compared[0].best.test.mean():.4f}",
+        f"{first.found.fitness:.4f}", f"{compared.best.test.mean():.4f}", f"{first.compared[0].best.test.mean():.4f}",
         f"{first.steps:,}",
     ]  # fmt: skip
     assert listed[1][3:5] == ["unreadable", "runs/none is not a run directory: it has no settings.json."]

@@ -145,7 +145,7 @@ def test_the_page_has_all_sections_and_every_figure_as_an_image(finished: Path) 
     svgs = [attributes for tag, attributes in shown.tags if tag == "svg"]
     assert len(svgs) == len(names)
     assert all(attributes["aria-label"] and attributes["role"] == "img" for attributes in svgs)
-    assert "Left out" not in shown.text
+    assert "Not shown" not in shown.text
 
 
 def test_the_page_needs_nothing_else(finished: Path) -> None:
@@ -182,9 +182,14 @@ def test_the_comparison_shows_the_numbers_of_the_record(finished: Path) -> None:
     assert row[7] == ("< 0.0001" if p < 1e-4 else f"{p:.2g}")
     assert row[8].replace("−", "-") == f"{g:+.2f}"
     least = statistics.detectable(base.test.std(ddof=1), 3)
-    assert f"mean test accuracy is {ours.test.mean():.4f}, and that of cross-entropy" in shown.text
-    assert f"seeds tell a difference of {least:.4f} from chance" in shown.text
-    assert shown.text.count(f"Random search of the same budget ends at {rows_of(run, 'random search').mean():.4f}") == 1
+    assert (
+        f"mean test accuracy is {ours.test.mean():.4f}, and that of cross-entropy is {base.test.mean():.4f}"
+        in shown.text
+    )
+    assert shown.text.count(f"This many seeds detect a difference of {least:.4f} in four cases out of five") == 2
+    assert (
+        shown.text.count(f"Random search with the same budget reaches {rows_of(run, 'random search').mean():.4f}") == 1
+    )
 
 
 def rows_of(run: summary.RunSummary, name: str) -> np.ndarray:
@@ -213,7 +218,7 @@ def test_what_the_search_saw_is_told(finished: Path) -> None:
         (row,) = (row for row in shown.rows if row[:1] == [record.expression] and len(row) == 6 and row[1][0] == "×")
         assert row[2].split()[0] == f"{np.mean(record.scores):.4f}"
         assert int(row[5]) == len(record.scores)
-    assert f"in {run.steps:,} candidate-steps" in shown.text
+    assert f"after {run.steps:,} candidate-steps" in shown.text
     with_rejected = Store(finished, read_only=True)
     assert with_rejected.rejected("search")
     with_rejected.close()
@@ -244,8 +249,8 @@ def test_a_run_that_was_stopped_and_resumed_has_the_same_page_but_for_its_times(
     do_all(tiny_task, tmp_path, resume=True)
     assert without_time(page.write_report(tmp_path)) == without_time(finished / "report.html")
     run = summary.read(tmp_path)
-    assert [(sitting.phase, sitting.how) for sitting in run.sessions[:4]] == [
-        ("search", "stopped"), ("search", "ended"), ("tune", "stopped"), ("search", "ended"),
+    assert [(session.phase, session.outcome) for session in run.sessions[:4]] == [
+        ("search", "stopped"), ("search", "finished"), ("tune", "stopped"), ("search", "finished"),
     ]  # fmt: skip
     assert (tmp_path / "report.html").read_text() != (finished / "report.html").read_text()
 
@@ -272,13 +277,13 @@ WHOLE_SEARCH = {"search baseline", "search", "search finals"}
 @pytest.mark.parametrize(
     ("phases", "without", "says"),
     [
-        (WHOLE_SEARCH, {"Comparison over fresh seeds", "Tuning"}, "It was not compared with anything"),
-        ({"search"}, {"Comparison over fresh seeds", "Finals", "Tuning"}, "It was not compared with anything"),
+        (WHOLE_SEARCH, {"Comparison over fresh seeds", "Tuning"}, "has not been compared with anything"),
+        ({"search"}, {"Comparison over fresh seeds", "Finals", "Tuning"}, "has not been compared with anything"),
         (
             {"tune", "tune finals"}, {"Comparison over fresh seeds", "Search", "Where it comes from"},
             "CMA-ES tunes 3 of 8 coefficients",
         ),
-        ({"search baseline"}, set(TITLES[1:8]), "Nothing was trained yet"),
+        ({"search baseline"}, set(TITLES[1:8]), "Nothing has been trained yet"),
         (WHOLE_SEARCH | {"comparison"}, {"Tuning"}, "Over 5 fresh seeds its mean test accuracy"),
     ],
 )  # fmt: skip
@@ -291,7 +296,7 @@ def test_what_is_missing_is_left_out_with_a_reason(
     assert list(shown) == TITLES
     for title, blocks in shown.items():
         texts = [block.text for block in blocks if isinstance(block, Text)]
-        assert (title in without) == (len(blocks) == 1 and "Left out: " in texts[0][:10] if texts else False), title
+        assert (title in without) == (len(blocks) == 1 and "Not shown: " in texts[0][:11] if texts else False), title
     text = Page(page.write_report(copy)).text
     assert says in text
     if run.found is not None:
@@ -307,8 +312,8 @@ def test_a_search_that_was_killed_shows_how_far_it_came(copy: Path, no_images: N
     assert (run.state, run.found and str(run.found.loss.tree)) == ("stopped", "x * log(y)")
     text = Page(page.write_report(copy)).text
     assert "The best loss so far" in text
-    assert "It has not ended: 1 of 3 generations are on record." in text
-    assert "The search has not ended: this is its fittest so far" in text
+    assert "Not finished yet: 1 of 3 generations are recorded." in text
+    assert "The search has not finished: this is its fittest loss so far" in text
 
 
 def test_a_comparison_of_another_loss_is_not_taken_for_its_own(
@@ -316,7 +321,7 @@ def test_a_comparison_of_another_loss_is_not_taken_for_its_own(
 ) -> None:
     run = summary.read(make_run(tmp_path, losses={"cross-entropy": losses.cross_entropy, "found": losses.baikal}))
     assert run.found_in_comparison is None
-    assert conclusions.sentences(run)[0] == "The comparison on record is of an earlier result, not of this loss."
+    assert conclusions.sentences(run)[0] == "The recorded comparison is of an earlier result, not of this loss."
     assert "(this loss)" not in page.write_report(tmp_path).read_text()
 
 
@@ -346,7 +351,7 @@ def test_a_taylor_polynomial_has_its_coefficients(tiny_task: Task, tmp_path: Pat
     found = summary.read(tmp_path).found
     assert found is not None
     assert found.loss == losses.taylor((1.0, 0.5), vector[2:])
-    assert "the search is CMA-ES itself" in Page(page.write_report(tmp_path)).text
+    assert "the search itself is CMA-ES" in Page(page.write_report(tmp_path)).text
 
 
 def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_failed(
@@ -376,7 +381,7 @@ def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_faile
     with Run(directory, "comparison", task, {}, resume=True) as record:
         record.save_result("scores", run.comparison)
     text = Page(page.write_report(directory)).text
-    assert "a training failed, whose rmse is infinite" in text
+    assert "a training failed, so its rmse is infinite" in text
     assert "5 of 5" in text
 
 
@@ -387,7 +392,7 @@ def test_a_task_whose_predictions_are_a_function_of_its_own_has_no_curves_and_no
     settings["about"]["output"] = "function"
     (copy / "settings.json").write_text(json.dumps(settings))
     text = Page(page.write_report(copy)).text
-    assert "No curves: predictions are made by a function of the task's own" in text
+    assert "No curves: this task makes predictions by a function of its own" in text
     assert "only jax" not in text
 
 
@@ -431,13 +436,13 @@ def test_parents_that_cannot_be_leave_out_the_genealogy(copy: Path, no_images: N
     with contextlib.closing(sqlite3.connect(copy / "record.sqlite")) as database, database:
         database.execute("update candidates set parents = '[77]' where generation > 0")
     text = Page(page.write_report(copy)).text
-    assert "Left out: the record is damaged: (x - 1) * log(y + x) has parents (77,) of 3 candidates." in text
+    assert "Not shown: the record is damaged: (x - 1) * log(y + x) has parents (77,) of 3 candidates." in text
 
 
 def test_no_run_and_no_page_are_one_line(tmp_path: Path, made: Path) -> None:
     with pytest.raises(ValueError, match="is not a run directory"):
         page.write_report(tmp_path)
-    with pytest.raises(ValueError, match="give it an ending such as"):
+    with pytest.raises(ValueError, match="needs an ending such as"):
         page.write_report(made, tmp_path / "page")
 
 
@@ -459,9 +464,9 @@ def test_sentences_tell_chance_from_more(made: Path) -> None:
     run, noise = summary.read(made), np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
     base = {"cross-entropy": 0.8 + noise, "found": 0.8 + noise}
     for ours, drawn, first, last in (
-        (0.9, 0.8, "The loss is better than cross-entropy, by more than", "the loss is ahead of it by more than"),
-        (0.805, 0.8, "As far as this comparison can tell, the loss is as good as", "is ahead of it may be chance"),
-        (0.7, 0.8, "Cross-entropy is better than the loss, by more than", "breeding gained nothing over drawing"),
+        (0.9, 0.8, "The loss is better than cross-entropy: the difference is", "the loss is significantly better"),
+        (0.805, 0.8, "This comparison cannot tell the loss from cross-entropy", "the lead of the loss may be chance"),
+        (0.7, 0.8, "Cross-entropy is better than the loss: the difference is", "evolution gained nothing here"),
     ):
         said = sentences(run, {**base, "found, tuned": ours + noise, "random search": drawn + noise})
         assert said[0].startswith(first)
@@ -500,7 +505,7 @@ def test_a_search_of_thousands_of_generations_is_no_endless_page(made: Path) -> 
     blocks = {part.name: part.blocks for part in sections.sections_of(run)}
     picture, line = blocks["genealogy"]
     assert isinstance(picture, Picture)
-    assert "1,499 ancestors (of which the latest 1,000 are drawn)" in picture.caption
+    assert "1,499 ancestors (the latest 1,000 are drawn)" in picture.caption
     assert isinstance(line, Table)
     assert [line.rows[0][1], len(line.rows)] == ["log(y + 1499) * x", 300]
     assert "(the first 300 of 1,500; the record has all)" in line.caption
