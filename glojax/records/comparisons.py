@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
         return self.scores[:, -1, 1] if self.scores.shape[2] > 1 else np.zeros(0)
 
 
-def loss_identity(loss: Loss) -> list[Any]:
+def loss_identity(loss: Loss) -> list[str | list[float] | bool]:
     """What a comparison keeps of a loss, as JSON, to recognize it later: tree, coefficients and protection."""
     return [str(loss.tree), list(loss.coefficients), loss.protected]
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from glojax.records.candidates import Record, from_row, to_row
 from glojax.records.log import Entry, GenerationEntry, ResultEntry
@@ -30,7 +30,7 @@ class Statement(NamedTuple):
     """SQL, and the values of each time it is executed."""
 
     sql: str
-    rows: Sequence[tuple[Any, ...]]
+    rows: Sequence[tuple[str | int | float, ...]]
 
 
 def statements(entry: Entry) -> list[Statement]:
@@ -71,7 +71,7 @@ def missing_entries(
             yield entry
 
 
-def generations_of(phase: str, rows: Iterable[Sequence[Any]]) -> list[list[Record]]:
+def generations_of(phase: str, rows: Iterable[Sequence[str | int | float]]) -> list[list[Record]]:
     """The generations of a phase from rows that begin with the generation's number, in their order.
 
     Raises:

@@ -269,7 +269,7 @@ def runs_in(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(folders, key=lambda path: (start_time(path / "events.jsonl"), path.name))
 
 
-def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing(configs: Sequence[Mapping[str, object]]) -> list[str]:
     """Names of the settings in which configurations differ."""
     names = dict.fromkeys(name for config in configs for name in config)
     return [name for name in names if any(config.get(name) != configs[0].get(name) for config in configs)]

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class Board:
         self._writers[name].flush()
 
 
-def _tensorboard() -> tuple[Any, Any, Any]:
+def _tensorboard() -> tuple[ModuleType, Callable[..., Any], Callable[..., Any]]:
     """The module of events, the function that makes a scalar, and the class that writes events to a file."""
     try:
         from tensorboardX.event_file_writer import EventsWriter

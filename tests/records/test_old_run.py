@@ -1,4 +1,4 @@
-"""A run directory of schema 4, written by glojax 0.5 before the baseline had its name, is read like today's."""
+"""A run directory of schema 4, written before the baseline had its name, is read like today's."""
 
 import contextlib
 import csv
