@@ -8,7 +8,7 @@ from glojax import statistics
 from glojax.records.candidates import Record
 from glojax.records.summary import PhaseSummary, RunSummary
 from glojax.reporting.blocks import MOST_ROWS, Block, Code, Table, Text, cut_remark
-from glojax.reporting.numbers import interval, mean, number, rate
+from glojax.reporting.numbers import counted, interval, mean, number, rate
 
 
 def finals_blocks(run: RunSummary) -> Iterator[Block]:
@@ -36,7 +36,7 @@ def _tables(run: RunSummary, phase: PhaseSummary) -> Iterator[Table]:
     yield Table(head, first[:MOST_ROWS], f"Finals of the phase {phase.name}, the winner first{cut_remark(first)}.")
     if others:
         caption = f"Finalists that dropped out after the first round{cut_remark(others)}."
-        yield Table(head, others[:MOST_ROWS], caption, f"The other {len(others):,} finalists")
+        yield Table(head, others[:MOST_ROWS], caption, counted(len(others), "other finalist"))
 
 
 def _cells(phase: PhaseSummary, record: Record) -> list[str]:

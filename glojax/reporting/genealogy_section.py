@@ -7,7 +7,7 @@ from glojax.records.genealogy import Ancestor, genealogy, main_line
 from glojax.records.summary import RunSummary
 from glojax.reporting import figures, style
 from glojax.reporting.blocks import MOST_ROWS, Block, Code, Picture, Table, Text, cut_remark
-from glojax.reporting.numbers import number
+from glojax.reporting.numbers import counted, number
 
 
 def genealogy_blocks(run: RunSummary) -> Iterator[Block]:
@@ -36,7 +36,7 @@ def _map(run: RunSummary, family: Sequence[Ancestor]) -> Picture:
     return Picture(
         "genealogy",
         style.panel(figures.family_map, family, run.task.score, size=(5.4, 3.4)),
-        f"The loss and its {len(family) - 1:,} ancestors{most}, each where it first appeared, joined to its parents. "
+        f"The loss and its {counted(len(family) - 1, 'ancestor')}{most}, each where it first appeared, joined to its parents. "
         "The thick line leads from the loss back through the parent that was changed each time. A candidate that "
         "halving stopped has the score of that moment; scores far below the others are drawn at the lower edge.",
         f"Ancestors of the loss by generation and fitness, {len(family)} including the loss",

@@ -37,6 +37,11 @@ def rate_in_words(value: float) -> str:
     return "the task's learning rate" if value == 1 else f"{rate(value)} times the task's learning rate"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count of things, such as "1 finalist" or "1,200 finalists"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def mean(values: np.ndarray) -> str:
     """Mean and standard deviation of a metric ``[seeds]``."""
     if not np.isfinite(values).all():

@@ -1,5 +1,6 @@
 """The section that compares losses over fresh seeds."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,7 @@ def test_every_loss_is_beside_the_baseline_at_its_best_rate(made: Path) -> None:
 
 def test_a_loss_whose_error_is_infinite_is_not_among_the_pictures_dots(made: Path) -> None:
     run = summary.read(made)
-    run = run.__class__(
-        run.directory, run.task._replace(score="1 / (1 + rmse)"), run.phases, run.comparison, run.sessions
-    )
+    run = dataclasses.replace(run, task=run.task._replace(score="1 / (1 + rmse)"))
     for row in run.comparison["rows"]:
         if row["name"] == "found, best rate":
             row["scores"] = np.zeros((5, 3, 2)).tolist()

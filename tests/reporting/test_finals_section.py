@@ -26,7 +26,7 @@ def test_every_phase_has_its_finalists_the_winner_first(made: Path) -> None:
     assert row[0] == best.expression
     assert row[2] == f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}"
     assert row[4:] == [f"{statistics.lower_bound(scores):.4f}", "8"]
-    assert (others.summary, [row[0] for row in others.rows]) == ("The other 1 finalists", ["x * log(y + x)"])
+    assert (others.summary, [row[0] for row in others.rows]) == ("1 other finalist", ["x * log(y + x)"])
     assert tuned.head[0] == "coefficients"
     bounds = [float(row[4]) for row in tuned.rows]
     assert bounds == sorted(bounds, reverse=True)

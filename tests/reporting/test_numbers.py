@@ -52,6 +52,11 @@ def test_a_rate_has_three_digits_or_no_decimals() -> None:
     assert numbers.rate_in_words(0.7231) == "0.723 times the task's learning rate"
 
 
+def test_counts_have_a_plural() -> None:
+    counts = [numbers.counted(count, "finalist") for count in (0, 1, 1200)]
+    assert counts == ["0 finalists", "1 finalist", "1,200 finalists"]
+
+
 def test_mean_and_interval_are_those_of_students_t() -> None:
     values = np.array([0.5, 0.6, 0.55, 0.7])
     assert numbers.mean(values) == f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
