@@ -36,9 +36,10 @@ def _map(run: RunSummary, family: Sequence[Ancestor]) -> Picture:
     return Picture(
         "genealogy",
         style.panel(figures.family_map, family, run.task.score, size=(5.4, 3.4)),
-        f"The loss and its {counted(len(family) - 1, 'ancestor')}{most}, each where it first appeared, joined to its parents. "
-        "The thick line leads from the loss back through the parent that was changed each time. A candidate that "
-        "halving stopped has the score of that moment; scores far below the others are drawn at the lower edge.",
+        f"The loss and its {counted(len(family) - 1, 'ancestor')}{most}, each where it first appeared, with lines to "
+        "its parents. The thick line leads from the loss back through the parent that was changed each time. A "
+        "candidate that halving stopped has the score of that moment; scores far below the others are drawn at the "
+        "lower edge.",
         f"Ancestors of the loss by generation and fitness, {len(family)} including the loss",
     )
 
