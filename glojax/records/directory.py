@@ -11,8 +11,14 @@ import filelock
 
 from glojax import files
 from glojax.errors import quoted
-from glojax.records.store import SCHEMA, Store
+from glojax.records.store import Store
 from glojax.tasks.task import Task
+
+SCHEMA = 5
+"""Version of the run directory's files."""
+
+READABLE = (4, 5)
+"""Versions that reports, lists and tables of runs can read."""
 
 LENGTHS = ("generations", "budget", "minutes")
 """Settings that only say when a run ends: it may go on with others."""
@@ -124,12 +130,14 @@ def read_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
     schema = settings.get("glojax_run") if isinstance(settings, dict) else None
     if schema is None:
         raise ValueError(f"{path} is not a run's settings.")
-    if schema != SCHEMA:
+    if schema not in READABLE:
         age = "a newer" if isinstance(schema, int) and schema > SCHEMA else "an older"
         raise ValueError(
             f"{path} has schema {quoted(schema)}, this is glojax with schema {SCHEMA}: it is the run of {age} version, "
             "with which it can go on. Choose another run directory for a new one."
         )
+    if schema == 4 and isinstance(settings.get("about"), dict) and "control" in settings["about"]:
+        settings["about"]["baseline"] = settings["about"].pop("control")
     kinds = {"task": str, "fingerprint": str, "about": dict, "phases": dict}
     wrong = [field for field, kind in kinds.items() if not isinstance(settings.get(field), kind)]
     if wrong or not all(isinstance(config, dict) for config in settings["phases"].values()):
