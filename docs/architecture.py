@@ -12,7 +12,9 @@ longest path below it, with each circle taken as one module; the lowest floor is
 import argparse
 import ast
 import io
+import textwrap
 from pathlib import Path
+from typing import Any
 
 Graph = dict[str, set[str]]
 """What each module, or each package, imports. Names are without the leading ``glojax.``."""
@@ -170,7 +172,7 @@ def against_the_direction(modules: Graph) -> list[tuple[str, str]]:
 
 
 def summary(modules: Graph, *, arrows: bool = False) -> str:
-    """The counts of a checkout; ``arrows`` lists each arrow between packages."""
+    """The counts of a checkout; ``arrows`` adds the ``description`` of the packages."""
     packages = package_graph(modules)
     lines = [counts("modules", modules), counts("packages", packages)]
     unknown = sorted(set(packages) - set(MAY_IMPORT))
@@ -179,11 +181,17 @@ def summary(modules: Graph, *, arrows: bool = False) -> str:
     else:
         wrong = against_the_direction(modules)
         lines += [f"against the direction: {len(wrong)}", *(f"  {name} -> {target}" for name, target in wrong)]
-    if arrows:
-        floor = floors(packages)
-        for name in sorted(packages, key=lambda package: (-floor[package], package)):
-            lines.append(f"  floor {floor[name]}: {name} -> {', '.join(sorted(packages[name])) or 'nothing'}")
-    return "\n".join(lines)
+    return "\n".join([*lines, description(modules)] if arrows else lines)
+
+
+def description(modules: Graph) -> str:
+    """What the picture shows, in words: each package with its floor, its modules, and what it imports."""
+    packages = package_graph(modules)
+    floor = floors(packages)
+    return "\n".join(
+        f"floor {floor[name]}: {name} ({members(modules, name)}) -> {', '.join(sorted(packages[name])) or 'nothing'}"
+        for name in sorted(packages, key=lambda package: (-floor[package], package))
+    )
 
 
 def counts(title: str, graph: Graph) -> str:
@@ -219,7 +227,7 @@ def places(packages: Graph) -> dict[str, tuple[float, float]]:
 def draw(modules: Graph) -> bytes:
     """The packages as an SVG picture, each on its floor with its modules; the same bytes for the same imports.
 
-    Arrows that follow from others are not drawn. All of them are in the picture's description, as ``summary`` has them.
+    Arrows that follow from others are not drawn. All of them are in the picture's ``description``.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -233,42 +241,29 @@ def draw(modules: Graph) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "glojax", "svg.fonttype": "path", "font.size": 10}):
         figure = Figure(figsize=(9, 9 * (top + 2 * HEIGHT) / (2 * half)), facecolor="white")
         axes = figure.add_axes((0, 0, 1, 1))
+        text: dict[str, Any] = dict(ha="center", va="center", zorder=3)
+        arrow = dict(arrowstyle="-|>", color="#6b7280", shrinkA=0, shrinkB=0)
+        colors: dict[str, Any] = dict(facecolor="#eef4fa", edgecolor="#1f6fb4")
         for name, (x, y) in place.items():
-            box = FancyBboxPatch(
-                (x - WIDTH / 2, y - HEIGHT / 2),
-                WIDTH,
-                HEIGHT,
-                boxstyle="round,pad=0,rounding_size=0.12",
-                facecolor="#eef4fa",
-                edgecolor="#1f6fb4",
-                zorder=2,
-            )
-            axes.add_patch(box)
-            axes.text(x, y + 0.32, name, ha="center", va="center", weight="bold", color="#1b1c1e", zorder=3)
-            axes.text(
-                x, y - 0.14, members(modules, name), ha="center", va="center", size=7.5, color="#4b5057", zorder=3
-            )
+            corner = (x - WIDTH / 2, y - HEIGHT / 2)
+            axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.12", **colors))
+            axes.text(x, y + 0.32, name, weight="bold", color="#1b1c1e", **text)
+            axes.text(x, y - 0.14, textwrap.fill(members(modules, name), 42), size=7.5, color="#4b5057", **text)
             for target in sorted(needed(packages)[name]):
                 end = (place[target][0], place[target][1] + HEIGHT / 2)
-                arrow = dict(arrowstyle="-|>", color="#6b7280", shrinkA=0, shrinkB=0)
-                axes.annotate("", end, (x, y - HEIGHT / 2), arrowprops=arrow, zorder=1)
+                axes.annotate("", end, (x, y - HEIGHT / 2), arrowprops=arrow, zorder=0)
         axes.set(xlim=(-half, half), ylim=(-HEIGHT, top + HEIGHT))
         axes.axis("off")
         written = io.BytesIO()
-        metadata = {"Date": None, "Creator": None, "Description": summary(modules, arrows=True)}
+        metadata = {"Date": None, "Creator": None, "Description": description(modules)}
         figure.savefig(written, format="svg", metadata=metadata)
     return written.getvalue()
 
 
-def members(modules: Graph, package: str, columns: int = 42) -> str:
-    """The names of a package's modules in lines of at most ``columns`` characters."""
+def members(modules: Graph, package: str) -> str:
+    """The names of a package's modules."""
     names = [name.split(".")[-1] for name in modules if package_of(name) == package and name != package]
-    lines = [""]
-    for name in sorted(names):
-        if len(lines[-1]) + len(name) + 2 > columns:
-            lines.append("")
-        lines[-1] += ", " * bool(lines[-1]) + name
-    return "\n".join(lines) if names else "one module"
+    return ", ".join(sorted(names)) or "one module"
 
 
 def main() -> None:
