@@ -156,6 +156,25 @@ def test_the_picture_shows_the_imports_of_today() -> None:
     assert described.text == expected, "run: python docs/architecture.py --draw docs/architecture.svg"
 
 
+def defined_in(path: Path) -> set[str]:
+    """The functions, classes and constants of a module."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_the_page_names_what_the_modules_define() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    places = re.findall(r"\]\(\.\./(glojax/[\w/]+\.py)\)\s+`(\w+)`", page)
+    assert len(places) > 20
+    assert [(path, name) for path, name in places if name not in defined_in(ROOT / path)] == []
+
+
 # THE CHECKS CAN FAIL
 
 
