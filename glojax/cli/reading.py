@@ -1,4 +1,4 @@
-"""Look at runs: a report, a list, the record as a table."""
+"""The commands that look at runs: ``glojax report``, ``glojax record`` and ``glojax runs``."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -2,10 +2,15 @@
 
 from functools import lru_cache
 
-from glojax.executors.protocol import Evaluator
+from glojax.executors.protocol import Evaluator, Executor
 from glojax.losses.loss import LossFunction
 from glojax.tasks.task import Task
 from glojax.training.trainer import Trainer
+
+
+def resolve(task: Task, executor: Executor | None, group: int | None) -> Executor:
+    """What trains: the given executor or this process."""
+    return executor or task.executor or local
 
 
 def of(task: Task, *, instructions: int = 1, protected: bool = False, loss: LossFunction | None = None) -> Evaluator:

@@ -138,7 +138,10 @@ def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> No
     assert second[4] == f"{statistics.welch(scores[2 + best], scores[1]):.2g}"
     assert baseline[:2] == ["cross-entropy", f"x{scoring.RATES[best]:g}"]
     assert baseline[4:] == ["", ""]
-    assert f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} are" in result.output
+    assert (
+        f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} cannot be told"
+        in result.output
+    )
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train", "tune", "search"])

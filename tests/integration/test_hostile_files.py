@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from glojax import cli, losses, tasks
 from glojax.data import tables
-from glojax.discovery.evolution import SearchConfig
+from glojax.discovery.search_config import SearchConfig
 from glojax.losses.loss import Loss
 from glojax.records import directory
 from glojax.records.candidates import Record

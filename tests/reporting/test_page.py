@@ -17,9 +17,9 @@ import pytest
 
 from glojax import losses, models, search, statistics, tune
 from glojax.discovery import comparison, evolution
-from glojax.discovery.evolution import SearchConfig
 from glojax.discovery.exhaustive import ExhaustiveConfig
 from glojax.discovery.fitness import Known, record_of
+from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TuneConfig
 from glojax.expressions import export
 from glojax.expressions.canonical import canonical
