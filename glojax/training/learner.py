@@ -23,7 +23,7 @@ _EVALUATION_BATCH = 500
 class Learner(NamedTuple):
     """A network in training."""
 
-    params: optax.Params
+    params: chex.ArrayTree
     state: chex.ArrayTree  # the model's own, such as batch statistics: it changes without gradients
     optimizer_state: optax.OptState
     finite: jax.Array  # bool[], whether losses and gradients were finite so far
