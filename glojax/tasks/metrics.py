@@ -91,6 +91,11 @@ def metric_by_name(field: str, metric: Metric | str) -> Metric:
     return METRICS[metric]
 
 
+def name_of(metric: Metric) -> str | None:
+    """The key of a metric in ``METRICS``; ``None`` for another function."""
+    return next((name for name, known in METRICS.items() if known is metric), None)
+
+
 def from_scores(scores: np.ndarray, is_error: bool) -> np.ndarray:
     """Scores as the metric that they stand for; of an error they are 1 / (1 + error), and 0 is infinite."""
     scores = np.asarray(scores, float)

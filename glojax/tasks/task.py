@@ -5,7 +5,6 @@ either from the command line.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +23,7 @@ from glojax.errors import users_code
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import checks, metrics, problems
+from glojax.tasks import checks, fingerprints, metrics, problems
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
@@ -111,10 +110,11 @@ class Task:
     @property
     def is_error(self) -> bool:
         """Whether less of the metric is better."""
-        return self.minimize or self._metric in metrics.MINIMIZED
+        return self.minimize or self.metric_function in metrics.MINIMIZED
 
     @property
-    def _metric(self) -> Metric:
+    def metric_function(self) -> Metric:
+        """The metric as a function."""
         return metrics.metric_by_name("Task.metric", self.problem.metric if self.metric is None else self.metric)
 
     @property
@@ -135,7 +135,7 @@ class Task:
 
     def score(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
         """The metric as a score: higher is better, and 0 is left for a training that failed."""
-        found = self._metric(outputs, labels)
+        found = self.metric_function(outputs, labels)
         return 1 / (1 + found) if self.is_error else found
 
     def as_metric(self, scores: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ class Task:
         labels, name = self.splits["validation"].labels, f"Task.metric, {self.metric_name},"
         outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
         with users_code(name):
-            found = jax.jit(self._metric)(outputs, labels)
+            found = jax.jit(self.metric_function)(outputs, labels)
         if getattr(found, "shape", None) != ():
             raise ValueError(f"{name} gives {checks.described(found)} for the validation set; one number is expected.")
         found = np.asarray(found)
@@ -208,23 +208,26 @@ class Task:
         return 1 + max(int(split.labels.max()) for split in self.splits.values())
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Digest of what a score depends on: the data, the shapes of the parameters and the length of training.
+    def contents(self) -> dict[str, Any]:
+        """What is exact about the data and the model: digests, shapes and types, JSON-able."""
+        made = checks.called(self.pure_model, self.batch, True)
+        return fingerprints.contents(self.splits, made.params, made.state, self.batch, made.outputs)
 
-        Of ``preprocess`` and ``augment``, it tells whether they are there, and their names.
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short digest of what is exact about the task, for display; the same in every process.
+
+        It covers the data, shapes and types of the model's arrays, and the numbers and names in the task's fields. What
+        functions compute is in ``identity.identity``.
         """
-        digest = hashlib.sha256()
-        for name, split in self.splits.items():
-            digest.update(name.encode() + split.x.tobytes() + split.labels.tobytes())
-        params, _ = models.shapes(self.pure_model)
-        shapes = [
-            (jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-        ]
-        digest.update(repr((shapes, self.batch_size, self.steps)).encode())
-        if (self.problem, self.metric, self.class_weights) != (problems.KINDS["classification"], None, None):
-            digest.update(repr((self.problem.output, self.metric_name, self.is_error, self.class_weights)).encode())
-        for field in ("preprocess", "augment"):
-            if (function := getattr(self, field)) is not None:
-                name = getattr(function, "__qualname__", type(function).__qualname__)
-                digest.update(f"{field} {name}".encode())
-        return digest.hexdigest()[:16]
+        metric = metrics.name_of(self.metric_function)
+        return fingerprints.digest(
+            {
+                **self.contents,
+                "length": [self.batch_size, self.steps],
+                "class_weights": None if self.class_weights is None else list(self.class_weights),
+                "output": self.problem.output if isinstance(self.problem.output, str) else "function",
+                "metric": [metric or "function", self.is_error],
+                "functions": [self.preprocess is not None, self.augment is not None],
+            }
+        )

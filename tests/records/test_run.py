@@ -78,7 +78,7 @@ def test_settings_name_the_task_and_hold_both_phases(tiny_task: Task, tmp_path: 
 def test_the_directory_of_another_task_is_refused_before_anything_trains(tiny_task: Task, tmp_path: Path) -> None:
     Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
     other = dataclasses.replace(tiny_task, steps=31, name="other")
-    with pytest.raises(ValueError, match=r"is the run of task 'tiny' .* this is 'other'"):
+    with pytest.raises(ValueError, match=r"begun with another number of steps \(task 'tiny'; this is 'other'\)"):
         search(other, CONFIG, tmp_path, resume=True)
 
 
@@ -102,7 +102,7 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
     [
         ("{", "settings.json is not JSON that can be read"),
         ("[]", "settings.json is not a run's settings"),
-        ('{"glojax_run": 99}', "settings.json has schema 99, .* schema 4: it is the run of a newer version"),
+        ('{"glojax_run": 99}', "settings.json has schema 99, .* schema 5: it is the run of a newer version"),
         ('{"glojax_run": 3}', "it is the run of an older version, with which it can go on"),
         ('{"glojax_run": 4}', "settings.json is damaged: task is missing"),
         (
@@ -129,7 +129,11 @@ def test_settings_of_endless_length_are_not_read(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_another_process_uses_is_refused_until_that_is_killed(tiny_task: Task, tmp_path: Path) -> None:
-    lines = ["from pathlib import Path", "from glojax.runs import locked", f"with locked(Path({str(tmp_path)!r})):"]
+    lines = [
+        "from pathlib import Path",
+        "from glojax.records.directory import locked",
+        f"with locked(Path({str(tmp_path)!r})):",
+    ]
     code = "\n".join([*lines, "    print(flush=True)", "    input()"])
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
