@@ -71,11 +71,14 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "class_weights": ({"class_weights": (1, 2, 3)}, "other class weights"),
     "preprocess": ({"preprocess": lambda x: x / 2}, "another preprocess"),
     "augment": ({"augment": lambda key, x: x + jax.random.normal(key, x.shape)}, "another augment"),
+    "group": ({"group": 2}, None),
+    "executor": ({"executor": lambda task, **given: None}, None),
     "name": ({"name": "second"}, None),
 }
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Task)])
+@pytest.mark.filterwarnings("ignore:Task:DeprecationWarning")
+@pytest.mark.parametrize("field", Task.__dataclass_fields__)
 def test_a_task_changed_in_a_field_is_refused_where_scores_depend_on_it(run_dir: Path, field: str) -> None:
     changes, words = CHANGES[field]
     before = (run_dir / "settings.json").read_bytes()
