@@ -93,10 +93,14 @@ def identity(task: Task, horizon: int | None = None) -> dict[str, Any]:
     """
     horizon = task.steps if horizon is None else horizon
     exact = {
-        **task.contents, **_environment(), "batch_size": task.batch_size, "steps": task.steps,
+        **task.contents,
+        **_environment(),
+        "batch_size": int(task.batch_size),
+        "steps": int(task.steps),
+        "horizon": int(horizon),
         "class_weights": None if task.class_weights is None else list(task.class_weights),
-        "minimize": task.is_error, "horizon": horizon,
-    }  # fmt: skip
+        "minimize": task.is_error,
+    }
     known = _probes.setdefault(task, {})
     with _fixed_precision():
         if "model" not in known:
@@ -168,9 +172,9 @@ def _largest(row: Row) -> float:
 
 def _environment() -> dict[str, Any]:
     """What JAX is told of precision and random numbers."""
-    config = jax.config
+    config: Any = jax.config  # whose attributes are made at run time
     return {
-        "precision": {"x64": bool(jax.config.jax_enable_x64), "matmul": str(config.jax_default_matmul_precision)},
+        "precision": {"x64": bool(config.jax_enable_x64), "matmul": str(config.jax_default_matmul_precision)},
         "random_numbers": f"{config.jax_default_prng_impl}, partitionable: {config.jax_threefry_partitionable}",
     }
 
@@ -187,7 +191,7 @@ def _tried(field: str, compute: Callable[[int], Any], sizes: Sequence[int]) -> A
 
     A network of a fixed batch size needs the last size, and one of kernels for accelerators needs its accelerator.
     """
-    devices: list[jax.Device | None] = [None]
+    devices: list[Any] = [None]
     with contextlib.suppress(RuntimeError):
         devices.insert(0, jax.local_devices(backend="cpu")[0])
     attempts = [(device, size) for device in devices for size in dict.fromkeys(sizes)]
@@ -373,7 +377,7 @@ def optimizer_probe(task: Task, horizon: int) -> Probe:
         params = shaped(size)
         gradients = [jax.tree.map(lambda leaf, step=step: _fixed(2 + step, leaf.shape), params) for step in range(2)]
 
-        def two_steps(params: chex.ArrayTree, gradients: list[chex.ArrayTree]) -> list[chex.ArrayTree]:
+        def two_steps(params: chex.ArrayTree, gradients: list[chex.ArrayTree]) -> list[Any]:
             first, state = task.optimizer.update(gradients[0], task.optimizer.init(params), params)
             return [first, task.optimizer.update(gradients[1], state, params)[0]]
 

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import ExhaustiveConfig, Kind, Loss, SearchConfig, Task, TrainConfig, TuneConfig, search
+from glojax import ExhaustiveConfig, Kind, Loss, SearchConfig, Task, TrainConfig, TuneConfig, parse, search
 from glojax.records.directory import LENGTHS, read_settings, write_settings
 from glojax.records.run import Run
 from glojax.tasks import identity, metrics
@@ -65,7 +65,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "optimizer": ({"optimizer": optax.sgd(1e-4)}, "another optimizer"),
     "batch_size": ({"batch_size": 21}, "another batch size"),
     "steps": ({"steps": 31}, "another number of steps"),
-    "kind": ({"kind": Kind("softmax", metrics.accuracy, Loss("x * y"))}, "another baseline of its kind"),
+    "kind": ({"kind": Kind("softmax", metrics.accuracy, Loss(parse("x * y")))}, "another baseline of its kind"),
     "metric": ({"metric": squared_accuracy}, "another metric"),
     "minimize": ({"metric": lambda outputs, labels: metrics.accuracy(outputs, labels), "minimize": True}, "minimize"),
     "class_weights": ({"class_weights": (1, 2, 3)}, "other class weights"),

@@ -16,13 +16,14 @@ import optax
 import pytest
 from flax import nnx
 
-from glojax import Kind, Loss, Task
+from glojax import Kind, Loss, Task, parse
 from glojax.tasks import identity, metrics, optimizers
 
 RANDOM = np.random.default_rng(0)
 X, LABELS = RANDOM.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
 TARGETS = RANDOM.normal(size=(60, 1)).astype(np.float32) + X[:, :1]
 STEPS = 500
+CONFIG: Any = jax.config  # whose attributes are made at run time
 
 
 class Net(nn.Module):
@@ -77,7 +78,7 @@ def task() -> Task:
         ({"class_weights": (1, 1, 2)}, ["other class weights"]),
         ({"train": (X, np.roll(LABELS, 1))}, ["other training data"]),
         ({"optimizer": optax.sgd(0.11), "model": Net("tanh")}, ["another optimizer", "another model"]),
-        ({"kind": Kind("softmax", metrics.accuracy, Loss("x * y"))}, ["another baseline of its kind"]),
+        ({"kind": Kind("softmax", metrics.accuracy, Loss(parse("x * y")))}, ["another baseline of its kind"]),
     ],
 )
 def test_another_task_is_told_apart_and_the_difference_is_named(
@@ -110,7 +111,7 @@ def test_kinds_of_targets_are_told_apart() -> None:
         "softplus": Kind(jax.nn.softplus, metrics.r2),
         "exp": Kind(jnp.exp, metrics.r2),
         "doubled": Doubled("identity", metrics.r2),
-        "squared": Kind("identity", metrics.r2, Loss("-1 * square(square(x - y))", output="identity")),
+        "squared": Kind("identity", metrics.r2, Loss(parse("-1 * square(square(x - y))"), output="identity")),
         "rmse": Kind("identity", metrics.rmse),
     }
     found = {name: identity.identity(of_targets(kind=kind)) for name, kind in kinds.items()}
@@ -192,7 +193,7 @@ def test_precision_and_random_numbers_of_jax_are_part_of_it(task: Task) -> None:
     before = identity.identity(task)
     with jax.default_matmul_precision("bfloat16"):
         assert identity.differences(before, identity.identity(task)) == ["another numerical precision of JAX"]
-    with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
+    with jax.threefry_partitionable(not CONFIG.jax_threefry_partitionable):
         assert identity.differences(before, identity.identity(task)) == ["another random number generator of JAX"]
 
 
