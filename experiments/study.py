@@ -43,9 +43,7 @@ def options_of(
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder for the table and the figure")
     for name, (full, small) in settings.items():
         option = name.replace("_", "-")
-        parser.add_argument(
-            f"--{option}", type=int, help=f"defaults to {full} at the full scale, {small} at the small"
-        )
+        parser.add_argument(f"--{option}", type=int, help=f"defaults to {full} at the full scale, {small} at the small")
     for name, pair in (lists or {}).items():
         full, small = (" ".join(f"{number:g}" for number in numbers) for numbers in pair)
         help_text = f"defaults to {full} at the full scale, {small} at the small"
