@@ -29,7 +29,7 @@ from tensorflow_datasets.image_classification.cifar import Cifar10
 from tensorflow_datasets.image_classification.mnist import MNIST
 
 from glojax import files
-from glojax.data.datasets import Split
+from glojax.data.splits import Split
 
 _ANSWER_SECONDS = 4
 _KEPT = "glojax.npz"  # decoded pixels: decoding MNIST's takes ten seconds

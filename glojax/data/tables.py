@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glojax import files
-from glojax.data.datasets import Split, Splits
+from glojax.data.splits import Split, Splits
 from glojax.errors import listed, quoted, short
 
 KINDS = ("classification", "binary", "regression")

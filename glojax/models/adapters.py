@@ -1,8 +1,8 @@
 """A user's model, in Linen, NNX or as plain functions, turned into one pair of pure functions.
 
-    model = as_model(nn.Dense(10), np.zeros((1, 64), np.float32))
-    params, state = model.init(jax.random.key(0))
-    logits, state = model.apply(params, state, x, jax.random.key(1), True)  # x [batch, 64], logits [batch, 10]
+model = as_model(nn.Dense(10), np.zeros((1, 64), np.float32))
+params, state = model.init(jax.random.key(0))
+logits, state = model.apply(params, state, x, jax.random.key(1), True)  # x [batch, 64], logits [batch, 10]
 """
 
 import inspect
