@@ -149,7 +149,7 @@ def called(given: Model, batch: jax.ShapeDtypeStruct, train: bool) -> Called:
     return Called(*jax.eval_shape(call))
 
 
-def described(arrays: chex.ArrayTree) -> Any:
+def described(arrays: object) -> Any:
     """Replace the arrays in a tree by their types and shapes, such as ``"float32[8, 3]"``."""
     return jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", arrays)
 

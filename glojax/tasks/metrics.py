@@ -26,9 +26,9 @@ def binary_accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def f1(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The mean over outputs of 2 TP / (2 TP + FP + FN), 0 for an output without positives; both ``[examples, outputs]``.
+    """The mean over outputs of 2 TP / (2 TP + FP + FN), 0 for an output without positives.
 
-    An output above 0 predicts the label 1.
+    Both are ``[examples, outputs]``; an output above 0 predicts the label 1.
     """
     known, positive, chosen = ~jnp.isnan(labels), labels > 0.5, outputs > 0
     hits = jnp.sum(positive & chosen & known, axis=0)
