@@ -142,7 +142,8 @@ def jitted_step(work: Work, tree: Tree | None) -> Callable[..., tuple[Any, Any]]
 
 def torch_network(work: Work) -> Any:
     """The PyTorch equivalent of the Flax network, with the same weights."""
-    network, inputs, side, layers = work.task.model, 1, work.minibatches[0][0].shape[1], []
+    network: Any = work.task.model
+    inputs, side, layers = 1, work.minibatches[0][0].shape[1], []
     for outputs in network.channels:
         layers += [torch.nn.Conv2d(inputs, outputs, network.window, padding="same")]
         layers += [torch.nn.MaxPool2d(2), torch.nn.ReLU()]

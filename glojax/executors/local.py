@@ -35,8 +35,9 @@ def resolve(task: Task, executor: Executor | None = None, group: int | None = No
     Example:
       evaluator = resolve(task, group=4)(task, instructions=31)
     """
-    chosen = task.executor if executor is None else executor
-    size = task.group if group is None else group
+    old = vars(task)  # the deprecated fields, which are no attributes that a type checker sees
+    chosen = old["executor"] if executor is None else executor
+    size = old["group"] if group is None else group
     grouping.check_group(size)
     chosen = local_executor if chosen is None else chosen
     return chosen if size is None else partial(chosen, group=size)

@@ -120,8 +120,8 @@ def step(
     logits_gradient, step_is_finite = gradient(program, logits, *task.targets(labels, logits.shape[-1]))
     (params_gradient,) = backward(logits_gradient)
     updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
-    params = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
-    return Learner(params, state, optimizer_state, finite & step_is_finite)
+    moved = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
+    return Learner(moved, state, optimizer_state, finite & step_is_finite)  # type: ignore[arg-type]
 
 
 def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array) -> jax.Array:
