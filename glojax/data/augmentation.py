@@ -68,18 +68,7 @@ def random_crop(key: jax.Array, x: jax.Array, side: int) -> jax.Array:
 
 
 def centre_crop(x: jax.Array, side: int) -> jax.Array:
-    """Crop a square from the centre of each image.
-
-    Args:
-      x: images ``[batch, height, width, channels]``.
-      side: height and width of the crop, at most those of the images.
-
-    Returns:
-      Images ``[batch, side, side, channels]``.
-
-    Raises:
-      ValueError: the images are smaller than the crop.
-    """
+    """Crop a square from the centre of each image; arguments, result and errors are those of ``random_crop``."""
     _check_side("centre_crop", x, side)
     top, left = ((length - side) // 2 for length in x.shape[1:3])
     return x[:, top : top + side, left : left + side]

@@ -9,13 +9,14 @@ its fitness. A training that meets NaN or infinity scores 0.
 import dataclasses
 import os
 from dataclasses import dataclass, field
+from typing import Unpack
 
 import numpy as np
 
 from glojax.discovery import generations
 from glojax.discovery.fitness import Fitness
 from glojax.discovery.generations import Generation, State
-from glojax.discovery.results import Event, OnEvent, Result
+from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.settings import renamed_argument
 from glojax.executors import local
@@ -104,11 +105,7 @@ def random_search(
     config: SearchConfig,
     budget: int,
     run_dir: str | os.PathLike[str] | None = None,
-    *,
-    resume: bool = False,
-    on_event: OnEvent | None = None,
-    executor: Executor | None = None,
-    group: int | None = None,
+    **options: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search by drawing trees at random, with the settings of a search and as many optimizer steps.
 
@@ -118,10 +115,7 @@ def random_search(
       budget: the cost of that search, ``SearchResult.steps``. The last generation may exceed it. At most a hundred
         times as many generations are drawn.
       run_dir: where the record is kept, beside that of the search. Defaults to memory alone.
-      resume: go on with what ``run_dir`` holds.
-      on_event: called after each generation.
-      executor: as for ``search``.
-      group: as for ``search``.
+      **options: the other arguments of ``search``.
 
     Returns:
       As ``search``.
@@ -133,7 +127,7 @@ def random_search(
         generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),
     )
-    return search(task, drawn, run_dir, resume=resume, on_event=on_event, executor=executor, group=group)
+    return search(task, drawn, run_dir, **options)
 
 
 def _event(phase: str, config: SearchConfig, state: State) -> Event:

@@ -6,11 +6,12 @@ exhaustive search.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from glojax.discovery.settings import renamed_attribute
+from glojax.executors.protocol import Executor
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
@@ -64,6 +65,15 @@ class Event(NamedTuple):
 
 OnEvent = Callable[[Event], None]
 """What a search calls after each round, rounds read back from the record included."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """What every search takes beside its task, its settings and its run directory."""
+
+    resume: bool  # go on with what the run directory holds
+    on_event: OnEvent | None  # called after each round
+    executor: Executor | None  # what trains the candidates; this process if it is None
+    group: int | None  # candidates trained together on a device at most; as many as fit if it is None
 
 
 class Baseline(NamedTuple):

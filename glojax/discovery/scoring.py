@@ -7,7 +7,7 @@ does with its candidates: every tree at several learning rates, with successive 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,22 +95,13 @@ def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
 
 
 def score_losses(
-    task: Task,
-    chosen: Sequence[LossFunction],
-    seeds: Sequence[int],
-    rates: Sequence[float],
-    *,
-    splits: Sequence[str] = ("validation",),
-    steps: int | None = None,
-    executor: Executor | None = None,
-    group: int | None = None,
+    task: Task, chosen: Sequence[LossFunction], seeds: Sequence[int], rates: Sequence[float], **options: Any
 ) -> np.ndarray:
     """Train every loss at its rate with every seed: scores ``float32[losses, seeds, splits]`` at the end.
 
-    The arguments are those of ``evaluate``.
+    The arguments are those of ``learning_curves``.
     """
-    curves = learning_curves(task, chosen, seeds, rates, splits=splits, steps=steps, executor=executor, group=group)
-    return curves[..., -1, :]
+    return learning_curves(task, chosen, seeds, rates, **options)[..., -1, :]
 
 
 def learning_curves(

@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
 from glojax import tasks
 from glojax.discovery import cma_es, finals, scoring
-from glojax.discovery.results import Event, OnEvent, Result
+from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
 from glojax.discovery.settings import SharedSettings, check_bounds, renamed_argument
 from glojax.executors import local
 from glojax.executors.protocol import Evaluator, Executor
@@ -100,7 +100,7 @@ _old_callback = renamed_argument(
 @_old_callback
 def tune(
     task: Task,
-    tree: Tree | Loss | str,
+    tree: Tree | Loss | str | CoefficientSpace,
     config: TuneConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     *,
@@ -115,7 +115,7 @@ def tune(
 
     Args:
       task: what candidates are trained on.
-      tree: a tree or an expression with x and y, or a loss, whose tree is taken.
+      tree: a tree or an expression with x and y, or a loss, whose tree is taken; or a space of coefficients.
       config: the settings. Defaults to ``TuneConfig()``.
       run_dir: where the record is kept, beside that of a search. Defaults to memory alone.
       resume: go on with the tuning that ``run_dir`` holds. The result is that of a tuning never interrupted.
@@ -133,10 +133,30 @@ def tune(
       tuned = glojax.tune(task, "log(y) - x / y", glojax.TuneConfig(generations=10))
       tuned.loss.coefficients
     """
-    tree = tree.tree if isinstance(tree, Loss) else Loss(tree).tree  # type: ignore[arg-type]
+    if not isinstance(tree, CoefficientSpace):
+        tree = coefficient_space(tree.tree if isinstance(tree, Loss) else Loss(tree).tree)  # type: ignore[arg-type]
     config = TuneConfig() if config is None else config
-    tuner = _Tuner.of("tune", coefficient_space(tree), task, config, local.resolve(task, executor, group))
-    return _run(tuner, run_dir, resume, on_event)
+    tuner = _Tuner.of(tree, task, config, local.resolve(task, executor, group))
+    with Run(run_dir, tree.phase, task, config, resume) as run:
+        _check_tree(tuner, run)
+        history: list[_Generation] = []
+        for generation in _generations(tuner, run):
+            history.append(generation)
+            if on_event is not None:
+                on_event(_event(tuner, generation))
+        vectors, decided, best = _decided(tuner, run, history)
+    return TuningResult(
+        phase=tree.phase,
+        loss=task.loss(tree.tree, tree.coefficients(vectors[best]), protected=config.protected),
+        rate=config.rate,
+        scores=np.array(decided[best].scores),
+        record=[generation.records for generation in history],
+        funnel={},
+        baseline=None,
+        steps=sum(record.steps for generation in history for record in generation.records),
+        start_fitness=decided[0].fitness,
+        vector=vectors[best],
+    )
 
 
 @_old_callback
@@ -144,24 +164,17 @@ def search_taylor(
     task: Task,
     config: TuneConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
-    *,
-    resume: bool = False,
-    on_event: OnEvent | None = None,
-    executor: Executor | None = None,
-    group: int | None = None,
+    **options: Unpack[SearchOptions],
 ) -> TuningResult:
     """Search a loss among third-order Taylor polynomials by CMA-ES alone (TaylorGLO, arXiv 2002.00059).
 
     The scale of the polynomial is one of its parameters, so its learning rate is searched as well.
 
     Args:
-      task: as for ``tune``, like the arguments that are not listed here.
+      task: what candidates are trained on.
       config: the settings. Defaults to ``TaylorConfig()``.
-      run_dir: as for ``tune``.
-      resume: as for ``tune``.
-      on_event: as for ``tune``.
-      executor: as for ``tune``.
-      group: as for ``tune``.
+      run_dir: where the record is kept. Defaults to memory alone.
+      **options: the other arguments of ``tune``.
 
     Returns:
       The best polynomial as a loss, and how it was found.
@@ -169,9 +182,7 @@ def search_taylor(
     Raises:
       ValueError: a run directory that does not fit (``records.run.Run``).
     """
-    config = TaylorConfig() if config is None else config
-    tuner = _Tuner.of("taylor", taylor_space(), task, config, local.resolve(task, executor, group))
-    return _run(tuner, run_dir, resume, on_event)
+    return tune(task, taylor_space(), TaylorConfig() if config is None else config, run_dir, **options)
 
 
 # GENERATION AFTER GENERATION
@@ -181,18 +192,17 @@ def search_taylor(
 class _Tuner:
     """What stays the same during a tuning."""
 
-    phase: str
     space: CoefficientSpace
     task: Task
     config: TuneConfig
     evaluator: Evaluator
 
     @classmethod
-    def of(cls, phase: str, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor) -> "_Tuner":
+    def of(cls, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor) -> "_Tuner":
         tasks.check(task)
         task.check_metric(for_search=True)
         room = programs.room(programs.instructions_of(space.tree))
-        return cls(phase, space, task, config, executor(task, instructions=room, protected=config.protected))
+        return cls(space, task, config, executor(task, instructions=room, protected=config.protected))
 
     def losses(self, vectors: np.ndarray) -> tuple[list[Tree], list[tuple[float, ...]]]:
         """The trees and the coefficients that vectors ``[population, n]`` stand for."""
@@ -234,37 +244,17 @@ class _Generation(NamedTuple):
         return np.array([record.fitness for record in self.records])
 
 
-def _run(tuner: _Tuner, run_dir: str | os.PathLike[str] | None, resume: bool, on_event: OnEvent | None) -> TuningResult:
-    config = tuner.config
-    with Run(run_dir, tuner.phase, tuner.task, config, resume) as run:
-        _check_tree(tuner, run)
-        history = []
-        for generation in _generations(tuner, run):
-            history.append(generation)
-            if on_event is not None:
-                on_event(_event(tuner, generation))
-        vectors = np.concatenate([generation.vectors for generation in history])
-        records = [record for generation in history for record in generation.records]
-        if config.finalists > 1:
-            fitness = np.array([record.fitness for record in records])
-            ranked = np.argsort(-fitness, kind="stable")[: config.finalists]
-            vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
-            records = _finals(tuner, run, vectors)
-            best = winner([record.scores for record in records])
-        else:
-            best = int(np.argmax([record.fitness for record in records]))
-    return TuningResult(
-        phase=tuner.phase,
-        loss=tuner.task.loss(tuner.space.tree, tuner.space.coefficients(vectors[best]), protected=config.protected),
-        rate=config.rate,
-        scores=np.array(records[best].scores),
-        record=[generation.records for generation in history],
-        funnel={},
-        baseline=None,
-        steps=sum(record.steps for generation in history for record in generation.records),
-        start_fitness=records[0].fitness,
-        vector=vectors[best],
-    )
+def _decided(tuner: _Tuner, run: Run, history: Sequence[_Generation]) -> tuple[np.ndarray, list[Record], int]:
+    """Vectors, the first of them the start, the trainings that decide between them, and the place of the best."""
+    vectors = np.concatenate([generation.vectors for generation in history])
+    records = [record for generation in history for record in generation.records]
+    fitness = np.array([record.fitness for record in records])
+    if tuner.config.finalists == 1:
+        return vectors, records, int(np.argmax(fitness))
+    ranked = np.argsort(-fitness, kind="stable")[: tuner.config.finalists]
+    vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
+    records = _finals(tuner, run, vectors)
+    return vectors, records, winner([record.scores for record in records])
 
 
 def _check_tree(tuner: _Tuner, run: Run) -> None:
@@ -283,7 +273,7 @@ def _generations(tuner: _Tuner, run: Run) -> Iterator[_Generation]:
     if not len(start):
         return
     population = cma_es.default_population(len(start)) if config.population is None else config.population
-    settings = cma_es.Settings(config.sigma, population, named_seed(config.seed, tuner.phase))
+    settings = cma_es.Settings(config.sigma, population, named_seed(config.seed, tuner.space.phase))
     state = cma_es.start(start)
     for number in range(1, config.generations + 1):
         asked = cma_es.ask(settings, state)
@@ -338,7 +328,7 @@ def _event(tuner: _Tuner, generation: _Generation) -> Event:
         protected=tuner.config.protected,
     )
     return Event(
-        phase=tuner.phase,
+        phase=tuner.space.phase,
         number=generation.number,
         planned=tuner.config.generations + 1,
         fitness=generation.fitness,

@@ -15,8 +15,9 @@ class CoefficientSpace(NamedTuple):
     """Vectors, and the losses that they stand for: one tree with different coefficients."""
 
     tree: Tree
-    start: np.ndarray  # [n]
-    coefficients: Callable[[np.ndarray], tuple[float, ...]]
+    start: np.ndarray  # float64[n]
+    coefficients: Callable[[np.ndarray], tuple[float, ...]]  # of all nodes of the tree, for a vector float64[n]
+    phase: str = "tune"  # what the record of a run calls a search of this space
 
 
 def coefficient_space(tree: Tree) -> CoefficientSpace:
@@ -38,4 +39,4 @@ def taylor_space() -> CoefficientSpace:
         return zoo.taylor((float(vector[0]), float(vector[1])), vector[2:].tolist())
 
     start = np.zeros(8)
-    return CoefficientSpace(loss(start).tree, start, lambda vector: loss(vector).coefficients)
+    return CoefficientSpace(loss(start).tree, start, lambda vector: loss(vector).coefficients, "taylor")

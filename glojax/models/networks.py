@@ -275,16 +275,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 def overlapping_max_pool(x: jax.Array) -> jax.Array:
     """3x3 max pooling with stride 2 and ``"SAME"`` padding.
 
-    It uses maxima of shifted slices, for the same reason as ``max_pool``.
-
-    Args:
-      x: ``[batch, height, width, channels]`` with even sides.
-
-    Returns:
-      ``[batch, height / 2, width / 2, channels]``.
-
-    Raises:
-      ValueError: a side is odd.
+    It uses maxima of shifted slices, for the same reason as ``max_pool``, whose argument, result and errors it has.
     """
     _check_sides("overlapping_max_pool", x)
     for axis in (1, 2):

@@ -1,8 +1,6 @@
 """The summary of a run directory."""
 
 import dataclasses
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +14,6 @@ from glojax.records.run import Run
 from glojax.records.summary import PhaseSummary, differing, runs_in
 from glojax.statistics import lower_bound
 from glojax.tasks.task import Task
-
-
-@pytest.fixture(scope="module")
-def made(make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs") / "made")
-
-
-@pytest.fixture
-def copy(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "run"))
 
 
 def record(name: str, fitness: float, *scores: float, steps: int = 10) -> Record:

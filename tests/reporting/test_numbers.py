@@ -31,23 +31,13 @@ def test_differences_and_effects_have_a_sign() -> None:
 
 
 def test_a_small_p_value_is_a_bound() -> None:
-    assert [numbers.p_value(p) for p in (0.5, 0.0123, 0.0001, 0.00009, 0.0)] == [
-        "0.5",
-        "0.012",
-        "0.0001",
-        "< 0.0001",
-        "< 0.0001",
-    ]
+    written = {0.5: "0.5", 0.0123: "0.012", 0.0001: "0.0001", 0.00009: "< 0.0001", 0.0: "< 0.0001"}
+    assert {p: numbers.p_value(p) for p in written} == written
 
 
 def test_a_rate_has_three_digits_or_no_decimals() -> None:
-    assert [numbers.rate(value) for value in (0.7231, 1.0, 26.18, 999.4, 5541.7)] == [
-        "0.723",
-        "1",
-        "26.2",
-        "999",
-        "5,542",
-    ]
+    written = {0.7231: "0.723", 1.0: "1", 26.18: "26.2", 999.4: "999", 5541.7: "5,542"}
+    assert {value: numbers.rate(value) for value in written} == written
     assert numbers.rate_in_words(1.0) == "the task's learning rate"
     assert numbers.rate_in_words(0.7231) == "0.723 times the task's learning rate"
 
