@@ -63,7 +63,7 @@ def test_an_archive_holds_one_entry_for_each_canonical_form_and_ranks_the_fittes
     following = archive.with_known([better], [b"a"])
     assert following.ranking == [better, second]
     assert archive.ranking == [second, first]
-    assert EMPTY == Archive({}, frozenset())
+    assert Archive({}, frozenset()) == EMPTY
 
 
 # THE BASELINE
@@ -155,7 +155,7 @@ def test_a_record_recalls_the_archive_that_training_gave_key_by_key(halved: Fitn
     ]
     recalled = halved.recall(EMPTY, first)
     assert recalled == archive
-    assert EMPTY == Archive({}, frozenset())
+    assert Archive({}, frozenset()) == EMPTY
     more, again = halved.train_again(archive, TREES[:2], [21, 22])
     second = [
         more.known[canonical(tree)].to_record("elite", 0, 60, 0.1)._replace(scores=tuple(scores))

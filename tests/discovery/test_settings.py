@@ -1,6 +1,8 @@
 """Settings: the bounds of every shared field, and the old names of arguments."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -110,8 +112,12 @@ def test_the_old_callbacks_of_searches_are_called_as_before(tiny_task: Task) -> 
     def on_generation(number: int, fitness: Any) -> None:
         seen.append((number, len(fitness)))
 
-    for start in (lambda **old: tune(tiny_task, "x * log(y)", TuneConfig(generations=1, population=4, **SMALL), **old),
-                  lambda **old: search_taylor(tiny_task, TaylorConfig(generations=1, population=4, **SMALL), **old)):  # fmt: skip
+    vectors = {"generations": 1, "population": 4} | SMALL
+    starts: list[Callable[..., Any]] = [
+        partial(tune, tiny_task, "x * log(y)", TuneConfig(**vectors)),
+        partial(search_taylor, tiny_task, TaylorConfig(**vectors)),
+    ]
+    for start in starts:
         seen.clear()
         with pytest.warns(DeprecationWarning, match="on_generation is now on_event"):
             start(on_generation=on_generation)
