@@ -3,13 +3,22 @@
     import glojax
 
     task = glojax.tasks.digits()
-    found = glojax.search(task, glojax.SearchConfig(generations=20))
-    tuned = glojax.tune(task, found.best)
-    tuned.loss(logits, labels)
+    found = glojax.discover(task, run_dir="runs/digits")  # search, tuning, comparison, report
+    found.loss(logits, labels)
 
-Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``kinds``, ``tasks``,
-``populations``, ``evaluators``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``,
-``exhaustive``, ``tuning``, ``baselines``, ``overview``, ``report``, ``page``.
+The packages, each of which may import those before it:
+
+- ``errors``, ``files``, ``seeds``, ``statistics``: the base.
+- ``expressions``: loss trees, from text to compiled programs.
+- ``losses``: losses as functions in optax's shape, and the known ones.
+- ``distributed``: devices and processes.
+- ``data``, ``models``: what tasks are made of.
+- ``tasks``: a model, data, an optimizer and a length of training, on which losses are judged.
+- ``training``, ``executors``: whole populations in one compiled program, here or on Ray's workers.
+- ``records``: the record of a run, written and read.
+- ``discovery``: searches, tuning and comparison.
+- ``reporting``: reports of recorded runs.
+- ``workflow``, ``benchmark``, ``cli``: all of it together.
 """
 
 from importlib import import_module

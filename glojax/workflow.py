@@ -188,8 +188,8 @@ def _better(found: Result, tuned: TuningResult | None) -> Result:
 
 def _report(run_dir: str | os.PathLike[str]) -> Path:
     """The report, which the first of several processes writes."""
-    from glojax.reporting import page  # matplotlib takes a while to import
+    from glojax.reporting.page import write_report  # matplotlib takes a while to import
 
     if processes.is_first():
-        return page.write(run_dir)
+        return write_report(run_dir)
     return Path(run_dir) / "report.html"

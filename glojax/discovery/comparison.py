@@ -16,7 +16,7 @@ from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.expressions import programs
 from glojax.losses.loss import Loss
-from glojax.records.comparisons import Comparison, asked_of, comparisons
+from glojax.records.comparisons import Comparison, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.statistics import Summary, detectable, summarize
@@ -107,7 +107,7 @@ def compare(
     rows = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
     found_at = {} if rates is None else rates
     asked = {
-        "losses": {name: asked_of(loss) for name, loss in rows},
+        "losses": {name: loss_identity(loss) for name, loss in rows},
         "found_at": found_at,
         "seeds": seed_count,
         "seed": seed,
@@ -130,7 +130,7 @@ def compare(
         settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
         seeds = [named_seed(seed, "audit", i) for i in range(seed_count)]
         kept = run.once("scores", lambda: {"asked": asked, **_audit(task, settings, seeds, trains)}, is_this)
-    return comparisons(kept)
+    return rows_of(kept)
 
 
 def _audit(

@@ -67,7 +67,7 @@ OnEvent = Callable[[Event], None]
 
 
 class Baseline(NamedTuple):
-    """The task's usual loss, cross-entropy for classes, at the best of ``scoring.RATES``."""
+    """The task's baseline, cross-entropy for classes, at the best of ``scoring.RATES``."""
 
     rate: float  # scale of the task's learning rate
     fitness: float  # mean validation score

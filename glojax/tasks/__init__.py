@@ -1,10 +1,30 @@
-"""Tasks: what a loss is judged on.
+"""Tasks: the problems that a loss is scored on.
 
-May import ``data``, ``models``, ``losses`` and below.
+- ``task``: ``Task``, which takes a user's model, data and optimizer.
+- ``problems``: kinds of problems, such as classification and regression.
+- ``metrics``: metrics of a network's outputs.
+- ``optimizers``: optimizers by name, schedules and weight decay.
+- ``checks``: checks of what a task is given.
+- ``fingerprints``: digests of a task's data and model.
+- ``identity``: everything that a score depends on, to tell two tasks apart.
+- ``ready_made``: digits, MNIST, CIFAR-10 and tables.
+- ``loading``: tasks by name, and from a user's own file.
+
+May import ``data``, ``models``, ``losses``, ``expressions`` and the base modules.
 """
+
+import warnings
+from collections.abc import Callable
 
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
 from glojax.tasks.ready_made import cifar10, digits, mnist, table
 from glojax.tasks.task import Task
 
 __all__ = ["FROM_FILES", "NAMED", "Task", "check", "cifar10", "digits", "mnist", "table", "task_by_name"]
+
+
+def __getattr__(name: str) -> Callable[..., Task]:
+    if name == "named":
+        warnings.warn("glojax.tasks.named is now task_by_name.", DeprecationWarning, stacklevel=2)
+        return task_by_name
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,26 +1,44 @@
-"""What a task refuses, in the order in which it looks; nothing is computed but shapes."""
+"""Checks of the values that a ``Task`` is given, in the order in which it calls them.
 
+Each takes plain values, raises a ``ValueError`` that names the field and what is allowed, and returns what the task
+keeps, if anything. Functions of the user are traced for their shapes and never run.
+"""
+
+import math
 import numbers
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax import models
-from glojax.data.datasets import Split
+from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import metrics
+from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
-if TYPE_CHECKING:
-    from glojax.tasks.task import Task
+# DATA
 
 
 def split(kind: Kind, field: str, given: Any) -> Split:
-    """A part of the data as a task keeps it."""
+    """Check one part of the data and convert it to the form that a task keeps.
+
+    Args:
+      kind: the kind of problem, which decides what labels may be.
+      field: ``"train"``, ``"validation"`` or ``"test"``, for messages.
+      given: a pair of arrays (inputs, labels).
+
+    Returns:
+      Inputs as float32, or uint8 if they were, and labels as ``Kind.checked`` converts them.
+
+    Raises:
+      ValueError: no pair of arrays, inputs that are not real, not finite or have fewer than two axes, or wrong labels.
+    """
     try:
         x, labels = (np.asarray(part) for part in given)
     except (TypeError, ValueError):
@@ -38,111 +56,176 @@ def split(kind: Kind, field: str, given: Any) -> Split:
     return Split(x, kind.checked(field, labels, len(x)))
 
 
-def data(task: "Task") -> None:
-    """The parts beside each other, and the numbers that go with them."""
-    shapes = {field: part.x.shape[1:] for field, part in task.splits.items()}
+def data(splits: Mapping[str, Split]) -> None:
+    """Check that all parts have inputs of one shape, and that the training labels differ.
+
+    Raises:
+      ValueError: inputs differ in shape, or all training labels are the same.
+    """
+    shapes = {field: part.x.shape[1:] for field, part in splits.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"Task: inputs differ in shape: {shapes}; all parts must have one shape.")
-    labels = task.splits["train"].labels
+    labels = splits["train"].labels
     present = np.unique(labels[~np.isnan(labels)])
     if len(present) < 2:
         raise ValueError(f"Task.train has labels of one class, {present.tolist()}; at least two are needed.")
-    size = len(labels)
-    if not _is_count(task.batch_size) or task.batch_size > size:
-        raise ValueError(f"Task.batch_size is {task.batch_size!r}; 1 to {size}, the training examples, are allowed.")
-    for field in ("steps", "group"):
-        value = getattr(task, field)
-        if not _is_count(value) and (field, value) != ("group", None):
-            raise ValueError(f"Task.{field} is {value!r}; it must be at least 1, a whole number.")
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+def count(field: str, value: object, largest: int | None = None) -> None:
+    """Check that a field is a whole number of at least 1.
+
+    Args:
+      field: the field's name.
+      value: the number.
+      largest: the number of training examples if they bound it. Defaults to no bound.
+
+    Raises:
+      ValueError: it is out of range or not a whole number.
+    """
+    most = math.inf if largest is None else largest
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 1 <= float(value) <= most:
+        return
+    allowed = (
+        "it must be at least 1, a whole number"
+        if largest is None
+        else f"1 to {largest}, the training examples, are allowed"
+    )
+    raise ValueError(f"Task.{field} is {value!r}; {allowed}.")
 
 
-def metric(task: "Task") -> None:
-    """That it is one, for such labels, and an error if less of it is to be better."""
-    found = metrics.metric_by_name("Task.metric", task.problem.metric if task.metric is None else task.metric)
+def metric(given: str | Metric, name: str, kind: Kind, minimize: object) -> None:
+    """Check that a metric exists, suits the labels, and is an error where it is to be minimized.
+
+    Args:
+      given: the metric, or its name.
+      name: its name in messages.
+      kind: the kind of problem.
+      minimize: ``Task.minimize``.
+
+    Raises:
+      ValueError: an unknown metric, one for other labels, or a wrong ``minimize``.
+    """
+    found = metrics.metric_by_name("Task.metric", given)
     ours = found in metrics.METRICS.values()
-    if ours and (found in metrics.OF_CLASSES) != task.problem.has_classes:
-        labels, others = ("classes", "numbers") if task.problem.has_classes else ("numbers", "classes")
-        raise ValueError(f"Task.metric is {task.metric_name!r}, which is for {others}; these labels are {labels}.")
-    if not isinstance(task.minimize, bool):
-        raise ValueError(f"Task.minimize is {task.minimize!r}; True or False is allowed.")
-    if task.minimize and ours and found not in metrics.MINIMIZED:
-        raise ValueError(f"Task.minimize is for a metric that is an error; more of {task.metric_name!r} is better.")
+    if ours and (found in metrics.OF_CLASSES) != kind.has_classes:
+        labels, others = ("classes", "numbers") if kind.has_classes else ("numbers", "classes")
+        raise ValueError(f"Task.metric is {name!r}, which is for {others}; these labels are {labels}.")
+    if not isinstance(minimize, bool):
+        raise ValueError(f"Task.minimize is {minimize!r}; True or False is allowed.")
+    if minimize and ours and found not in metrics.MINIMIZED:
+        raise ValueError(f"Task.minimize is for a metric that is an error; more of {name!r} is better.")
 
 
 # THE MODEL
 
 
 class Called(NamedTuple):
-    """What a model gives of a batch, as shapes and types."""
+    """Shapes and types of what a model has and computes."""
 
-    params: Any
-    state: Any
-    outputs: Any
-    new_state: Any
+    params: chex.ArrayTree
+    state: chex.ArrayTree
+    outputs: jax.ShapeDtypeStruct
+    new_state: chex.ArrayTree
 
 
 def called(given: Model, batch: jax.ShapeDtypeStruct, train: bool) -> Called:
-    """The model's beginning, and what it gives of a batch."""
+    """Trace a model's initialization and a call.
 
-    def call() -> Called:
+    Args:
+      given: the model as pure functions.
+      batch: shape and type of the inputs.
+      train: whether the call is in training mode.
+
+    Returns:
+      Shapes and types alone; nothing is computed.
+    """
+
+    def call() -> tuple[Any, ...]:
         key = jax.random.key(0)
         params, state = given.init(key)
         outputs, new_state = given.apply(params, state, jnp.zeros(batch.shape, batch.dtype), key, train)
-        return Called(params, state, outputs, new_state)
+        return params, state, outputs, new_state
 
-    return jax.eval_shape(call)
+    return Called(*jax.eval_shape(call))
 
 
-def described(arrays: Any) -> Any:
-    """A structure of arrays with their types and shapes in their places."""
+def described(arrays: object) -> Any:
+    """Replace the arrays in a tree by their types and shapes, such as ``"float32[8, 3]"``."""
     return jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", arrays)
 
 
-def model(task: "Task") -> None:
-    """That it can be called with what the data gives, in training and outside, and what comes of it."""
+def model_input(
+    evaluation_input: Callable[[jax.Array], jax.Array],
+    training_input: Callable[[jax.Array, jax.Array], jax.Array],
+    raw_batch: jax.ShapeDtypeStruct,
+) -> jax.ShapeDtypeStruct:
+    """Check that ``preprocess`` and ``augment`` can be called and agree.
+
+    Args:
+      evaluation_input: makes the model's input of a batch.
+      training_input: the same for training, with a random key first.
+      raw_batch: shape and type of a minibatch as the data holds it.
+
+    Returns:
+      Shape and type of the model's input.
+
+    Raises:
+      ValueError: one of them raises, or they make inputs of different shapes or types.
+    """
     with users_code("Task.preprocess"):
-        batch = task.batch
+        batch = jax.eval_shape(evaluation_input, raw_batch)
     with users_code("Task.augment"):
-        augmented = jax.eval_shape(lambda x: task.training_input(jax.random.key(0), x), task.raw_batch)
+        augmented = jax.eval_shape(lambda x: training_input(jax.random.key(0), x), raw_batch)
     if (augmented.shape, augmented.dtype) != (batch.shape, batch.dtype):
         raise ValueError(
             f"Task.augment gives {described(augmented)}, and evaluation gives the model {described(batch)}; both must "
             "be alike."
         )
-    made = task.pure_model
+    return batch
+
+
+def model(given: Model, batch: jax.ShapeDtypeStruct, kind: Kind, splits: Mapping[str, Split]) -> None:
+    """Check that a model can be called in both modes, and that its outputs suit the labels.
+
+    Args:
+      given: the model as pure functions.
+      batch: shape and type of its input.
+      kind: the kind of problem.
+      splits: the data, by name.
+
+    Raises:
+      ValueError: the model raises, changes the structure of its state, or gives outputs that do not suit the labels.
+    """
     for train in (True, False):
         with users_code(f"Task.model, called with {described(batch)},"):
-            found = called(made, batch, train)
+            found = called(given, batch, train)
         outputs = found.outputs
         if not (isinstance(outputs, jax.ShapeDtypeStruct) and jnp.issubdtype(outputs.dtype, jnp.floating)):
             raise ValueError(f"Task.model gives {described(outputs)}; one floating array [batch, outputs] is expected.")
         before, after = described(found.state), described(found.new_state)
         if before != after:
             raise ValueError(f"Task.model makes of the state {before} the state {after}; both must be alike.")
-        _outputs(task, outputs)
+        _outputs(outputs, batch.shape[0], kind, splits)
 
 
-def _outputs(task: "Task", outputs: jax.ShapeDtypeStruct) -> None:
+def _outputs(outputs: jax.ShapeDtypeStruct, batch_size: int, kind: Kind, splits: Mapping[str, Split]) -> None:
+    """Check the shape of a model's outputs against the labels, and what ``Kind.output`` makes of them."""
     shape = outputs.shape
-    gives = f"Task.model gives an output of shape {list(shape)} for a batch of {task.batch_size}"
-    fits = len(shape) == 2 and shape[0] == task.batch_size
-    if task.problem.has_classes:
-        if not (fits and shape[1] >= task.classes):
+    gives = f"Task.model gives an output of shape {list(shape)} for a batch of {batch_size}"
+    fits = len(shape) == 2 and shape[0] == batch_size
+    if kind.has_classes:
+        classes = class_count(splits)
+        if not (fits and shape[1] >= classes):
             raise ValueError(
-                f"{gives}; [batch, classes] with at least {task.classes} classes, as many as the labels name, is "
-                "expected."
+                f"{gives}; [batch, classes] is expected, with at least {classes} classes for the labels in the data."
             )
         return
-    columns = {name: part.labels.shape[-1] for name, part in task.splits.items()}
+    columns = {name: part.labels.shape[-1] for name, part in splits.items()}
     if not (fits and set(columns.values()) == {shape[1]}):
         raise ValueError(
             f"{gives}, and labels have {columns} columns; [batch, outputs] with an output for each column is expected."
         )
-    if callable(predict := task.problem.output):
+    if callable(predict := kind.output):
         with users_code("Kind.output"):
             predicted = jax.eval_shape(predict, outputs)
         if described(predicted) != described(outputs):
@@ -151,19 +234,40 @@ def _outputs(task: "Task", outputs: jax.ShapeDtypeStruct) -> None:
             )
 
 
-def optimizer(task: "Task") -> None:
-    """That it is one, and can update the model's parameters."""
-    if not isinstance(task.optimizer, optax.GradientTransformation):
-        raise ValueError(
-            f"Task.optimizer is {task.optimizer!r}; an optax optimizer, such as optax.sgd(0.1), is expected."
-        )
-    params, _ = models.shapes(task.pure_model)
+def class_count(splits: Mapping[str, Split]) -> int:
+    """The number of classes in integer labels: the largest label plus one."""
+    return 1 + max(int(part.labels.max()) for part in splits.values())
+
+
+def optimizer(given: object, params: chex.ArrayTree) -> None:
+    """Check that an optimizer is one of optax and can update the model's parameters.
+
+    Args:
+      given: the optimizer.
+      params: shapes and types of the parameters.
+
+    Raises:
+      ValueError: it is another object, or it raises.
+    """
+    if not isinstance(given, optax.GradientTransformation):
+        raise ValueError(f"Task.optimizer is {given!r}; an optax optimizer, such as optax.sgd(0.1), is expected.")
     with users_code("Task.optimizer"):
-        jax.eval_shape(lambda params: task.optimizer.update(params, task.optimizer.init(params), params), params)
+        jax.eval_shape(lambda params: given.update(params, given.init(params), params), params)
 
 
 def class_weights(given: Any, outputs: int) -> tuple[float, ...]:
-    """The weights, one for each output."""
+    """Check class weights.
+
+    Args:
+      given: the weights.
+      outputs: the number of outputs of the network.
+
+    Returns:
+      A weight for each output.
+
+    Raises:
+      ValueError: weights of another number, or that are not above 0 and finite.
+    """
     try:
         weights = np.asarray(given, float)
     except (TypeError, ValueError):
@@ -173,3 +277,24 @@ def class_weights(given: Any, outputs: int) -> tuple[float, ...]:
             f"Task.class_weights is {given!r}; a number above 0 for each of the {outputs} outputs is expected."
         )
     return tuple(weights.tolist())
+
+
+def metric_value(found: Any, name: str, for_search: bool) -> None:
+    """Check what a metric gave for random outputs.
+
+    Args:
+      found: its value.
+      name: its name in messages.
+      for_search: whether it must be at least 0.
+
+    Raises:
+      ValueError: it is not one finite number, or is below 0 for a search.
+    """
+    if getattr(found, "shape", None) != ():
+        raise ValueError(f"{name} gives {described(found)} for the validation set; one number is expected.")
+    value = np.asarray(found)
+    if not np.isfinite(value) or (for_search and value < 0):
+        raise ValueError(
+            f"{name} gives {value} of random outputs for the validation set; one finite number"
+            f"{' of at least 0' * for_search} is expected."
+        )

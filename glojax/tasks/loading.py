@@ -1,4 +1,4 @@
-"""The task that the command line names: a ready-made one, or one from a user's own file."""
+"""Tasks by name, as the command line takes them: a ready-made one, or one from a user's own Python file."""
 
 import importlib.util
 import inspect
@@ -7,32 +7,32 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from glojax.errors import listed, quoted, short, users_code
 from glojax.tasks.ready_made import cifar10, digits, mnist
 from glojax.tasks.task import Task
 
-if TYPE_CHECKING:
-    pass
-
-
 FROM_FILES: dict[str, ModuleType] = {}
-"""What ``named`` has loaded; by these names no other process can import them."""
+"""Modules made of users' files, by name; another process cannot import them by these names."""
 
 NAMED: dict[str, Callable[..., Task]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
+"""Ready-made tasks by name."""
 
 
 def task_by_name(name: str, **options: Any) -> Task:
-    """The ready-made task of that name, or what ``path/to/file.py:function`` of the user's own returns.
+    """Make a ready-made task, or one of a user's own file.
+
+        task_by_name("digits", steps=100)
+        task_by_name("path/to/file.py:make_task")
 
     Args:
-      name: a key of ``NAMED``, or a Python file and a function (or a ``Task``) in it.
-      **options: passed on to the ready-made task or the function.
+      name: a key of ``NAMED``, or a Python file and the name of a ``Task``, or of a function that returns one, in it.
+      **options: arguments of the ready-made task or the function.
 
     Raises:
-      ValueError: an unknown name, a file that is not there or not Python, a function that is not there, needs what is
-        not given, takes no such option or returns no ``Task``. What the file itself raises passes.
+      ValueError: an unknown name, a file that is missing or not Python or that raises, or a function that is missing,
+        needs another argument, does not take an option or returns no ``Task``.
     """
     if name in NAMED:
         _check_options(name, NAMED[name], options)
@@ -59,35 +59,35 @@ def task_by_name(name: str, **options: Any) -> Task:
 
 
 def _module(name: str, path: str) -> ModuleType:
-    """The user's own file, run."""
-    # Not under its own name, which may be that of a module that others import.
+    """Run the user's file as a module."""
+    # Its own name may be that of another module.
     spec = importlib.util.spec_from_file_location(f"glojax_task_{Path(path).stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = FROM_FILES[spec.name] = module  # dataclasses and pickle look there
     if (folder := str(Path(path).parent.resolve())) not in sys.path:
-        sys.path.append(folder)  # the file may import its neighbours, as a script may
+        sys.path.append(folder)  # like a script, the file may import its neighbours
     with users_code(f"task {quoted(name)}: {short(path)}"):
         spec.loader.exec_module(module)
     return module
 
 
-def _may_be_task(value: Any, module: str) -> bool:
+def _may_be_task(value: object, module: str) -> bool:
     return isinstance(value, Task) or (inspect.isfunction(value) and value.__module__ == module)
 
 
-def check(given: Any) -> None:
-    """Raise ``ValueError`` for what is no task, such as a function that makes one."""
+def check(given: object) -> None:
+    """Raise ``ValueError`` for an object that is no ``Task``, such as a function that makes one."""
     if not isinstance(given, Task):
         raise ValueError(f"task is {given!r}; a glojax.Task is expected.")
 
 
 def _check_options(name: str, make: Any, options: dict[str, Any]) -> None:
-    """Refuse what cannot be called with these options and nothing else."""
+    """Raise ``ValueError`` if a function cannot be called with these options alone."""
     try:
         taken = inspect.signature(make).parameters
-    except (TypeError, ValueError):  # no function, or one of C that does not say what it takes
+    except (TypeError, ValueError):  # no function, or one written in C without a signature
         taken = {}
     if refused := [option for option in options if option not in taken]:
         takers = [known for known, made in NAMED.items() if refused[0] in inspect.signature(made).parameters]

@@ -1,8 +1,8 @@
-"""Optimizers by name, and learning-rate schedules and weight decay around a task's own."""
+"""Optimizers by name, and learning-rate schedules and weight decay around a task's own optimizer."""
 
 from collections.abc import Callable
-from typing import Any
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -14,11 +14,15 @@ OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "adamw": optax.adamw,
     "rmsprop": optax.rmsprop,
 }
-"""Optimizers by name, made of a learning rate."""
+"""Functions that make an optimizer of a learning rate, by name."""
 
 
 def optimizer_by_name(name: str, rate: float) -> optax.GradientTransformation:
-    """The optimizer of that name.
+    """Make an optimizer by its name.
+
+    Args:
+      name: a key of ``OPTIMIZERS``.
+      rate: its learning rate, above 0.
 
     Raises:
       ValueError: an unknown name, or a rate that is not above 0.
@@ -30,14 +34,16 @@ def optimizer_by_name(name: str, rate: float) -> optax.GradientTransformation:
     return OPTIMIZERS[name](rate)
 
 
-def growth(optimizer: optax.GradientTransformation, params: Any) -> float:
-    """How updates grow with gradients: about 1 for SGD, whose updates are proportional to them, about 0 for Adam.
-
-    The exponent p of updates that are as gradients to the power p, of the third of three steps.
+def growth(optimizer: optax.GradientTransformation, params: chex.ArrayTree) -> float:
+    """Measure how updates grow with gradients: about 1 for SGD, where they are proportional, and about 0 for Adam.
 
     Args:
-      optimizer: of a task.
-      params: shapes of what it updates.
+      optimizer: the optimizer.
+      params: shapes and types of the parameters.
+
+    Returns:
+      The exponent p with which updates grow like gradients to the power p, in the third of three steps; 1 where the
+      updates are 0.
     """
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
     random = np.random.default_rng(0)
@@ -60,7 +66,7 @@ SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
     "cosine": lambda steps: optax.cosine_decay_schedule(1.0, steps),
     "step": lambda steps: optax.piecewise_constant_schedule(1.0, {steps // 2: 0.1, steps * 3 // 4: 0.1}),
 }
-"""Factors of the learning rate by step, from 1, for a training of so many steps."""
+"""Functions that make a schedule of a number of steps, by name: factors of the learning rate that begin at 1."""
 
 
 def adapted(
@@ -71,16 +77,20 @@ def adapted(
     warmup: int = 0,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """An optimizer whose updates follow a schedule, after weight decay in its gradients.
+    """Add weight decay in front of an optimizer and a schedule behind it.
 
     Args:
-      optimizer: of a task.
-      steps: of the whole training.
-      schedule: a key of ``SCHEDULES``: ``"linear"`` and ``"cosine"`` end at 0, ``"step"`` divides by 10 after a half
-        of the training and again after three quarters.
-      warmup: of these steps, so many in which the rate rises linearly from 0; the schedule takes the rest.
-      weight_decay: this times the parameters is added to the gradients before the optimizer sees them, which for SGD
-        is an L2 penalty, as arXiv 1905.11528 has it on CIFAR-10. At least 0.
+      optimizer: the task's optimizer.
+      steps: optimizer steps of the whole training.
+      schedule: a key of ``SCHEDULES``: ``"linear"`` and ``"cosine"`` end at 0, ``"step"`` divides the rate by 10 after
+        half of the training and again after three quarters. Defaults to ``"constant"``.
+      warmup: the number of first steps in which the rate rises linearly from 0; the schedule covers the rest. At least
+        0 and below ``steps``. Defaults to 0.
+      weight_decay: a factor, at least 0; the parameters times this are added to the gradients before the optimizer
+        sees them. For SGD that is an L2 penalty, as arXiv 1905.11528 uses it on CIFAR-10. Defaults to 0.
+
+    Returns:
+      The new optimizer; ``optimizer`` itself if nothing is added.
 
     Raises:
       ValueError: an unknown schedule, or a number out of its range.
@@ -97,7 +107,7 @@ def adapted(
     if schedule != "constant" or warmup:
         factor = SCHEDULES[schedule](steps - warmup)
         if warmup:
-            # Step 0 has a share too, or it would be lost.
+            # Step 0 moves too, or it would be wasted.
             rise = optax.linear_schedule(1 / (warmup + 1), 1.0, warmup)
             factor = optax.join_schedules([rise, factor], [warmup])
         parts.append(optax.scale_by_schedule(factor))

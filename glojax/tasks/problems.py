@@ -1,6 +1,13 @@
-"""Kinds of problems: what a network's outputs mean, what labels look like, and what a found loss is held against."""
+"""Kinds of problems: what a network's outputs mean, what labels look like, and which loss is the baseline.
 
+``KINDS`` has four of them by name. An output with a metric makes another.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,30 +18,61 @@ from glojax.losses.outputs import OUTPUTS, Output
 from glojax.tasks import metrics
 from glojax.tasks.metrics import Metric
 
+_Class = TypeVar("_Class")
 
+
+def _renamed(**names: str) -> Callable[[type[_Class]], type[_Class]]:
+    """Let a class take and have fields by their old names too, with a ``DeprecationWarning``; ``old="new"``."""
+
+    def warn(of: type, old: str) -> str:
+        warnings.warn(f"{of.__name__}.{old} is now {names[old]}.", DeprecationWarning, stacklevel=3)
+        return names[old]
+
+    def decorate(of: type[_Class]) -> type[_Class]:
+        make = of.__init__
+
+        @functools.wraps(make)
+        def init(self: _Class, *args: Any, **given: Any) -> None:
+            for old in names.keys() & given.keys():
+                if names[old] in given:
+                    raise TypeError(f"{of.__name__} got both {old} and {names[old]}")
+                given[warn(of, old)] = given.pop(old)
+            make(self, *args, **given)
+
+        of.__init__ = init  # type: ignore[method-assign]
+        for old in names:
+            setattr(of, old, property(lambda self, old=old: getattr(self, warn(of, old))))
+        return of
+
+    return decorate
+
+
+@_renamed(control="baseline", control_name="baseline_name")
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem; ``KINDS`` has four, and an output with a metric makes another.
+    """A kind of problem.
 
-    Attributes:
-      output: what makes predictions y of the network's outputs ``[batch, outputs]``: ``"softmax"``, ``"sigmoid"``,
+        counts = glojax.Kind(jax.nn.softplus, "rmse")  # predictions above 0
+        task = glojax.Task(model, train, validation, kind=counts)
+
+    Labels are integers ``[examples]`` for softmax, one class for each example. For every other output they are numbers
+    ``[examples, outputs]``, or ``[examples]`` for one output; NaN stands for an unknown label, which does not count.
+
+    Args:
+      output: makes predictions y of the network's outputs ``[batch, outputs]``: ``"softmax"``, ``"sigmoid"``,
         ``"identity"``, or a function that keeps the shape, for example ``jax.nn.softplus``.
-      metric: ``metric(outputs, labels) -> scalar``, or a key of ``metrics.METRICS``; that of a task unless it has its
-        own.
-      baseline: the usual loss, which a found one is held against. Defaults to cross-entropy for softmax and sigmoid,
-        and to the squared error for all other outputs.
-      baseline_name: its name in reports.
-
-    Labels are integers ``[examples]`` for softmax, one class an example. Otherwise they are numbers ``[examples,
-    outputs]``, or ``[examples]`` for one output; NaN stands for an unknown one, which takes no part.
+      metric: ``metric(outputs, labels) -> scalar``, or a key of ``metrics.METRICS``; a task may have its own instead.
+      baseline: the usual loss, with which a found one is compared. Defaults to cross-entropy for softmax and sigmoid,
+        and to the squared error for every other output.
+      baseline_name: its name in reports. Defaults to "cross-entropy".
 
     Raises:
-      ValueError: an unknown output or metric, or a baseline for other outputs; the message names the field.
+      ValueError: an unknown output or metric, or a baseline for another output; the message names the field.
     """
 
     output: Output
     metric: Metric | str
-    baseline: Loss = None  # type: ignore[assignment]  # made below where it is left out
+    baseline: Loss = None  # type: ignore[assignment]  # the default is made below
     baseline_name: str = "cross-entropy"
 
     def __post_init__(self) -> None:
@@ -50,21 +88,37 @@ class Kind:
 
     @property
     def has_classes(self) -> bool:
-        """Whether labels are classes."""
+        """Whether labels are integer classes."""
         return self.output == "softmax"
 
     def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
-        """The loss's x ``[batch, outputs]`` of labels, and which of them are known if some may not be."""
+        """Convert labels to the loss's targets.
+
+        Args:
+          labels: of a minibatch, as ``checked`` returns them.
+          outputs: the number of outputs of the network.
+
+        Returns:
+          x ``[batch, outputs]``, 0 where a label is unknown, and which labels are known; ``None`` if all must be.
+        """
         if self.has_classes:
             return jax.nn.one_hot(labels, outputs, dtype=jnp.float32), None
         known = ~jnp.isnan(labels)
         return jnp.where(known, labels, 0.0), known
 
     def checked(self, field: str, labels: np.ndarray, examples: int) -> np.ndarray:
-        """Labels in the form that a task keeps.
+        """Check labels and convert them to the form that a task keeps.
+
+        Args:
+          field: the part of the data, for messages.
+          labels: as the user gave them.
+          examples: the number of inputs.
+
+        Returns:
+          int32 ``[examples]`` for classes, and otherwise float32 ``[examples, outputs]``.
 
         Raises:
-          ValueError: labels of the wrong shape, type or range; the message names ``field``.
+          ValueError: labels of the wrong shape, type or range.
         """
         if self.has_classes:
             if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
@@ -101,7 +155,10 @@ KINDS = {
 
 
 def kind_by_name(kind: str | Kind) -> Kind:
-    """The kind of that name, or the kind itself.
+    """Find a kind of problem by its name.
+
+    Args:
+      kind: a key of ``KINDS``, or a ``Kind``, which is returned as it is.
 
     Raises:
       ValueError: an unknown name.

@@ -1,74 +1,79 @@
-"""Tasks: what a loss is judged on - a model, data, an optimizer and a length of training.
+"""``Task``: the problem that a loss is scored on, as a model, data, an optimizer and a length of training.
 
-``Task`` takes a user's own model and arrays; ``digits``, ``mnist`` and ``cifar10`` are ready-made. ``named`` finds
-either from the command line.
+It takes a user's own model and arrays, checks them by their shapes, and gives everything else in glojax what it needs:
+pure functions of the model, inputs and targets of a minibatch, and scores. Which machine trains is not part of it.
 """
 
 import dataclasses
-import hashlib
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
+from jax.typing import ArrayLike
 
-from glojax import (
-    data,
-    models,  # UNUSED?
-)
+from glojax import data, models
 from glojax.errors import users_code
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import checks, metrics, problems
+from glojax.tasks import checks, fingerprints, metrics, problems
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
-if TYPE_CHECKING:
-    from glojax.executors.protocol import Executor
+UserModel = nn.Module | Callable[[nnx.Rngs], nnx.Module] | tuple[Callable[..., Any], Callable[..., Any]]
+"""A Linen module, an NNX constructor, or an (init, apply) pair; see ``models.as_model``."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Task:
-    """A problem and the shortened training that a loss is scored by.
+    """A problem and the shortened training by which a loss is scored.
 
-    Attributes:
+        task = glojax.Task(
+            flax.linen.Dense(3), (x_train, y_train), (x_validation, y_validation),
+            optimizer=optax.adam(1e-3), batch_size=32, steps=500,
+        )
+        glojax.search(task)
+
+    Args:
       model: a Linen module, an NNX constructor, or an (init, apply) pair (``models.as_model``).
-      train, validation, test: inputs ``[examples, ...]`` and labels as ``Kind`` says, for classification integers
-        ``[examples]``; the test set is left alone until a search has ended, and may be missing. Inputs of uint8 are
-        kept as such, a quarter of the memory, and are float32 of the same values for what follows.
-      optimizer: any optax optimizer; a candidate may scale its updates (``candidates.Candidates``).
-      batch_size: examples a step.
-      steps: optimizer steps of the shortened training.
+      train, validation, test: inputs ``[examples, ...]`` and labels as ``Kind`` describes them, for classification
+        integers ``[examples]``. A search never looks at the test set, and it may be missing. Inputs of uint8 stay
+        uint8 in memory and become float32 of the same values for ``preprocess``, ``augment`` and the model.
+      optimizer: any optax optimizer; a candidate may scale its updates. Defaults to plain SGD at 0.01.
+      batch_size: examples in a minibatch. Defaults to 100.
+      steps: optimizer steps of the shortened training. Defaults to 2000.
       kind: ``"classification"``, ``"binary"``, ``"multi-label"``, ``"regression"``, or a ``Kind``.
       metric: a key of ``metrics.METRICS``, or ``metric(outputs, labels) -> scalar``, finite and at least 0, with labels
-        as the kind keeps them; the kind's if left out.
-      minimize: whether less of a metric of your own is better. A score is then 1 / (1 + metric), as it is with rmse.
-      class_weights: of each output, by which its part of the loss is multiplied; for classification that of an
-        example's class weighs the whole example. Metrics know nothing of them.
-      preprocess: ``preprocess(x) -> x``, from a batch of inputs to what the model is given; the inputs if left out.
-      augment: ``augment(key, x) -> x``, in place of ``preprocess`` for the minibatches of training; all candidates
-        that share a seed share what it draws.
-      group: candidates trained together on a device, at most, and so the memory that a step takes; left out, as many
-        as fit (``grouping.group_that_fits``). Scores do not depend on it.
-      executor: makes what trains candidates (``evaluators``); left out, this process does. Scores do not depend on it.
+        in the form that the kind keeps. Defaults to the kind's metric.
+      minimize: whether less of your own metric is better. The score is then 1 / (1 + metric), as it is with rmse.
+      class_weights: a factor for each output's part of the loss; for classification, the factor of an example is that
+        of its class. Metrics are not weighted. Defaults to no weights.
+      preprocess: ``preprocess(x) -> x``, from a batch of inputs to the model's input. Defaults to the inputs.
+      augment: ``augment(key, x) -> x``, in place of ``preprocess`` for minibatches in training. Candidates that share a
+        seed see the same augmented inputs. Defaults to ``preprocess``.
+      group: deprecated; give ``group=`` to what trains.
+      executor: deprecated; give ``executor=`` to what trains.
       name: for the run directory and reports.
 
     Raises:
       ValueError: inputs that are not finite, labels of the wrong shape, type or range, a single class, sizes that
         do not fit, an unknown kind or metric, a model whose output is not ``[batch, outputs]``, no optax optimizer, or
-        a function that raises; the message names the field, and the line that raised. All within a second: what was
-        given is traced and not run.
+        a function that raises; the message names the field, and the line that raised. Functions are traced, not run,
+        so this takes less than a second.
     """
 
-    model: Any
-    train: tuple[Any, Any]
-    validation: tuple[Any, Any]
-    test: tuple[Any, Any] | None = None
+    model: UserModel
+    train: tuple[ArrayLike, ArrayLike]
+    validation: tuple[ArrayLike, ArrayLike]
+    test: tuple[ArrayLike, ArrayLike] | None = None
     optimizer: optax.GradientTransformation = dataclasses.field(default_factory=lambda: optax.sgd(0.01))
     batch_size: int = 100
     steps: int = 2000
@@ -78,72 +83,119 @@ class Task:
     class_weights: Sequence[float] | None = None
     preprocess: Callable[[jax.Array], jax.Array] | None = None
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
-    group: int | None = None
-    executor: "Executor | None" = None
+    group: InitVar[int | None] = None
+    executor: InitVar[Callable[..., Any] | None] = None
     name: str = "task"
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
         for field in ("train", "validation", "test"):
             if field != "test" or self.test is not None:
                 object.__setattr__(self, field, checks.split(self.problem, field, getattr(self, field)))
-        checks.data(self)
-        checks.metric(self)
-        checks.model(self)
-        checks.optimizer(self)
+        checks.data(self.splits)
+        checks.count("batch_size", self.batch_size, len(self.splits["train"].labels))
+        checks.count("steps", self.steps)
+        checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
+        batch = checks.model_input(self.evaluation_input, self.training_input, self.raw_batch)
+        checks.model(self.pure_model, batch, self.problem, self.splits)
+        checks.optimizer(self.optimizer, models.shapes(self.pure_model)[0])
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", checks.class_weights(self.class_weights, self.outputs))
+        self._take_machine(group, executor)
+
+    def _take_machine(self, group: int | None, executor: Callable[..., Any] | None) -> None:
+        """Keep ``group`` and ``executor`` readable, with a warning where they are given."""
+        if group is not None:
+            checks.count("group", group)
+        for field, value in {"group": group, "executor": executor}.items():
+            object.__setattr__(self, field, value)
+            if value is not None:
+                warnings.warn(
+                    f"Task.{field} is deprecated; give it to what trains, for example "
+                    f"glojax.search(task, {field}=...).",
+                    DeprecationWarning,
+                    stacklevel=4,
+                )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(split.labels)} {name}" for name, split in self.splits.items())
         return f"Task({self.name!r}: {sizes}; {self.steps} steps in batches of {self.batch_size})"
 
-    @cached_property
-    def outputs(self) -> int:
-        """How many the network has."""
-        return checks.called(self.pure_model, self.batch, True).outputs.shape[1]
+    # WHAT IT IS
+
+    @property
+    def splits(self) -> dict[str, data.Split]:
+        """The parts of the data, by name."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: data.Split(*part) for name, part in parts.items() if part is not None}  # type: ignore[arg-type]
 
     @property
     def problem(self) -> Kind:
-        """The kind."""
+        """The kind of problem, as a ``Kind`` also where it was given by name."""
         return problems.kind_by_name(self.kind)
 
-    @property
-    def is_error(self) -> bool:
-        """Whether less of the metric is better."""
-        return self.minimize or self._metric in metrics.MINIMIZED
+    @cached_property
+    def classes(self) -> int:
+        """The number of classes in the labels: the largest label plus one."""
+        return checks.class_count(self.splits)
 
-    @property
-    def _metric(self) -> Metric:
-        return metrics.metric_by_name("Task.metric", self.problem.metric if self.metric is None else self.metric)
+    @cached_property
+    def outputs(self) -> int:
+        """The number of outputs of the network."""
+        return checks.called(self.pure_model, self.batch, True).outputs.shape[1]
 
-    @property
-    def metric_name(self) -> str:
-        """Of the metric, for reports."""
-        metric = self.problem.metric if self.metric is None else self.metric
-        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
-        return name.removeprefix("binary_").replace("_", " ")
+    @cached_property
+    def pure_model(self) -> Model:
+        """The model as pure functions."""
+        # Only the shape of the example matters; a JAX array would start JAX.
+        return models.as_model(self.model, np.zeros(self.batch.shape, self.batch.dtype))
 
-    @property
-    def score_name(self) -> str:
-        """Of what is maximized."""
-        return f"1 / (1 + {self.metric_name})" if self.is_error else self.metric_name
+    @cached_property
+    def contents(self) -> dict[str, Any]:
+        """Digests of the data and a description of the model's arrays, JSON-able (``fingerprints.contents``)."""
+        made = checks.called(self.pure_model, self.batch, True)
+        return fingerprints.contents(self.splits, made.params, made.state, self.batch, made.outputs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short digest for display, the same in every process.
+
+        It covers the data, the shapes and types of the model's arrays, and the numbers and known names in the task's
+        fields. What its functions compute is in ``identity.identity``.
+        """
+        return fingerprints.digest(
+            {
+                **self.contents,
+                "length": [int(self.batch_size), int(self.steps)],
+                "class_weights": None if self.class_weights is None else list(self.class_weights),
+                "output": self.problem.output if isinstance(self.problem.output, str) else "function",
+                "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],
+                "functions": [self.preprocess is not None, self.augment is not None],
+            }
+        )
+
+    # THE LOSS AND THE SCORE
 
     def loss(self, tree: Tree | str, coefficients: Sequence[float] = (), *, protected: bool = False) -> Loss:
-        """A tree as a loss for this task's outputs."""
+        """Make a loss for this task's outputs of a tree.
+
+        Args:
+          tree: f(x, y), or its expression.
+          coefficients: a factor for each node. Defaults to 1 for all.
+          protected: use the protected operators. Defaults to False.
+        """
         return Loss(tree, tuple(coefficients), protected, self.problem.output)  # type: ignore[arg-type]
 
-    def score(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
-        """The metric as a score: higher is better, and 0 is left for a training that failed."""
-        found = self._metric(outputs, labels)
-        return 1 / (1 + found) if self.is_error else found
-
-    def as_metric(self, scores: np.ndarray) -> np.ndarray:
-        """Scores as the metric that they stand for; an error is infinite where a training failed."""
-        return metrics.from_scores(scores, self.is_error)
-
     def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
-        """The loss's x ``[batch, outputs]`` of labels, and the weights of its entries if there are any."""
+        """Convert labels to the loss's targets.
+
+        Args:
+          labels: of a minibatch, in the form that the task keeps.
+          outputs: the number of outputs of the network.
+
+        Returns:
+          x ``[batch, outputs]``, and weights that broadcast to it, or ``None`` where all entries weigh the same.
+        """
         x, known = self.problem.targets(labels, outputs)
         if self.class_weights is None:
             has_gaps = known is not None and np.isnan(self.splits["train"].labels).any()
@@ -151,24 +203,62 @@ class Task:
         weights = jnp.array(self.class_weights, jnp.float32)
         return x, weights[labels][:, None] if known is None else weights * known
 
+    @property
+    def _given_metric(self) -> str | Metric:
+        return self.problem.metric if self.metric is None else self.metric
+
+    @property
+    def metric_function(self) -> Metric:
+        """The metric, as a function also where it was given by name."""
+        return metrics.metric_by_name("Task.metric", self._given_metric)
+
+    @property
+    def metric_name(self) -> str:
+        """The metric's name in reports."""
+        metric = self._given_metric
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
+        return name.removeprefix("binary_").replace("_", " ")
+
+    @property
+    def is_error(self) -> bool:
+        """Whether less of the metric is better."""
+        return self.minimize or self.metric_function in metrics.MINIMIZED
+
+    @property
+    def score_name(self) -> str:
+        """The name of what is maximized."""
+        return f"1 / (1 + {self.metric_name})" if self.is_error else self.metric_name
+
+    def score(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+        """Compute the metric as a score: higher is better, and 0 is left for a training that failed.
+
+        Args:
+          outputs: of the network, ``[examples, outputs]``.
+          labels: in the form that the task keeps.
+        """
+        found = self.metric_function(outputs, labels)
+        return 1 / (1 + found) if self.is_error else found
+
+    def as_metric(self, scores: np.ndarray) -> np.ndarray:
+        """Convert scores back to the metric; an error is infinite where a training failed."""
+        return metrics.from_scores(scores, self.is_error)
+
     def check_metric(self, for_search: bool = False) -> None:
         """Try the metric on random outputs, before anything is trained.
 
+        Args:
+          for_search: whether 0 means failure, so that the metric must be at least 0. Defaults to False.
+
         Raises:
-          ValueError: it gives no number, one that is not finite, or, for a search, in which 0 is failure, one below 0.
+          ValueError: it raises, or does not give one finite number, of at least 0 for a search.
         """
         labels, name = self.splits["validation"].labels, f"Task.metric, {self.metric_name},"
         outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
         with users_code(name):
-            found = jax.jit(self._metric)(outputs, labels)
-        if getattr(found, "shape", None) != ():
-            raise ValueError(f"{name} gives {checks.described(found)} for the validation set; one number is expected.")
-        found = np.asarray(found)
-        if not np.isfinite(found) or (for_search and found < 0):
-            raise ValueError(
-                f"{name} gives {found} of random outputs for the validation set; one finite number"
-                f"{' of at least 0' * for_search} is expected."
-            )
+            found = jax.jit(self.metric_function)(outputs, labels)
+        checks.metric_value(found, name, for_search)
+
+    # THE MODEL'S INPUT
 
     @property
     def raw_batch(self) -> jax.ShapeDtypeStruct:
@@ -178,53 +268,14 @@ class Task:
 
     @cached_property
     def batch(self) -> jax.ShapeDtypeStruct:
-        """Shape and type of a minibatch as the model is given it."""
+        """Shape and type of a minibatch as the model gets it."""
         return jax.eval_shape(self.evaluation_input, self.raw_batch)
 
     def evaluation_input(self, x: jax.Array) -> jax.Array:
-        """What the model is given of inputs outside training."""
+        """Make the model's input for evaluation of a batch of raw inputs."""
         x = x.astype(jnp.float32)
         return x if self.preprocess is None else self.preprocess(x)
 
     def training_input(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        """What the model is given of a minibatch in training."""
+        """Make the model's input for training of a minibatch of raw inputs, with a key for ``augment``."""
         return self.evaluation_input(x) if self.augment is None else self.augment(key, x.astype(jnp.float32))
-
-    @property
-    def splits(self) -> dict[str, data.Split]:
-        """The parts that there are, by name."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: data.Split(*part) for name, part in parts.items() if part is not None}
-
-    @cached_property
-    def pure_model(self) -> Model:
-        """The model as pure functions."""
-        # Only its shape matters, and to compute a real one would start JAX.
-        return models.as_model(self.model, np.zeros(self.batch.shape, self.batch.dtype))
-
-    @cached_property
-    def classes(self) -> int:
-        """Number of classes that the labels name: the largest label plus one."""
-        return 1 + max(int(split.labels.max()) for split in self.splits.values())
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Digest of what a score depends on: the data, the shapes of the parameters and the length of training.
-
-        Of ``preprocess`` and ``augment``, it tells whether they are there, and their names.
-        """
-        digest = hashlib.sha256()
-        for name, split in self.splits.items():
-            digest.update(name.encode() + split.x.tobytes() + split.labels.tobytes())
-        params, _ = models.shapes(self.pure_model)
-        shapes = [
-            (jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-        ]
-        digest.update(repr((shapes, self.batch_size, self.steps)).encode())
-        if (self.problem, self.metric, self.class_weights) != (problems.KINDS["classification"], None, None):
-            digest.update(repr((self.problem.output, self.metric_name, self.is_error, self.class_weights)).encode())
-        for field in ("preprocess", "augment"):
-            if (function := getattr(self, field)) is not None:
-                name = getattr(function, "__qualname__", type(function).__qualname__)
-                digest.update(f"{field} {name}".encode())
-        return digest.hexdigest()[:16]

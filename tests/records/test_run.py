@@ -121,7 +121,7 @@ def test_nothing_is_recorded_where_computing_fails(tiny_task: Task, tmp_path: Pa
 def test_the_directory_of_another_task_is_refused_before_anything_trains(tiny_task: Task, tmp_path: Path) -> None:
     Run(tmp_path, "search", tiny_task, CONFIG, resume=False).close()
     other = dataclasses.replace(tiny_task, steps=31, name="other")
-    with pytest.raises(ValueError, match=r"is the run of task 'tiny' .* this is 'other'"):
+    with pytest.raises(ValueError, match=r"begun with another number of steps \(task 'tiny'; this is 'other'\)"):
         search(other, CONFIG, tmp_path, resume=True)
 
 
@@ -145,7 +145,7 @@ def test_a_run_goes_on_with_the_same_settings_but_for_its_length(tiny_task: Task
     [
         ("{", "settings.json is not JSON that can be read"),
         ("[]", "settings.json is not a run's settings"),
-        ('{"glojax_run": 99}', "settings.json has schema 99, .* schema 4: it is the run of a newer version"),
+        ('{"glojax_run": 99}', "settings.json has schema 99, .* schema 5: it is the run of a newer version"),
         ('{"glojax_run": 3}', "it is the run of an older version, with which it can go on"),
         ('{"glojax_run": 4}', "settings.json is damaged: task is missing"),
         (

@@ -49,3 +49,8 @@ def test_unknown_labels_take_no_part(name: str) -> None:
 def test_scores_are_turned_back_into_the_error_that_they_stand_for() -> None:
     np.testing.assert_allclose(metrics.from_scores(np.array([1, 0.5, 0.2, 0]), True), [0, 1, 4, np.inf])
     np.testing.assert_array_equal(metrics.from_scores(np.array([1, 0.5, 0]), False), [1, 0.5, 0])
+
+
+def test_accuracy_is_the_share_of_right_answers() -> None:
+    logits = jnp.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]])
+    assert float(metrics.accuracy(logits, jnp.array([1, 0, 0, 0]))) == 0.75

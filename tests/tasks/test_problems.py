@@ -343,3 +343,18 @@ def test_a_loss_for_other_outputs_is_refused() -> None:
 
 def test_auc_is_a_metric_of_ranks() -> None:
     assert metrics.METRICS["auc"](jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[0.0], [1.0], [1.0]])) == 1
+
+
+# OLD NAMES
+
+
+def test_the_old_names_of_the_baseline_warn() -> None:
+    baseline = Loss("x * y", output="softmax")  # type: ignore[arg-type]
+    with pytest.warns(DeprecationWarning, match=r"Kind\.control(_name)? is now baseline"):
+        kind = Kind("softmax", "accuracy", control=baseline, control_name="mine")  # type: ignore[call-arg]
+    assert kind == Kind("softmax", "accuracy", baseline, "mine")
+    with pytest.warns(DeprecationWarning, match=r"Kind\.control is now baseline\."):
+        assert kind.control == baseline  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="Kind got both control and baseline"):
+        Kind("softmax", "accuracy", control=baseline, baseline=baseline)  # type: ignore[call-arg]
+    assert dataclasses.replace(kind, baseline_name="other").baseline == baseline
