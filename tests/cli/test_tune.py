@@ -14,9 +14,9 @@ def test_tune_saves_what_it_found(tmp_path: Path) -> None:
     assert str(losses.load(tmp_path / "loss.json").tree) == "log(y) - x / y"
 
 
-def test_the_run_directory_of_another_task_is_one_line(
+def test_the_run_directory_of_another_length_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run("tune", "digits", "baikal", "--generations", 1, "--steps", 5, "--run-dir", tmp_path).exit_code == 0
     message = failed(monkeypatch, capsys, "tune", "digits", "baikal", "--steps", 6, "--run-dir", tmp_path, "--resume")
-    assert "is the run of task 'digits-mlp'" in message
+    assert "was begun with another number of steps" in message
