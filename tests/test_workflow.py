@@ -62,7 +62,7 @@ def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_train
     assert found.best is (found.tuning if found.tuning.loss.tuned else found.search)
     assert losses.load(tmp_path / "loss.json") == found.loss == found.best.loss
     assert found.report == tmp_path / "report.html"
-    assert str(found.loss.tree) in found.report.read_text().replace("&#x27;", "'")
+    assert str(found.loss.tree) in (tmp_path / "report.html").read_text().replace("&#x27;", "'")
     named = ["cross-entropy", "found", *(["found, tuned"] if found.tuning.loss.tuned else []), "random search"]
     assert {row.name.removesuffix(", best rate") for row in found.comparison} == set(named)
     assert all(len(row.validation) == len(row.test) == 2 for row in found.comparison)

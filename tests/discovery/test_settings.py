@@ -30,7 +30,7 @@ BOUNDS = {
 
 @pytest.mark.parametrize("field", BOUNDS)
 def test_integers_are_allowed_up_to_their_bounds_and_refused_beyond_by_name(field: str) -> None:
-    kind = FitnessConfig if field in ("halving", "budget") else SharedSettings
+    kind: Any = FitnessConfig if field in ("halving", "budget") else SharedSettings
     low, high = BOUNDS[field]
     for value in (low, high):
         assert getattr(kind(**{field: value}), field) == value
@@ -112,7 +112,7 @@ def test_the_old_callbacks_of_searches_are_called_as_before(tiny_task: Task) -> 
     def on_generation(number: int, fitness: Any) -> None:
         seen.append((number, len(fitness)))
 
-    vectors = {"generations": 1, "population": 4} | SMALL
+    vectors: dict[str, Any] = {"generations": 1, "population": 4} | SMALL
     starts: list[Callable[..., Any]] = [
         partial(tune, tiny_task, "x * log(y)", TuneConfig(**vectors)),
         partial(search_taylor, tiny_task, TaylorConfig(**vectors)),
