@@ -1,0 +1,42 @@
+"""The commands ``glojax evaluate`` and ``glojax train``."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from as_typed import cells, run
+
+from glojax import evaluate, losses, statistics, tasks
+from glojax.discovery import scoring
+
+
+def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> None:
+    result = run("evaluate", "digits", "cross_entropy", "log(y) - x / y", "--seeds", 2, "--steps", 20)
+    assert result.exit_code == 0, result.output
+    first, second, baseline = (cells(line) for line in result.output.splitlines() if line.startswith("│"))
+    given = [losses.cross_entropy, losses.baikal] + [losses.cross_entropy] * len(scoring.RATES)
+    scores = evaluate(tasks.digits(steps=20), given, 2, rates=[1, 1, *scoring.RATES])
+    best = scores[2:].mean(axis=1).argmax()
+    assert first[:3] == ["cross_entropy", "x1", f"{scores[0].mean():.4f} ± {scores[0].std(ddof=1):.4f}"]
+    assert second[4] == f"{statistics.welch(scores[2 + best], scores[1]):.2g}"
+    assert baseline[:2] == ["cross-entropy", f"x{scoring.RATES[best]:g}"]
+    assert baseline[4:] == ["", ""]
+    assert (
+        f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} cannot be told"
+        in result.output
+    )
+
+
+def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:
+    arguments = ("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3, "--schedule", "cosine")
+    result = run(*arguments, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    steps = [line.split()[1] for line in result.output.splitlines() if line.startswith("step ")]
+    assert steps == ["20/60", "40/60", "60/60"]
+    (baikal, *_) = json.loads((tmp_path / "curves.json").read_text())["rows"]
+    ends = np.array(baikal["scores"])[:, -1]
+    rows = [cells(line) for line in result.output.splitlines() if line.startswith("│ baikal")]
+    assert [row[2] for row in rows] == [f"{end.mean():.4f} ± {end.std(ddof=1):.4f}" for end in ends.T]
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    again = run(*arguments, "--run-dir", tmp_path, "--resume")
+    assert again.output.splitlines()[2:] == result.output.splitlines()[4:]

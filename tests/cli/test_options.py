@@ -1,0 +1,65 @@
+"""Options that several commands share, and how they name a task or a loss."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glojax import losses
+from glojax.cli import options
+from glojax.statistics import summarize
+
+PLACE = ["devices", "data_dir"]
+TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("decorate", "added"),
+    [
+        (options.with_task_of_own_length, PLACE),
+        (options.with_task, ["steps", *PLACE]),
+        (options.with_task_or_table, [*TABLE, "steps", *PLACE]),
+    ],
+)
+def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def command(name: str, *, make_task: options.MakeTask) -> None:
+        made.append(make_task(name))
+
+    monkeypatch.setattr(options, "prepare", lambda devices: None)
+    command_with = decorate(command)
+    assert list(inspect.signature(command_with).parameters) == ["name", *added]
+    given = dict.fromkeys(added)
+    command_with(name="digits", **given | ({"steps": 7} if "steps" in added else {}))
+    (task,) = made
+    assert task.name == "digits-mlp"
+    assert (task.steps == 7) == ("steps" in added)
+
+
+def test_a_loss_is_found_by_name_and_must_be_a_tree() -> None:
+    assert options.tree_loss("baikal") == losses.baikal
+    with pytest.raises(ValueError, match="next_generation is not an expression tree"):
+        options.tree_loss("next_generation")
+
+
+def test_going_on_and_scalars_need_a_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--resume needs the --run-dir"):
+        options.check_resume(True, None)
+    options.check_resume(True, tmp_path)
+    options.check_resume(False, None)
+    with pytest.raises(ValueError, match="--tensorboard needs the --run-dir"):
+        options.board_of(True, None)
+    assert options.board_of(False, tmp_path) is None
+
+
+def test_an_interval_is_shown_where_there_is_one() -> None:
+    assert options.interval(summarize(np.array([0.5]))) == ""
+    assert options.interval(summarize(np.array([0.5, 0.5]))) == "0.5000 to 0.5000"
+
+
+def test_text_is_shown_without_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    options.console_of().print(options.plain("log(y)[bold]"))
+    assert capsys.readouterr().out == "log(y)[bold]\n"

@@ -1,0 +1,132 @@
+"""Settings: the bounds of every shared field, and the old names of arguments."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from glojax import ExhaustiveConfig, SearchConfig, TaylorConfig, TuneConfig, exhaust, search, search_taylor, tune
+from glojax.discovery import screening
+from glojax.discovery.settings import (
+    FitnessConfig,
+    SharedSettings,
+    check_bounds,
+    renamed_argument,
+    renamed_attribute,
+)
+from glojax.tasks.task import Task
+
+BOUNDS = {
+    "seeds": (1, 1000),
+    "finalists": (1, 10_000),
+    "final_seeds": (1, 1000),
+    "seed": (0, 2**63 - 1),
+    "halving": (1, 100),
+    "budget": (1, 2**63 - 1),
+}
+
+
+@pytest.mark.parametrize("field", BOUNDS)
+def test_integers_are_allowed_up_to_their_bounds_and_refused_beyond_by_name(field: str) -> None:
+    kind: Any = FitnessConfig if field in ("halving", "budget") else SharedSettings
+    low, high = BOUNDS[field]
+    for value in (low, high):
+        assert getattr(kind(**{field: value}), field) == value
+    for value in (low - 1, high + 1, float(low), True, str(low)):
+        with pytest.raises(
+            ValueError, match=rf"^{kind.__name__}\.{field} is {value!r}; an integer from {low} to {high}"
+        ):
+            kind(**{field: value})
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.inf, math.nan, True])
+def test_minutes_are_a_finite_number_above_0(minutes: Any) -> None:
+    with pytest.raises(ValueError, match=r"FitnessConfig\.minutes is .*; a number above 0 is allowed\."):
+        FitnessConfig(minutes=minutes)
+    assert FitnessConfig(minutes=0.5).minutes == 0.5
+
+
+def test_an_unknown_stage_is_refused_beside_those_that_are_allowed() -> None:
+    with pytest.raises(ValueError, match=r"screening holds 'fast'; allowed are finite, guided, distinct, trainable\."):
+        FitnessConfig(screening=("finite", "fast"))
+    for stages in ((), ("guided",), screening.STAGES):
+        assert FitnessConfig(screening=stages).screening == stages
+
+
+@pytest.mark.parametrize(
+    "kind", [SharedSettings, FitnessConfig, SearchConfig, ExhaustiveConfig, TuneConfig, TaylorConfig]
+)
+def test_settings_are_given_by_name_alone_and_messages_hold_the_name_of_their_class(kind: Any) -> None:
+    with pytest.raises(TypeError, match="positional argument"):
+        kind(3)
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}\.seeds is 0"):
+        kind(seeds=0)
+
+
+def test_bounds_are_checked_field_by_field() -> None:
+    class Sizes:
+        width, height = 3, 9
+
+    check_bounds(Sizes(), width=(3, 3), height=(0, 9))
+    with pytest.raises(ValueError, match=r"^Sizes\.height is 9; an integer from 0 to 8 is allowed\.$"):
+        check_bounds(Sizes(), width=(3, 3), height=(0, 8))
+
+
+# OLD NAMES
+
+
+def test_a_renamed_argument_is_adapted_and_passed_on_with_a_warning() -> None:
+    @renamed_argument("old", "new", lambda value: value + 1)
+    def double(given: int, *, new: int = 0) -> int:
+        """Twice the sum."""
+        return 2 * (given + new)
+
+    with pytest.warns(DeprecationWarning, match=r"^double: old is now new\.$") as warned:
+        assert double(1, old=2) == 8  # type: ignore[call-arg]
+    assert warned[0].filename == __file__
+    assert double(1, new=2) == 6
+    assert double.__doc__ == "Twice the sum."
+
+
+def test_a_renamed_attribute_is_read_with_a_warning() -> None:
+    class Result:
+        new = 2
+        old = renamed_attribute("old", "new", lambda value: value + 1)
+
+    with pytest.warns(DeprecationWarning, match=r"^Result\.old is now new\.$"):
+        assert Result().old == 3
+
+
+SMALL: dict[str, Any] = {"seeds": 1, "finalists": 1, "final_seeds": 1}
+
+
+def test_the_old_callbacks_of_searches_are_called_as_before(tiny_task: Task) -> None:
+    seen: list[Any] = []
+    one = SearchConfig(population=6, generations=1, elites=2, fair_rates=False, screening=(), **SMALL)
+    with pytest.warns(DeprecationWarning, match=r"search: on_generation is now on_event\."):
+        search(tiny_task, one, on_generation=seen.append)  # type: ignore[call-arg]
+    assert [(event.number, len(event.fitness)) for event in seen] == [(0, 6)]
+
+    def on_generation(number: int, fitness: Any) -> None:
+        seen.append((number, len(fitness)))
+
+    vectors: dict[str, Any] = {"generations": 1, "population": 4} | SMALL
+    starts: list[Callable[..., Any]] = [
+        partial(tune, tiny_task, "x * log(y)", TuneConfig(**vectors)),
+        partial(search_taylor, tiny_task, TaylorConfig(**vectors)),
+    ]
+    for start in starts:
+        seen.clear()
+        with pytest.warns(DeprecationWarning, match="on_generation is now on_event"):
+            start(on_generation=on_generation)
+        assert seen == [(0, 1), (1, 4)]
+
+    seen.clear()
+    depth_1 = ExhaustiveConfig(depth=1, fair_rates=False, **SMALL)
+    with pytest.warns(DeprecationWarning, match=r"exhaust: on_batch is now on_event\."):
+        found = exhaust(tiny_task, depth_1, on_batch=lambda *given: seen.append(given))  # type: ignore[call-arg]
+    ((funnel, ranking),) = seen
+    assert ranking == found.ranking
+    assert funnel["trained"] == len(ranking)
