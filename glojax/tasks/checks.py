@@ -5,7 +5,6 @@ keeps, if anything. Functions of the user are traced for their shapes and never 
 """
 
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -82,8 +81,8 @@ def count(field: str, value: object, largest: int | None = None) -> None:
     Raises:
       ValueError: it is out of range or not a whole number.
     """
-    fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if fits and 1 <= int(value) <= (math.inf if largest is None else largest):
+    most = math.inf if largest is None else largest
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= int(value) <= most:
         return
     allowed = (
         "it must be at least 1, a whole number"
