@@ -12,7 +12,7 @@ Each search is recorded under the output folder; the same command goes on where 
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,17 +25,19 @@ from glojax import (
     Loss,
     SearchConfig,
     Task,
-    TuneConfig,
+    TaylorConfig,
     exhaust,
     losses,
     models,
+    parse,
     search,
     search_taylor,
     statistics,
 )
 from glojax.discovery import comparison, scoring, screening
+from glojax.discovery.results import Result
 from glojax.losses.spaces import taylor_space
-from glojax.records.run import Run
+from glojax.records.candidates import Record
 from glojax.reporting import figures
 from glojax.seeds import named_seed
 
@@ -56,7 +58,7 @@ SETTINGS: dict[str, Any] = {
     "random search": dataclasses.replace(MANY, breeding=False),
     "random search, default": dataclasses.replace(DEFAULT, breeding=False),
     "exhaustive, depth 2": ExhaustiveConfig(),
-    "Taylor": TuneConfig(population=28, sigma=1.2),
+    "Taylor": TaylorConfig(),
 }
 
 
@@ -100,33 +102,37 @@ def searched(task: Task, options: argparse.Namespace, name: str, seed: int) -> S
         budget = options.budget
     run_dir = options.output / "ablation" / task.name / f"{list(SETTINGS).index(name)}-{seed}"
     resume = (run_dir / "settings.json").exists()
-    points: list[Reached] = []
-    if isinstance(config, TuneConfig):
+    if isinstance(config, TaylorConfig):
         assert config.population is not None
         generations = max(1, budget // (config.population * config.seeds * task.steps))
-        config = dataclasses.replace(config, generations=generations)
-        tuned = search_taylor(task, config, run_dir, resume=resume)
-        space, steps = taylor_space(), 0
-        with Run(run_dir, "taylor", task, config, resume=True) as run:
-            for records in run.generations():
-                steps += sum(record.steps for record in records)
-                best = max(records, key=lambda record: record.fitness)
-                loss = Loss(space.tree, space.coefficients(np.array(best.coefficients)))
-                points = add(points, Reached(steps, best.fitness, loss, 1.0))
-        return Searched(points, tuned.loss, tuned.rate, sum(map(len, tuned.history)))
+        tuned = search_taylor(task, dataclasses.replace(config, generations=generations), run_dir, resume=resume)
+        space = taylor_space()
+        points = points_of(tuned, lambda record: Loss(space.tree, space.coefficients(np.array(record.coefficients))))
+        return Searched(points, tuned.loss, tuned.rate, sum(map(len, tuned.record)))
     config = dataclasses.replace(config, budget=budget)
     if isinstance(config, ExhaustiveConfig):
         ranked = exhaust(task, config, run_dir, resume=resume)
-        point = Reached(ranked.steps, ranked.ranking[0].fitness, Loss(ranked.best), ranked.rate)
-        return Searched([point], Loss(ranked.best), ranked.rate, len(ranked.ranking))
+        point = Reached(ranked.steps, ranked.ranking[0].fitness, ranked.loss, ranked.rate)
+        return Searched([point], ranked.loss, ranked.rate, len(ranked.ranking))
     found = search(task, config, run_dir, resume=resume)
-    steps = found.baseline.steps if found.baseline else 0
-    for generation in found.generations:
-        steps += int(generation.steps.sum())
-        place = int(generation.fitness.argmax())
-        loss = Loss(generation.best) if generation.best.has_x_and_y else losses.cross_entropy
-        points = add(points, Reached(steps, float(generation.fitness[place]), loss, float(generation.rates[place])))
-    return Searched(points, Loss(found.best), found.rate, found.funnel["trained"])
+    return Searched(points_of(found, loss_of), found.loss, found.rate, found.funnel["trained"])
+
+
+def loss_of(record: Record) -> Loss:
+    """The loss of a candidate; cross-entropy where it is none."""
+    tree = parse(record.expression)
+    return Loss(tree) if tree.has_x_and_y else losses.cross_entropy
+
+
+def points_of(result: Result, made: Callable[[Record], Loss]) -> list[Reached]:
+    """How far a search was after each round."""
+    points: list[Reached] = []
+    steps = result.baseline.steps if result.baseline else 0
+    for records in result.record:
+        steps += sum(record.steps for record in records)
+        best = max(records, key=lambda record: record.fitness)
+        points = add(points, Reached(steps, best.fitness, made(best), best.rate))
+    return points
 
 
 def add(points: list[Reached], point: Reached) -> list[Reached]:
@@ -159,19 +165,16 @@ def steps_to(one: Searched, audit: np.ndarray, fitness: float, accuracy: float) 
 def at_best_rates(task: Task, ones: Sequence[Searched]) -> tuple[float, np.ndarray]:
     """Test accuracies of cross-entropy and of the results ``[searches]``, each at its best rate by validation."""
     names = [str(number) for number in range(len(ones))]
-    compared = comparison.compare(
-        task, dict(zip(names, (one.loss for one in ones), strict=True)), AUDITS,
-        rates=dict(zip(names, (one.rate for one in ones), strict=True)),
-    )  # fmt: skip
+    losses_by_name = dict(zip(names, (one.loss for one in ones), strict=True))
+    rates = dict(zip(names, (one.rate for one in ones), strict=True))
+    compared = comparison.compare(task, losses_by_name, AUDITS, rates=rates)
     best = {row.name.removesuffix(", best rate"): row for row in compared}  # which come after those at the task's rate
     return float(best["cross-entropy"].test.mean()), np.array([best[name].test.mean() for name in names])
 
 
 def main() -> None:
     """Search with every setting and seed, audit what was found, and compare."""
-    options = study.options_of(
-        __doc__, "digits", steps=(500, 300), seeds=(10, 5), budget=(4_000_000, 1_250_000),
-    )  # fmt: skip
+    options = study.options_of(__doc__, "digits", steps=(500, 300), seeds=(10, 5), budget=(4_000_000, 1_250_000))
     task = task_of(options)
     found: dict[str, list[Searched]] = {}
     for name in SETTINGS:
@@ -197,17 +200,22 @@ def main() -> None:
         row |= {"steps": float(np.mean([one.points[-1].steps for one in ones]))}
         row |= {"trained": float(np.mean([one.trained for one in ones]))}
         row["each"] = {
-            "test": test.tolist(), "test, best rate": tuned.tolist(), "reached": reached.tolist(),
+            "test": test.tolist(),
+            "test, best rate": tuned.tolist(),
+            "reached": reached.tolist(),
             "losses": [[str(one.loss), one.rate] for one in ones],
-        }  # fmt: skip
+        }
         rows.append(row)
     study.keep(options, f"ablation_{task.name}", rows, figure_of(task, options, found, audits, rows))
 
 
 def figure_of(
-    task: Task, options: argparse.Namespace, found: dict[str, list[Searched]], audits: dict[str, list[np.ndarray]],
+    task: Task,
+    options: argparse.Namespace,
+    found: dict[str, list[Searched]],
+    audits: dict[str, list[np.ndarray]],
     rows: list[dict[str, Any]],
-) -> Figure:  # fmt: skip
+) -> Figure:
     """The audited accuracy by steps, and the test accuracy of the results."""
     figure = Figure(figsize=(14, 5.5), layout="constrained")
     curve_axes, end_axes = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -226,10 +234,12 @@ def figure_of(
         else:
             curve_axes.plot(grid[shown], drawn[:, shown].mean(axis=0), label=name, linestyle="--")
     curve_axes.set(
-        xscale="log", xlabel="candidate-steps", ylabel=f"validation accuracy over {AUDITS} fresh seeds",
+        xscale="log",
+        xlabel="candidate-steps",
+        ylabel=f"validation accuracy over {AUDITS} fresh seeds",
         ylim=(ends.min() - 0.05, ends.max() + 0.01),
         title=f"{task.name}: the best so far, mean of {options.seeds} searches, with two 95% intervals",
-    )  # fmt: skip
+    )
     curve_axes.legend(fontsize=8, loc="upper left")
     for shift, scores, color in ((-0.12, "test", "C0"), (0.12, "test, best rate", "C1")):
         summaries = [statistics.summarize(np.array(row["each"][scores])) for row in rows[1:]]

@@ -1,7 +1,7 @@
-"""Transfer: the losses found on MNIST by arXiv 1905.11528 train its CIFAR-10 network, without another search.
+"""Transfer: the losses that arXiv 1905.11528 found on MNIST train its CIFAR-10 network, without another search.
 
-Makes: test accuracy of cross-entropy, Baikal and BaikalCMA over seeds, at the task's learning rate and each at its best
-one, with Welch's p and Hedges' g against cross-entropy; accuracy by steps as a figure.
+Makes: test accuracy of cross-entropy, Baikal and BaikalCMA over seeds, at the task's learning rate and at each loss's
+best one, with Welch's p and Hedges' g against cross-entropy; accuracy by steps as a figure.
 Command: python experiments/cifar10_transfer.py [--scale full] [--data-dir DIR]
 Time: 7 minutes on 2 CPU cores, on 4,500 images.
 

@@ -1,13 +1,13 @@
-"""Data utilization: test accuracy against the share of the training set, every loss at its best learning rate.
+"""Data utilization: test accuracy against the share of the training set, with every loss at its best learning rate.
 
-Makes: for each share and for cross-entropy, Baikal and BaikalCMA the best rate, the test accuracy over seeds with its
-95% interval, and Welch's p and Hedges' g against cross-entropy; the curves as a figure.
+Makes: for each share and each of cross-entropy, Baikal and BaikalCMA, the best rate, the test accuracy over seeds with
+its 95% interval, and Welch's p and Hedges' g against cross-entropy; the curves as a figure.
 Command: python experiments/data_utilization.py [--scale full] [--data-dir DIR] [--task digits]
 Time: 30 seconds on 2 CPU cores with --task digits --steps 500 --seeds 16;
 16 minutes on mnist, beside other work.
 
-The scarce end is the claim of arXiv 1905.11528 that the losses regularize: 5% of MNIST are 2,750 images. Variation are
-chosen by validation accuracy, over seeds that are not used again; the validation set stays whole.
+The small shares test the claim of arXiv 1905.11528 that the losses regularize: 5% of MNIST are 2,750 images. Rates are
+chosen by validation accuracy over seeds that are not used again; the validation set stays whole.
 """
 
 from dataclasses import replace

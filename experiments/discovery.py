@@ -13,42 +13,38 @@ import shutil
 
 import study
 
-from glojax import Loss, SearchConfig, TuneConfig, search, statistics, tune
-from glojax.discovery import comparison, evolution
-from glojax.reporting import page
+import glojax
+from glojax import statistics
 
 
 def main() -> None:
-    """Search, tune, compare."""
+    """Search, tune, compare, report."""
     options = study.options_of(
         __doc__, steps=(2000, 60), population=(80, 40), generations=(100, 4), tuning=(30, 3), seeds=(10, 2)
     )
     task, run_dir = study.task_of(options), options.output / "discovery"
-    settings = SearchConfig.paper(population=options.population, generations=options.generations)
-    resume = (run_dir / "settings.json").exists()
-    found = search(task, settings, run_dir, resume=resume)
-    if found.fitness == 0:
-        raise SystemExit("no candidate could be trained: give it more --generations")
-    print(f"found {found.best}, validation accuracy {found.fitness:.4f}")
-    tuned = tune(task, found.best, TuneConfig(generations=options.tuning, seeds=1, finalists=1), run_dir, resume=resume)
-    print(f"tuned {tuned.loss}, validation accuracy {tuned.start_fitness:.4f} to {tuned.fitness:.4f}")
-    named = {"found": Loss(found.best), "found, tuned": tuned.loss}
-    # As many optimizer steps as the search took, on trees that are drawn and not bred.
-    drawn = evolution.random_search(task, settings, found.steps, run_dir, resume=resume)
-    print(f"random search {drawn.best}, validation accuracy {drawn.fitness:.4f}")
-    if drawn.fitness:
-        named["random search"] = Loss(drawn.best)
-    compared = comparison.compare(task, named, options.seeds, run_dir=run_dir, resume=resume)
+    config = glojax.DiscoveryConfig(
+        search=glojax.SearchConfig.paper(population=options.population, generations=options.generations),
+        tune=glojax.TuneConfig(generations=options.tuning, seeds=1, finalists=1),
+        seeds=options.seeds,
+    )
+    found = glojax.discover(
+        task,
+        config,
+        run_dir,
+        resume=(run_dir / "settings.json").exists(),
+        on_result=lambda result: print(f"{result.phase}: {result.loss}, validation accuracy {result.fitness:.4f}"),
+    )
+    baseline = found.comparison[0]
     rows = [
         {"loss": row.name, "rate": f"x{row.rate:g}", "validation": float(row.validation.mean())}
-        | study.against(compared[0].test, row.test)
-        for row in compared
+        | study.against(baseline.test, row.test)
+        for row in found.comparison
     ]
     if options.seeds > 1:
-        floor = statistics.detectable(statistics.summarize(compared[0].test).std, options.seeds)
-        print(f"with {options.seeds} seeds, differences below {floor:.4f} are hardly told from chance")
-    overview = page.write(run_dir).with_suffix("") / "overview.png"
-    shutil.copy(overview, options.output / "discovery.png")
+        floor = statistics.detectable(statistics.summarize(baseline.test).std, options.seeds)
+        print(f"with {options.seeds} seeds, differences below {floor:.4f} cannot be told from chance")
+    shutil.copy(run_dir / "report" / "overview.png", options.output / "discovery.png")
     study.keep(options, "discovery", rows)
 
 

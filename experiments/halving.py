@@ -1,11 +1,11 @@
-"""What leaving out hopeless candidates saves: searches on digits with successive halving, and without.
+"""What dropping hopeless candidates saves: searches on digits with successive halving, and without.
 
-Makes: candidate-steps of both, and the test accuracy of what each found, over seeds of the search.
+Makes: the candidate-steps of both, and the test accuracy of the losses they find, over several searches.
 Command: python experiments/halving.py [--seeds 5] [--generations 20] [--json FILE]
 Time: about 5 minutes on 2 CPU cores.
 
-Both breed the same number of candidates, without screening and at the task's learning rate. "To the end" is what the
-search without halving would take if candidates that met NaN went on as well.
+Both breed the same number of candidates, without screening and at the task's learning rate. "To the end" counts the
+steps that the search without halving would take if candidates that met NaN trained on as well.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from glojax import Loss, SearchConfig, evaluate, files, search, statistics, task
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
 
-AUDITS = 16  # trainings of what a search found, over seeds that no search uses
+AUDITS = 16  # trainings of a found loss, over seeds that no search uses
 
 
 def row(task: Task, seed: int, halving: int, generations: int) -> dict[str, Any]:
-    """Steps and the found loss of one search."""
+    """Run one search, and return its steps and its found loss."""
     config = SearchConfig(
         generations=generations, seed=seed, halving=halving, screening=(), fair_rates=False, elite_seeds=0,
         max_depth=2, selection="roulette",
@@ -41,7 +41,7 @@ def row(task: Task, seed: int, halving: int, generations: int) -> dict[str, Any]
 
 
 def main() -> None:
-    """Search with both settings in turns, and print the ratios."""
+    """Search with both settings in turn, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--generations", type=int, default=20)

@@ -1,7 +1,7 @@
-"""What the losses of arXiv 1905.11528 look like: a binary problem's loss against the prediction, and its slope.
+"""The curves of the losses of arXiv 1905.11528 on a binary problem: the loss and its slope against the prediction.
 
-Makes: two figures for a true label of 1 and of 0, as the paper plots them (the prediction is that of the true class,
-then of the other), and where each loss is least.
+Makes: a figure of each loss and its slope for the true labels 1 and 0, as the paper plots them, and a table of where
+each loss is least.
 Command: python experiments/loss_curves.py [--output DIR]
 Time: seconds.
 """

@@ -1,13 +1,13 @@
 """Accuracy after the shortened training: cross-entropy, Baikal and BaikalCMA, and cross-entropy at higher rates.
 
-Makes: validation and test accuracy over seeds beside the figures of arXiv 1905.11528, with Welch's p and Hedges' g
-against cross-entropy at the task's rate on the test set; and the accuracy by steps as a figure.
+Makes: validation and test accuracy over seeds, next to the figures of arXiv 1905.11528, with Welch's p and Hedges' g
+against cross-entropy at the task's rate on the test set; the accuracy by steps as a figure.
 Command: python experiments/mnist_accuracy.py [--scale full] [--data-dir DIR]
 Time: 8 seconds on 2 CPU cores with --task digits --steps 500 --seeds 16;
 32 minutes on mnist with --steps 2000 --seeds 2.
 
 The full scale is the paper's setting: 55,000 images, its network with dropout, plain SGD at 0.01, batches of 100, 2,000
-steps. The test set is scored along the way and chooses nothing.
+steps. The test set is scored along the way, and nothing is chosen by it.
 """
 
 import numpy as np

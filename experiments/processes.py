@@ -1,10 +1,11 @@
-"""What it costs to train over several processes: one batch in one process with all devices, and in as many processes.
+"""The cost of training over several processes: a batch in one process with all devices, and in a process for each.
 
-Makes: seconds a batch of both, their ratio, the time of one exchange, and whether the scores are the same to the bit.
+Makes: the seconds a batch takes with both, their ratio, the time of one exchange, and whether the scores are equal to
+the bit.
 Command: python experiments/processes.py [--population 80] [--steps 500] [--devices 2] [--rounds 15] [--json FILE]
 Time: about 2 minutes on 2 CPU cores.
 
-Both are started at once and then take turns, so that a machine whose speed drifts is as fast for one as for the other.
+Both are started at once and then take turns, so that a machine whose speed drifts favours neither.
 """
 
 import argparse
@@ -19,21 +20,21 @@ from typing import Any
 
 from glojax import benchmark, files, keep_programs, tasks, use_cores
 from glojax.distributed import processes
-from glojax.executors import local
 from glojax.expressions import programs
+from glojax.training.trainer import Trainer
 
 NODES = 16  # of every candidate's own loss
 EXCHANGES = 50
 
 
 def work(options: argparse.Namespace) -> None:
-    """Train a batch, and say how long it took, for every line that comes in."""
+    """Train a batch for every line of standard input, and print the seconds that it took."""
     use_cores(options.devices // options.count)
     keep_programs()
     several = processes.joined(options.coordinator, options.count, options.process)
     with several if options.count > 1 else contextlib.nullcontext():
         losses = benchmark.losses(options.population, NODES)
-        trainer = local.local(tasks.digits(options.steps), instructions=programs.room(NODES - 1))
+        trainer = Trainer(tasks.digits(options.steps), instructions=programs.room(NODES - 1))
         candidates = trainer.candidates(losses, [0] * len(losses))
         scores = trainer.scores(candidates)
         processes.agree("warming up", "")
@@ -47,8 +48,8 @@ def work(options: argparse.Namespace) -> None:
             _say({"seconds": time.perf_counter() - started})
 
 
-def _say(what: dict[str, Any]) -> None:
-    print(json.dumps(what), flush=True)
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
 
 
 class Side:
@@ -70,7 +71,7 @@ class Side:
         ]  # fmt: skip
 
     def answer(self) -> dict[str, Any]:
-        """Of the first process; what else is printed, such as by Gloo, is passed over."""
+        """The first process's answer, as JSON; other output, such as Gloo's, is skipped."""
         answers = []
         for process in self.processes:
             assert process.stdout is not None
@@ -91,14 +92,14 @@ class Side:
 
 
 def main() -> None:
-    """Let both sides train in turns, and print what they took."""
+    """Let both sides train in turns, and print the seconds that they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--population", type=int, default=80)
     parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--devices", type=int, default=2, help="in all, and processes of the other side")
+    parser.add_argument("--devices", type=int, default=2, help="devices in all, and processes of the other side")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    for hidden in ("coordinator", "count", "process"):  # of a process that this script starts
+    parser.add_argument("--json", metavar="FILE", help="file for the figures")
+    for hidden in ("coordinator", "count", "process"):  # options of the processes that this script starts
         parser.add_argument(f"--{hidden}", type=str if hidden == "coordinator" else int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.count is not None:

@@ -1,12 +1,12 @@
-"""What a batch costs through Ray: 80 digits candidates x 500 steps by one of its workers, and by this process.
+"""The cost of a batch through Ray: 80 digits candidates x 500 steps by one of its workers, and by this process.
 
-Makes: seconds of both, on one core each, median and least of the rounds, the overhead by either and by the time that
-the processes had a core; what an empty call and the start of a worker take.
+Makes: seconds of both on one core each, as median and minimum of the rounds; Ray's overhead by either, and by the time
+that the processes had a core; the seconds of an empty call and of the start of a worker.
 Command: python experiments/ray_overhead.py [--rounds 31]
 Time: about 1 minute on 2 CPU cores.
 
-The sides take turns, but other work on the machine slows Ray more, as a batch waits for several processes to be given a
-core. The least of the rounds, and the time on a core, of the search and the worker, tell what Ray takes by itself.
+The sides take turns, but other work on the machine slows Ray more, because a batch waits for several processes to get a
+core. The minimum of the rounds, and the time on a core of the search and the worker, show what Ray itself takes.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -27,14 +26,14 @@ from glojax.expressions import programs
 
 
 def main() -> None:
-    """Measure, print, and write what ``scaling.py --json`` takes."""
+    """Measure, print, and write the file that ``scaling.py`` reads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--candidates", type=int, default=80)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # as the workers have it
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # as in the workers
     jax.config.update("jax_num_cpu_devices", 1)
     keep_programs()
     task = tasks.digits(steps=options.steps)
@@ -44,10 +43,10 @@ def main() -> None:
     with RayExecutor(workers=1) as executor:
         executor.pool.wait()
         start = time.perf_counter() - started
-        room = programs.room(31)  # as a search has it
+        room = programs.room(31)  # as in a search
         sides = {
-            "in process": local.of(task, instructions=room),
-            "ray": local.of(replace(task, executor=executor), instructions=room),
+            "in process": local.local_executor(task, instructions=room),
+            "ray": executor(task, instructions=room),
         }
         runs = {name: _training(side, options.candidates) for name, side in sides.items()}
         ours, theirs = (run() for run in runs.values())  # compiled now
@@ -87,7 +86,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _on_core(workers: list[int]) -> float:
-    """Seconds for which this process and these have had a core; Linux counts those of others in hundredths."""
+    """Seconds for which this process and the workers had a core; Linux counts others' in hundredths."""
     fields = (Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split() for worker in workers)
     return time.process_time() + sum(int(user) + int(system) for *_, user, system in (f[:13] for f in fields)) / 100
 

@@ -1,18 +1,18 @@
-"""Expected scaling: a generation's time on 1 to 1,000 devices, simulated from costs that were measured on one.
+"""Expected scaling: a generation's time on 1 to 1,000 devices, simulated from costs measured on one.
 
-Makes: the speed-up of generations trained by SPMD and by Ray, and of asynchronous (steady-state) evolution, beside the
-bound that a generation's size sets; a table, and with --output a figure.
+Makes: the speed-up of generations trained by SPMD and by Ray, and of asynchronous (steady-state) evolution, with the
+bound that a generation's size sets: a table, and with --output a figure.
 Command: python experiments/scaling.py [--network cnn] [--population 80] [--costs FILE] [--output FOLDER]
-Time: half a minute, most of it to measure; nothing is measured that --costs holds.
+Time: half a minute, most of it to measure the costs that --costs does not give.
 
-Assumptions, each of them an option or a field of ``Costs``: devices are all like the one that was measured; a step of
-a group takes the same time whatever its trees; every batch, or chunk of steps, takes that time but for a log-normal
-factor, drawn anew; SPMD waits for the slowest device at every chunk of 100 steps and exchanges scores in time that
-grows with the logarithm of the devices; Ray's calls go out one after another, and a lost batch is begun anew; SPMD
-begins a generation anew, after a restart. The host breeds while nothing trains. Asynchronous evolution breeds a
-candidate as soon as a device is free, and its trainings are as long as those of a generation on the average, which is
-what asynchronous halving aims at. What evolution loses by breeding from fewer results is not simulated: at best it
-gains what the table says.
+Assumptions, each an option or a field of ``Costs``: all devices are like the one that was measured. A step of a group
+takes the same time whatever its trees; every batch, or chunk of steps, takes that time multiplied by a log-normal
+factor. SPMD waits for the slowest device after every chunk of 100 steps and exchanges scores in a time that grows with
+the logarithm of the number of devices; after a loss it restarts and repeats the generation. Ray's calls go out one
+after another, and a lost batch is repeated. The host breeds while nothing trains. Asynchronous evolution breeds a
+candidate as soon as a device is free, and its trainings are on average as long as those of a generation, which is what
+asynchronous halving aims at. What evolution loses by breeding from fewer results is not simulated: the table is the
+most that it can gain.
 """
 
 import argparse
@@ -26,26 +26,26 @@ from pathlib import Path
 
 import numpy as np
 
-GROUP = 8  # trainings on a CPU device at once
+GROUP = 8  # candidates that a CPU device trains together
 CHUNK = 100  # steps between two exchanges
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What things take, in seconds."""
+    """Costs in seconds, unless said otherwise."""
 
     group_step: float  # one optimizer step of a group
-    call: float = 0.003  # of Ray, for a batch, on the host
-    exchange: float = 0.001  # of two processes; of n it is log2(n) times that
+    call: float = 0.003  # one of Ray's calls, on the host
+    exchange: float = 0.001  # between two processes; between n it is log2(n) times that
     host: float = 0.1  # breeding and screening of a generation
     spread: float = 0.1  # standard deviation of the logarithm of a batch's time
-    losses: float = 0.01  # of a device, an hour
-    restart: float = 60.0  # of an SPMD run, with what it takes to notice
+    losses: float = 0.01  # losses of a device per hour, a number
+    restart: float = 60.0  # restart of an SPMD run, from the loss on
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What is trained in one."""
+    """The trainings of one generation."""
 
     candidates: int = 80
     rates: int = 3
@@ -55,7 +55,7 @@ class Generation:
 
     @property
     def rungs(self) -> list[tuple[int, int]]:
-        """Trainings of one seed, and steps, from one rung to the next; all of the second wait for all of the first."""
+        """Trainings of one seed and their steps, for each rung; a rung waits for the whole rung before it."""
         stops = sorted({max(1, self.steps // self.halving**power) for power in (2, 1, 0)})
         trainings, found = self.candidates * self.rates, []
         for first, last in zip((0, *stops), stops, strict=False):
@@ -65,17 +65,17 @@ class Generation:
 
     @property
     def groups(self) -> int:
-        """How many there are at the first rung."""
+        """Number of groups in the first rung."""
         return self.seeds * -(-self.rungs[0][0] // GROUP)
 
     @property
     def group_steps(self) -> int:
-        """Steps of all groups."""
+        """Steps of all groups together."""
         return sum(self.seeds * -(-trainings // GROUP) * steps for trainings, steps in self.rungs)
 
 
 def spmd(devices: int, size: Generation, costs: Costs, draw: np.random.Generator) -> float:
-    """Seconds that a generation takes where all devices take every chunk of steps together."""
+    """Seconds of a generation where all devices take every chunk of steps together."""
     total = costs.host
     for trainings, steps in size.rungs:
         groups = size.seeds * -(-trainings // GROUP)
@@ -89,7 +89,7 @@ def spmd(devices: int, size: Generation, costs: Costs, draw: np.random.Generator
 
 
 def ray(devices: int, size: Generation, costs: Costs, draw: np.random.Generator) -> float:
-    """Seconds that a generation takes where free workers take batches, two of them each; rungs are barriers."""
+    """Seconds of a generation where free workers take batches, two for each worker; rungs are barriers."""
     total = costs.host
     batches = min(size.groups, 2 * devices)
     parts = [len(part) for part in np.array_split(np.arange(size.groups), batches)]
@@ -101,7 +101,7 @@ def ray(devices: int, size: Generation, costs: Costs, draw: np.random.Generator)
 
 
 def asynchronous(devices: int, size: Generation, costs: Costs, draw: np.random.Generator, generations: int) -> float:
-    """Seconds that as many trainings take as a generation has, where each group of them follows the one before."""
+    """Seconds for as many trainings as a generation has, where every group follows the previous one at once."""
     count = size.groups * generations
     length = size.group_steps / size.groups * costs.group_step
     breeding = costs.host / size.groups  # of a group's candidates, by the host, between two calls
@@ -109,7 +109,7 @@ def asynchronous(devices: int, size: Generation, costs: Costs, draw: np.random.G
 
 
 def _served(lengths: list[float], devices: int, costs: Costs, draw: np.random.Generator, beside: float = 0.0) -> float:
-    """When the last batch is done: a free device takes the next one, and the host serves one device at a time."""
+    """The time at which the last batch is done: free devices take the next, and the host serves one at a time."""
     free = [0.0] * devices
     host, last, waiting = 0.0, 0.0, lengths[::-1]
     while waiting:
@@ -127,7 +127,7 @@ def _served(lengths: list[float], devices: int, costs: Costs, draw: np.random.Ge
 
 
 def table(counts: list[int], size: Generation, costs: Costs, generations: int = 20, seed: int = 0) -> list[dict]:
-    """A row for each number of devices: the mean speed-up over one device without any overhead."""
+    """Compute a row for each number of devices: the mean speed-up over one device without overhead."""
     alone = size.group_steps * costs.group_step + costs.host
     rows = []
     for devices in counts:
@@ -144,40 +144,40 @@ def table(counts: list[int], size: Generation, costs: Costs, generations: int = 
 
 
 def measured(network: str, candidates: int, known: dict[str, float]) -> Costs:
-    """Costs of this machine on one device: of digits with that network, where they are not known yet."""
+    """Measure the costs that are not known, on one device of this machine: digits with that network."""
     import jax
 
     from glojax import SearchConfig, keep_programs, losses, search, tasks
     from glojax.discovery import evolution
-    from glojax.executors import local
     from glojax.expressions import programs
+    from glojax.training.trainer import Trainer
 
     jax.config.update("jax_num_cpu_devices", 1)
     keep_programs()
-    evaluator = local.of(tasks.digits(network=network), instructions=programs.room(31))
-    group = evaluator.candidates([losses.baikal.tree] * GROUP, [0] * GROUP)
+    trainer = Trainer(tasks.digits(network=network), instructions=programs.room(31))
+    group = trainer.candidates([losses.baikal.tree] * GROUP, [0] * GROUP)
     taken, host = [], [time.process_time()]
     for _ in range(4):
         started = time.perf_counter()
-        evaluator.train(group, [evaluator.task.steps])
-        taken.append((time.perf_counter() - started) / evaluator.task.steps)
+        trainer.train(group, [trainer.task.steps])
+        taken.append((time.perf_counter() - started) / trainer.task.steps)
 
     def take(_: evolution.Generation) -> None:
         host.append(time.process_time())
 
-    # Trainings of one step: what is left is breeding and screening, in time on a core, as other work delays it.
+    # With trainings of one step, breeding and screening remain. Time on a core, because other work delays the rest.
     config = SearchConfig(population=candidates, generations=6, elites=0, seeds=1, fair_rates=False, finalists=1)
     search(tasks.digits(steps=1), config, on_generation=take)
     return Costs(**{"group_step": min(taken[1:]), "host": float(np.median(np.diff(host)[1:]))} | known)
 
 
 def main() -> None:
-    """Measure what is not given, simulate, print the table and draw it."""
+    """Measure the costs that are not given, simulate, print the table and draw it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--costs", type=Path, help="JSON object with fields of Costs; others in it are passed over")
+    parser.add_argument("--costs", type=Path, help="JSON object with fields of Costs; other fields are ignored")
     parser.add_argument("--population", type=int, default=80)
-    parser.add_argument("--network", choices=("mlp", "cnn"), default="mlp", help="of digits, whose steps are measured")
-    parser.add_argument("--output", type=Path, help="folder of scaling.json and scaling.png")
+    parser.add_argument("--network", choices=("mlp", "cnn"), default="mlp", help="digits network that is measured")
+    parser.add_argument("--output", type=Path, help="folder for scaling.json and scaling.png")
     options = parser.parse_args()
     given = json.loads(options.costs.read_text()) if options.costs else {}
     known = {name: given[name] for name in Costs.__dataclass_fields__ if name in given}

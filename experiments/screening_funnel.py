@@ -1,7 +1,7 @@
-"""The search space before any training: how many trees each stage of screening lets through, and how fast.
+"""The search space before any training: how many trees pass each stage of screening, and how fast.
 
-Makes: a table of all trees of depth at most 2, and of 20,000 random trees of depth at most 2 and 3 as the paper draws
-them and with x and y put in, each with the number of distinct gradients and the trees screened a second.
+Makes: a table of all trees of depth at most 2, and of 20,000 random trees of depth at most 2 and 3, as the paper draws
+them and with x and y put in; for each the number of distinct gradients and the trees screened a second.
 Command: python experiments/screening_funnel.py [--json FILE]
 Time: about half a minute on 2 CPU cores.
 """
@@ -24,7 +24,7 @@ DRAWS = 20_000
 
 
 def row(name: str, population: Sequence[Tree]) -> dict[str, Any]:
-    """The funnel of some trees."""
+    """The funnel of some trees: how many pass each stage."""
     started = time.perf_counter()
     found = screening.screen(population, room=31)
     seconds = time.perf_counter() - started

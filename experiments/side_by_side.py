@@ -1,26 +1,27 @@
 """A population of losses trained by glojax, by a loop of jitted JAX steps, by PyTorch and by torch.func, in turns.
 
-Makes: candidate-steps a second of every side, and glojax's ratio over each of the others.
+Makes: candidate-steps per second of every side, and glojax's ratio over each of the others.
 Command: python experiments/side_by_side.py [--network mlp|cnn|paper] [--loss trees|cross_entropy] [--json FILE]
 Time: about 1 minute on 2 CPU cores with mlp, 3 with cnn, 10 with paper.
-CPU only, as the sides must share a device: set JAX_PLATFORMS=cpu on a machine that has another.
+CPU only, because the sides must share a device: set JAX_PLATFORMS=cpu on a machine that has another.
 
-Every candidate has a loss and a network of its own and takes plain SGD steps in float32, in minibatches of one size
-from one data set; compile time counts for no side. The sides:
+Every candidate has its own loss and network and takes plain SGD steps in float32, on minibatches of one size from one
+data set. Compilation counts for no side. The sides:
 
-  glojax      one program for the whole population. Only here, and in the next, are initialization, drawing the
-              minibatches and scoring on the validation set part of the time.
-  fixed       the same with one loss, optax's cross-entropy, built in for all: what different losses cost.
-  loop        for every candidate and minibatch one jitted JAX step of a network of Flax's own layers (pooling is
-              glojax's, which is faster).
-  torch       for every candidate and minibatch an eager step of PyTorch; convolutions channels last, which is faster.
+  glojax      one program for the whole population. Here, and in fixed, the time includes initialization, drawing the
+              minibatches and scoring on the validation set.
+  fixed       the same with one loss for all, optax's cross-entropy: it shows what different losses cost.
+  loop        one jitted JAX step for every candidate and minibatch, with Flax's own layers (pooling is glojax's, which
+              is faster).
+  torch       one eager step of PyTorch for every candidate and minibatch; convolutions are channels last, which is
+              faster.
   torch.func  torch.func.vmap of the network over a chunk of candidates; softmax once, then each candidate's own loss
               on its slice; one backward pass of their sum and one update of the stacked parameters. With --loss
               cross_entropy the loss is inside vmap too.
 
-The losses are such as train to the end, so that no side has less to do for candidates that died. Before anything is
-timed, loop, torch and torch.func must change the parameters alike in five steps without dropout, in float64 so that
-rounding does not grow; the tests hold glojax against a loop.
+All losses train to the end, so that no side saves work on candidates that died. Before timing, loop, torch and
+torch.func must change the parameters alike in five steps without dropout, in float64 so that rounding does not grow;
+the tests compare glojax with a loop.
 """
 
 import argparse
@@ -44,18 +45,18 @@ import optax
 
 from glojax import benchmark, files, models
 from glojax.distributed.devices import all_devices
-from glojax.executors import local
 from glojax.expressions import programs, trees
 from glojax.expressions.grammar import Notation
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.seeds import named_random
 from glojax.tasks.task import Task
+from glojax.training.trainer import Trainer
 
 torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 
 SIDES = ("glojax", "fixed", "loop", "torch", "torch.func")
-CHUNKS = {"mlp": 80, "cnn": 40, "paper": 1}  # the fastest for torch.func on 2 CPU cores
+CHUNKS = {"mlp": 80, "cnn": 40, "paper": 1}  # candidates; the fastest for torch.func on 2 CPU cores
 CHECKED_LOSSES, CHECKED_STEPS, TOLERANCE = ("x * log(y)", "log(y) - x / y", "x * sqrt(y)"), 5, 1e-6
 LOWEST = float(np.finfo(np.float32).tiny ** 0.45)  # of a prediction, as in losses.probabilities
 
@@ -83,7 +84,7 @@ NETWORKS = {"mlp": Network((), 0, 64), "cnn": Network((16, 32), 3, 64), "paper":
 
 
 class Work(NamedTuple):
-    """What loop, torch and torch.func do."""
+    """The work of loop, torch and torch.func."""
 
     task: Task  # its model is a Network
     params: Any  # where every candidate starts
@@ -94,7 +95,7 @@ class Work(NamedTuple):
 
 
 def work_of(task: Task, population: list[Tree | None], steps: int, chunk: int) -> Work:
-    """Weights and minibatches drawn once for the three sides."""
+    """The work of the three sides, with weights and minibatches drawn once."""
     (x, labels), random = task.splits["train"], named_random(0, "minibatches")
     places = [random.choice(len(x), task.batch_size, replace=False) for _ in range(steps)]
     params, _ = jax.jit(task.pure_model.init)(jax.random.key(0))
@@ -105,7 +106,7 @@ def work_of(task: Task, population: list[Tree | None], steps: int, chunk: int) -
 
 
 def jax_loop(work: Work) -> Callable[[int], Iterator[Any]]:
-    """A run of so many steps that yields each candidate's parameters; its data lie on the device before."""
+    """A run of a number of steps that yields each candidate's parameters; its data is on the device beforehand."""
     jitted = {tree: jitted_step(work, tree) for tree in set(work.population)}
     minibatches = [(jnp.asarray(x), jnp.asarray(labels)) for x, labels in work.minibatches]
     keys = list(jax.random.split(jax.random.key(0), len(minibatches)))
@@ -140,8 +141,9 @@ def jitted_step(work: Work, tree: Tree | None) -> Callable[..., tuple[Any, Any]]
 
 
 def torch_network(work: Work) -> Any:
-    """The twin of the Flax network, with its weights."""
-    network, inputs, side, layers = work.task.model, 1, work.minibatches[0][0].shape[1], []
+    """The PyTorch equivalent of the Flax network, with the same weights."""
+    network: Any = work.task.model
+    inputs, side, layers = 1, work.minibatches[0][0].shape[1], []
     for outputs in network.channels:
         layers += [torch.nn.Conv2d(inputs, outputs, network.window, padding="same")]
         layers += [torch.nn.MaxPool2d(2), torch.nn.ReLU()]
@@ -155,7 +157,7 @@ def torch_network(work: Work) -> Any:
 
 
 def torch_state(params: Any, module: Any) -> dict[str, np.ndarray]:
-    """Flax's parameters as the twin's state dict, layer by layer."""
+    """Flax's parameters as the PyTorch module's state dict, layer by layer."""
     names = [name for name, layer in module.named_children() if hasattr(layer, "weight")]
     state, channels = {}, 1
     for name, (_, layer) in zip(names, sorted(params.items()), strict=True):  # Conv_0, Conv_1, Dense_0, Dense_1
@@ -163,7 +165,7 @@ def torch_state(params: Any, module: Any) -> dict[str, np.ndarray]:
         if kernel.ndim == 4:  # [height, width, inputs, outputs]
             channels, kernel = kernel.shape[-1], kernel.transpose(3, 2, 0, 1)
         else:
-            # Behind a convolution Flax flattens (height, width, channels), PyTorch (channels, height, width).
+            # After a convolution Flax flattens (height, width, channels), PyTorch (channels, height, width).
             side, kernel = math.isqrt(len(kernel) // channels), kernel.T
             if channels > 1:
                 kernel = kernel.reshape(-1, side, side, channels).transpose(0, 3, 1, 2).reshape(kernel.shape)
@@ -180,7 +182,7 @@ def torch_minibatches(work: Work) -> list[list[Any]]:
 
 
 def torch_function(tree: Tree | None) -> Callable[[Any, Any], Any] | None:
-    """f(x, y) as one would write it by hand in PyTorch, such as ``torch.log(y) - x / y``."""
+    """f(x, y) as written by hand in PyTorch, such as ``torch.log(y) - x / y``."""
     constant = functools.cache(lambda value: torch.tensor(float(value)))
     number = lambda row: Notation(f"constant({row.symbol})", operands=())
     notation = lambda row: number(row) if isinstance(row.symbol, int) else row.python
@@ -197,7 +199,7 @@ def torch_train(parameters: Iterable[Any], loss: Callable[..., Any], minibatches
 
 
 def torch_loop(work: Work) -> Callable[[int], Iterator[Any]]:
-    """As ``jax_loop``, with a module and ``torch.optim.SGD``."""
+    """``jax_loop`` with a PyTorch module and ``torch.optim.SGD``."""
     module, layout = torch_network(work).to(memory_format=torch.channels_last), torch.channels_last
     minibatches = [(x.contiguous(memory_format=layout), *labels) for x, *labels in torch_minibatches(work)]
     start = {name: value.clone() for name, value in module.state_dict().items()}
@@ -218,7 +220,7 @@ def torch_loop(work: Work) -> Callable[[int], Iterator[Any]]:
 
 
 def torch_vmap(work: Work) -> Callable[[int], Iterator[Any]]:
-    """As ``torch_loop``, a chunk of the population at once by ``torch.func.vmap``."""
+    """``torch_loop`` for a chunk of the population at once, by ``torch.func.vmap``."""
     module, minibatches = torch_network(work), torch_minibatches(work)
     functions = [torch_function(tree) for tree in work.population]
     chunks = [functions[first : first + work.chunk] for first in range(0, len(functions), work.chunk)]
@@ -226,7 +228,7 @@ def torch_vmap(work: Work) -> Callable[[int], Iterator[Any]]:
     def cross_entropy(params: Any, x: Any, labels: Any) -> Any:
         return torch.nn.functional.cross_entropy(torch.func.functional_call(module, params, (x,)), labels)
 
-    # One dropout mask for all of a chunk, as glojax has one for all of a group.
+    # One dropout mask for a chunk, as glojax has one for a group.
     batched = functools.partial(torch.func.vmap, randomness="same")
     forward = batched(functools.partial(torch.func.functional_call, module), in_dims=(0, None))
     cross_entropies = batched(cross_entropy, in_dims=(0, None, None))
@@ -276,11 +278,11 @@ def check_equal_work(work: Work, chosen: Iterable[str]) -> None:
 
 
 Side = tuple[Callable[[int], Iterable[Any]], int]
-"""What is timed: a run of so many steps, and how many; glojax always takes all of its own."""
+"""A run to time, called with a number of steps, and that number; glojax always takes all of its own."""
 
 
 def sides_of(options: argparse.Namespace) -> dict[str, Side]:
-    """The chosen sides, checked for equal work."""
+    """The chosen sides, checked to do equal work."""
     task = benchmark.NETWORKS[options.network].task()
     task = replace(task, steps=options.steps, batch_size=options.batch_size)
     plain = replace(task, model=NETWORKS[options.network])
@@ -295,11 +297,11 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
         raise SystemExit(f"only {len(population)} losses of {options.nodes} nodes were found that train.")
     sides: dict[str, Side] = {}
     if "glojax" in options.sides:
-        trainer = local.local(task, instructions=programs.room(options.nodes - 1))
+        trainer = Trainer(task, instructions=programs.room(options.nodes - 1))
         candidates = trainer.candidates(population, [0] * count)
         sides["glojax"] = (lambda _: trainer.scores(candidates), options.steps)
     if "fixed" in options.sides:
-        fixed = local.local(task, loss=optax.softmax_cross_entropy)
+        fixed = Trainer(task, loss=optax.softmax_cross_entropy)
         unused = fixed.candidates([Tree("y")] * count, [0] * count)
         sides["fixed"] = (lambda _: fixed.scores(unused), options.steps)
     steps = max(CHECKED_STEPS, options.steps // 10)
@@ -310,11 +312,11 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
 
 
 def measure(sides: dict[str, Side], rounds: int, candidates: int) -> dict[str, list[float]]:
-    """Candidate-steps a second of every side in every round; the sides alternate."""
+    """Candidate-steps per second of every side in every round; the sides alternate."""
 
     def seconds(run: Callable[[int], Iterable[Any]], steps: int) -> float:
         started = time.perf_counter()
-        collections.deque(run(steps), maxlen=0)  # loop and torch yield what they have finished
+        collections.deque(run(steps), maxlen=0)  # loop and torch yield each candidate when it is done
         return time.perf_counter() - started
 
     for run, _ in sides.values():
@@ -332,20 +334,20 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="all by default")
     parser.add_argument("--network", choices=tuple(NETWORKS), default="mlp")
     parser.add_argument("--loss", choices=("trees", "cross_entropy"), default="trees")
-    parser.add_argument("--batch-size", type=int, help="the network's own if left out: 32, of paper 100")
-    parser.add_argument("--population", type=int, help="80, of paper 4, if left out")
-    parser.add_argument("--nodes", type=int, default=16, help="of each tree")
-    parser.add_argument("--steps", type=int, help="of glojax and fixed; the other sides take a tenth")
+    parser.add_argument("--batch-size", type=int, help="default: the network's own, 32 or, of paper, 100")
+    parser.add_argument("--population", type=int, help="default: 80, of paper 4")
+    parser.add_argument("--nodes", type=int, default=16, help="nodes of each tree")
+    parser.add_argument("--steps", type=int, help="steps of glojax and fixed; the other sides take a tenth")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunk", type=int, help=f"candidates that torch.func stacks, by default {CHUNKS}")
     parser.add_argument("--torch-threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
-    parser.add_argument("--json", metavar="FILE", help="write the result there too")
+    parser.add_argument("--json", metavar="FILE", help="file for the result")
     options = parser.parse_args()
-    usual = benchmark.NETWORKS[options.network]
+    default = benchmark.NETWORKS[options.network]
     options.sides = options.sides or list(SIDES)
-    options.population = options.population or usual.population
-    options.steps = options.steps or usual.steps
-    options.batch_size = options.batch_size or usual.task().batch_size
+    options.population = options.population or default.population
+    options.steps = options.steps or default.steps
+    options.batch_size = options.batch_size or default.task().batch_size
     options.chunk = options.chunk or CHUNKS[options.network]
     options.with_torch = any("torch" in side for side in options.sides)
     if options.with_torch and torch is None:

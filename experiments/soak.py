@@ -1,7 +1,8 @@
-"""A long search of a tiny task: what it holds on to from generation to generation.
+"""A long search on a tiny task: what the process holds on to from generation to generation.
 
-``python experiments/soak.py`` breeds 200 generations, then tunes for as many, and prints how much memory (KiB a
-generation), how many compiled programs and how many open files come with each of them once the search is under way.
+Makes: for a search and for a tuning of 200 generations each, the memory (KiB), compiled programs and open files that a
+generation adds, once the search is under way.
+Command: python experiments/soak.py [--generations 200] [--json FILE]
 """
 
 import argparse
@@ -22,10 +23,11 @@ compiled: list[str] = []
 
 
 def main() -> None:
+    """Search, tune, and print what each generation adds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generations", type=int, default=200)
-    parser.add_argument("--nodes", type=int, default=15, help="of a tree, at most")
-    parser.add_argument("--json", type=Path, help="where the figures go as well")
+    parser.add_argument("--nodes", type=int, default=15, help="the most nodes of a tree")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     if not Path("/proc/self/statm").exists():
         parser.error("memory and open files are read from /proc, which this system lacks")
@@ -66,7 +68,7 @@ def holding() -> tuple[int, int, int]:
 
 
 def slopes(seen: np.ndarray) -> dict[str, float]:
-    """What each of the later half of the generations ``[generations, 3]`` adds on average; caches are full by then."""
+    """What a generation adds on average, from the later half of ``seen [generations, 3]``: caches are full by then."""
     later = seen[len(seen) // 2 :]
     if len(later) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""What the experiments share: their options, the losses they compare, and how a table and a figure are kept."""
+"""What the experiments share: their options, the losses they compare, and how they save a table and a figure."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from glojax.seeds import named_seed
 from glojax.tasks.task import Task
 
 LOSSES = {"cross-entropy": losses.cross_entropy, "Baikal": losses.baikal, "BaikalCMA": losses.baikal_cma}
-"""Those of arXiv 1905.11528."""
+"""Cross-entropy and the two losses found by arXiv 1905.11528."""
 
 
 def options_of(
@@ -25,27 +25,28 @@ def options_of(
     lists: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     **settings: tuple[int, int],
 ) -> argparse.Namespace:
-    """The command line.
+    """Parse the command line of a script.
 
     Args:
       doc: the script's docstring.
-      task: its default.
-      lists: options that take several numbers, with those at the full and at the small scale.
-      **settings: options that take a whole number from 1, with the values at the full and at the small scale.
+      task: the default of ``--task``.
+      lists: options that take several numbers, with their defaults at the full and at the small scale.
+      **settings: options that take a whole number of at least 1, with the same two defaults.
+
+    Returns:
+      The options; those that were not given have the default of their scale.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("full", "small"), default="small", help="small is meant for 2 CPU cores")
     parser.add_argument("--task", default=task, help="mnist, cifar10, digits (quick) or path/to/file.py:function")
-    parser.add_argument("--data-dir", type=Path, help="of the images, as for glojax.data.mnist")
-    parser.add_argument("--output", type=Path, default=Path("results"), help="folder of the table and the figure")
+    parser.add_argument("--data-dir", type=Path, help="folder of the images, as for glojax.data.mnist")
+    parser.add_argument("--output", type=Path, default=Path("results"), help="folder for the table and the figure")
     for name, (full, small) in settings.items():
         option = name.replace("_", "-")
-        parser.add_argument(
-            f"--{option}", type=int, help=f"{full} at the full scale, {small} at the small, if left out"
-        )
+        parser.add_argument(f"--{option}", type=int, help=f"defaults to {full} at the full scale, {small} at the small")
     for name, pair in (lists or {}).items():
         full, small = (" ".join(f"{number:g}" for number in numbers) for numbers in pair)
-        help_text = f"left out: {full} at the full scale, {small} at the small"
+        help_text = f"defaults to {full} at the full scale, {small} at the small"
         parser.add_argument(f"--{name}", type=float, nargs="+", help=help_text)
     options = parser.parse_args()
     for name, pair in (lists or {}).items():
@@ -62,27 +63,27 @@ def options_of(
 
 
 def task_of(options: argparse.Namespace) -> Task:
-    """The task of the options, with their number of steps."""
+    """The task that the options name, with their number of steps."""
     keep_programs()
     task = tasks.task_by_name(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
     return replace(task, steps=options.steps)
 
 
 RATES = {"rates": (scoring.RATES, (1.0, 10.0))}
-"""The option of the scripts that choose a rate, with the rates at the full and at the small scale."""
+"""The option ``--rates`` of scripts that choose a rate, with its defaults at the full and at the small scale."""
 
 
 def best_rates(options: argparse.Namespace, task: Task) -> list[float]:
-    """Of each of ``LOSSES`` the best of ``--rates`` by validation accuracy, over seeds that nothing else uses."""
+    """The best of ``--rates`` for each of ``LOSSES``, by validation accuracy over seeds that nothing else uses."""
     seeds = [named_seed(0, "rates", number) for number in range(options.tuning_seeds)]
     return comparison.best_rates(task, list(LOSSES.values()), seeds, options.rates)
 
 
 def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple[list[float], np.ndarray]:
-    """``LOSSES`` at the task's learning rate, then each at its best.
+    """Train ``LOSSES`` at the task's learning rate, and each at its best one.
 
     Returns:
-      Variation, and test accuracies ``[2 * losses, seeds, points]``.
+      The rates ``[2 * losses]``, and test accuracies ``[2 * losses, seeds, points]``.
     """
     rates = [1.0] * len(LOSSES) + best_rates(options, task)
     curves = scoring.learning_curves(
@@ -92,7 +93,7 @@ def at_both_rates(options: argparse.Namespace, task: Task, points: int) -> tuple
 
 
 def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """A row's statistics: scores ``[seeds]``, beside those of the first row."""
+    """The statistics of a row's scores ``[seeds]``, with p and g against those of the first row."""
     summary = statistics.summarize(scores)
     row: dict[str, Any] = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
     if len(scores) > 1 and not np.shares_memory(first, scores):
@@ -101,7 +102,7 @@ def against(first: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
 
 
 def keep(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], figure: Figure | None = None) -> None:
-    """Print the rows as a table; write them as JSON, and the figure, unless it is there already, as PNG."""
+    """Print the rows as a table, and write them as JSON and the figure as PNG."""
     columns = [field for field in rows[0] if not isinstance(rows[0][field], list | dict)]
     for row in rows[1:]:
         columns += [field for field in row if field not in columns and not isinstance(row[field], list | dict)]

@@ -1,7 +1,7 @@
 """Training speed: accuracy against steps, and the steps that each loss needs to reach an accuracy.
 
-Makes: for cross-entropy, Baikal and BaikalCMA, at the task's learning rate and each at its best one, the first point of
-the curve at which the mean test accuracy over seeds reaches each level; the curves with 95% intervals as a figure.
+Makes: for cross-entropy, Baikal and BaikalCMA, at the task's learning rate and at each loss's best one, the first point
+of the curve at which the mean test accuracy over seeds reaches each level; the curves with 95% intervals as a figure.
 Command: python experiments/training_speed.py [--scale full] [--data-dir DIR] [--task digits]
 Time: 16 seconds on 2 CPU cores with --task digits --steps 1000 --seeds 16;
 18 minutes on mnist with --points 8, beside other work.

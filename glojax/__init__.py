@@ -3,13 +3,22 @@
     import glojax
 
     task = glojax.tasks.digits()
-    found = glojax.search(task, glojax.SearchConfig(generations=20))
-    tuned = glojax.tune(task, found.best)
-    tuned.loss(logits, labels)
+    found = glojax.discover(task, run_dir="runs/digits")  # search, tuning, comparison, report
+    found.loss(logits, labels)
 
-Read the modules in this order: ``grammar``, ``trees``, ``canonical``, ``programs``, ``losses``, ``kinds``, ``tasks``,
-``populations``, ``evaluators``, ``evaluation``, ``screening``, ``fitness``, ``genetics``, ``evolution``,
-``exhaustive``, ``tuning``, ``baselines``, ``overview``, ``report``, ``page``.
+The packages, each of which may import those before it:
+
+- ``errors``, ``files``, ``seeds``, ``statistics``: the base.
+- ``expressions``: loss trees, from text to compiled programs.
+- ``losses``: losses as functions in optax's shape, and the known ones.
+- ``distributed``: devices and processes.
+- ``data``, ``models``: what tasks are made of.
+- ``tasks``: a model, data, an optimizer and a length of training, on which losses are judged.
+- ``training``, ``executors``: whole populations in one compiled program, here or on Ray's workers.
+- ``records``: the record of a run, written and read.
+- ``discovery``: searches, tuning and comparison.
+- ``reporting``: reports of recorded runs.
+- ``workflow``, ``benchmark``, ``cli``: all of it together.
 """
 
 from importlib import import_module
@@ -18,11 +27,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glojax import data, losses, models, tasks
     from glojax.data import augmentation, tables
-    from glojax.discovery.evolution import SearchConfig, search
+    from glojax.discovery.evolution import search
     from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
     from glojax.discovery.full_training import TrainConfig, train
     from glojax.discovery.scoring import evaluate
-    from glojax.discovery.tuning import TuneConfig, search_taylor, tune
+    from glojax.discovery.search_config import SearchConfig
+    from glojax.discovery.tuning import TaylorConfig, TuneConfig, search_taylor, tune
     from glojax.distributed import processes
     from glojax.distributed.devices import keep_programs, use_cores
     from glojax.expressions.trees import Tree, parse
@@ -31,19 +41,24 @@ if TYPE_CHECKING:
     from glojax.tasks import metrics
     from glojax.tasks.problems import Kind
     from glojax.tasks.task import Task
+    from glojax.workflow import Discovery, DiscoveryConfig, discover
 
 __all__ = [
+    "Discovery",
+    "DiscoveryConfig",
     "ExhaustiveConfig",
     "Kind",
     "Loss",
     "SearchConfig",
     "Task",
+    "TaylorConfig",
     "TrainConfig",
     "Tree",
     "TuneConfig",
     "augmentation",
     "convolution",
     "data",
+    "discover",
     "evaluate",
     "exhaust",
     "keep_programs",
@@ -64,17 +79,19 @@ __all__ = [
 
 # JAX and Flax take a second to import: what is named here is imported when it is first used.
 _NAMES_OF_MODULES = {
-    "discovery.evolution": ("SearchConfig", "search"),
+    "discovery.evolution": ("search",),
     "discovery.exhaustive": ("ExhaustiveConfig", "exhaust"),
     "discovery.full_training": ("TrainConfig", "train"),
     "discovery.scoring": ("evaluate",),
-    "discovery.tuning": ("TuneConfig", "search_taylor", "tune"),
+    "discovery.search_config": ("SearchConfig",),
+    "discovery.tuning": ("TaylorConfig", "TuneConfig", "search_taylor", "tune"),
     "distributed.devices": ("keep_programs", "use_cores"),
     "expressions.trees": ("Tree", "parse"),
     "losses.loss": ("Loss", "load"),
     "models.convolutions": ("convolution",),
     "tasks.problems": ("Kind",),
     "tasks.task": ("Task",),
+    "workflow": ("Discovery", "DiscoveryConfig", "discover"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
 _PACKAGE_OF = {"augmentation": "data", "tables": "data", "metrics": "tasks", "processes": "distributed"}

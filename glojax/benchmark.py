@@ -1,11 +1,10 @@
-"""How fast this machine trains populations: the work of ``glojax bench``, and the losses and networks it is done with.
+"""How fast this machine trains populations: what ``glojax bench`` measures, with which losses and networks.
 
-Speed is that of training alone, from a network's first step to its score; compiling is told apart. Arithmetic is the
-nominal count of products and convolutions of one network's step (a convolution's padding counts as pixels), beside
-what one large matrix product reaches on the same machine in the same run.
+Speed is that of training alone, from a network's first step to its score; compilation is reported apart. Arithmetic is
+the nominal count of products and convolutions in one step of one network (a convolution's padding counts as pixels),
+compared with what one large matrix product reaches on the same machine in the same run.
 """
 
-import dataclasses
 import itertools
 import math
 import os
@@ -25,7 +24,6 @@ from jax.interpreters import partial_eval
 
 from glojax import models, tasks
 from glojax.distributed.devices import all_devices
-from glojax.executors import local
 from glojax.expressions import canonical, programs, trees
 from glojax.expressions.trees import Tree
 from glojax.seeds import named_random
@@ -40,23 +38,28 @@ _GEMM_SIZE = 2048
 
 
 class Work(NamedTuple):
-    """A network to train, and how much of it is measured unless the user says otherwise."""
+    """A network to train, with the size of a measurement that its user does not set."""
 
     task: Callable[[], Task]
-    population: int
-    steps: int
+    population: int  # candidates
+    steps: int  # of each candidate in a round
 
 
 def _images(model: Any, shape: tuple[int, int, int], batch_size: int, ink: float, name: str) -> Task:
-    """Random images of a data set's shape: speed does not depend on what they show."""
+    """A task of random images of a data set's shape: speed does not depend on what they show."""
     random = named_random(0, "images")
     x = random.random((1200, *shape), np.float32)
     x *= random.random(x.shape) < ink
     labels = random.integers(0, 10, len(x))
     return Task(
-        model, (x[:1000], labels[:1000]), (x[1000:], labels[1000:]), optimizer=optax.sgd(0.01),
-        batch_size=batch_size, steps=2000, name=name,
-    )  # fmt: skip
+        model,
+        (x[:1000], labels[:1000]),
+        (x[1000:], labels[1000:]),
+        optimizer=optax.sgd(0.01),
+        batch_size=batch_size,
+        steps=2000,
+        name=name,
+    )
 
 
 NETWORKS: dict[str, Work] = {
@@ -67,19 +70,26 @@ NETWORKS: dict[str, Work] = {
     "allcnn": Work(lambda: _images(models.AllCNN(), (32, 32, 3), 128, 1.0, "allcnn"), 4, 2),
     "resnet": Work(lambda: _images(models.ResNet20(), (32, 32, 3), 128, 1.0, "resnet"), 4, 5),
 }
-"""What can be measured by name: the digits networks at their batch of 32, those of arXiv 1905.11528 on random images of
-MNIST's shape and of CIFAR-10's as it crops them, and All-CNN-C and ResNet-20 on images of CIFAR-10's own shape, these
-three at a batch of 128."""
+"""What can be measured by name.
+
+The digits networks have a batch of 32. The networks of arXiv 1905.11528 train on random images of MNIST's shape (batch
+100) and of CIFAR-10's as the paper crops them; All-CNN-C and ResNet-20 on images of CIFAR-10's own shape (batch 128).
+"""
 
 
 @lru_cache
 def losses(count: int, nodes: int) -> tuple[Tree, ...]:
-    """Different losses of one size that train the digits network to the end, as random trees seldom do.
+    """Find different losses of one size that train the digits network to the end, as few random trees do.
 
-    They are sums of small random trees that do; fewer than ``count`` where no more are found.
+    Args:
+      count: losses wanted.
+      nodes: nodes of each tree.
+
+    Returns:
+      Sums of small random trees that train to the end; fewer than ``count`` if no more are found.
     """
     random = named_random(0, "benchmark", nodes)
-    trainer = local.local(tasks.digits(), instructions=programs.room(nodes - 1))
+    trainer = Trainer(tasks.digits(), instructions=programs.room(nodes - 1))
     drawn = (trees.grow(random, int(random.integers(2, 5))) for _ in range(2000))
     pieces = _that_train(trainer, (tree for tree in drawn if tree.has_x_and_y and tree.size <= min(nodes, 9)))
     sums = (_sum(random, pieces, nodes) for _ in range(6 * count))
@@ -87,7 +97,7 @@ def losses(count: int, nodes: int) -> tuple[Tree, ...]:
 
 
 def _sum(random: np.random.Generator, pieces: list[Tree], nodes: int) -> Tree:
-    """A sum of random pieces of so many nodes, or of fewer where no piece fits."""
+    """A sum of random pieces with ``nodes`` nodes, or fewer where no piece fits."""
     tree = pieces[random.integers(len(pieces))]
     while fitting := [piece for piece in pieces if tree.size + 1 + piece.size <= nodes]:
         tree = Tree("+", (tree, fitting[random.integers(len(fitting))]))
@@ -112,25 +122,25 @@ class Spread(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """What was measured of one network with one size of the population."""
+    """The result for one network and one size of the population."""
 
     network: str
     population: int
     group: int  # candidates trained together on a device, at most
-    nodes: int
-    steps: int
+    nodes: int  # of each loss
+    steps: int  # of each candidate in a round
     rounds: int
     candidate_steps_per_second: Spread
     candidates_per_second: float  # at the task's own number of steps
-    gemm_share: Spread  # arithmetic a second, over that of one large matrix product in the same round
+    gemm_share: Spread  # arithmetic per second, divided by that of one large matrix product in the same round
     gflop_per_candidate_step: float
     compilations: int
     compile_seconds: float
-    memory_bytes: int  # peak so far: of the device, or on CPU of the process
+    memory_bytes: int  # peak so far, of the device or, on CPU, of the process
 
 
 class BenchmarkPlan(NamedTuple):
-    """What is to be measured; ``planned`` makes one whose numbers are in range."""
+    """What to measure; ``planned`` makes one whose numbers are in range."""
 
     network: str
     task: Callable[[], Task]
@@ -150,18 +160,18 @@ def planned(
     rounds: int = 5,
     group: int | None = None,
 ) -> BenchmarkPlan:
-    """A measurement of a population on a network.
+    """Plan a measurement of a population on a network.
 
     Args:
-      network: a key of ``NETWORKS``, or the task of a user's own ``path/to/file.py:function``.
-      population: candidates; the network's own number if left out.
-      nodes: of each candidate's loss.
-      steps: of a candidate in a round; the network's own number if left out.
-      rounds: how often it is trained; the first training, which compiles, is not among them.
-      group: candidates trained together on a device, at most; the task's own choice if left out.
+      network: a key of ``NETWORKS``, or ``path/to/file.py:function`` for a task of the user's own.
+      population: number of candidates. Defaults to the network's own.
+      nodes: nodes of each candidate's loss.
+      steps: steps of each candidate in a round. Defaults to the network's own.
+      rounds: how often the population is trained, without the first training, which compiles.
+      group: candidates trained together on a device, at most. Defaults to as many as fit.
 
     Raises:
-      ValueError: an unknown network, or a number out of its range.
+      ValueError: the network is unknown, or a number is out of range.
     """
     if network in NETWORKS:
         work = NETWORKS[network]
@@ -173,9 +183,14 @@ def planned(
             f"network {network!r} is not known; allowed are {', '.join(NETWORKS)} or path/to/file.py:function."
         )
     plan = BenchmarkPlan(
-        network, work.task, work.population if population is None else population, nodes,
-        work.steps if steps is None else steps, rounds, group,
-    )  # fmt: skip
+        network=network,
+        task=work.task,
+        population=work.population if population is None else population,
+        nodes=nodes,
+        steps=work.steps if steps is None else steps,
+        rounds=rounds,
+        group=group,
+    )
     for field in ("population", "steps", "rounds", "group"):
         value = getattr(plan, field)
         if value is not None and value < 1:
@@ -186,16 +201,15 @@ def planned(
 
 
 def measure(plan: BenchmarkPlan) -> Speed:
-    """Train the population again and again, a large matrix product before each time."""
+    """Train the population once to compile, then once in every round, after a large matrix product."""
     task = plan.task()
-    task = task if plan.group is None else dataclasses.replace(task, group=plan.group)
-    trainer = Trainer(task, instructions=programs.room(plan.nodes - 1))
+    trainer = Trainer(task, instructions=programs.room(plan.nodes - 1), group=plan.group)
     different = losses(min(plan.population, 80), plan.nodes)
     population = list(itertools.islice(itertools.cycle(different), plan.population))
     candidates = trainer.candidates(population, [0] * plan.population)
     gemm, gflop = _gemm(), gflop_per_step(task)
     with _compile_seconds() as compiling:
-        # Half of them are left out on the way, so that every program is there before the first round.
+        # Half of the candidates are dropped on the way, so that every program is compiled before the first round.
         trainer.train(candidates, [1, 2], keep=lambda scores: np.arange(plan.population) % 2 == 0)
     speeds, shares = [], []
     for _ in range(plan.rounds):
@@ -205,14 +219,24 @@ def measure(plan: BenchmarkPlan) -> Speed:
         speeds.append(float(taken.sum()) / (time.perf_counter() - started))
         shares.append(speeds[-1] * gflop / rate)
     return Speed(
-        plan.network, plan.population, trainer.plan.sizes[-1], plan.nodes, plan.steps, plan.rounds, _spread(speeds),
-        float(np.median(speeds)) / task.steps, _spread(shares), gflop, trainer.compilations, sum(compiling),
-        _peak_memory(),
-    )  # fmt: skip
+        network=plan.network,
+        population=plan.population,
+        group=trainer.plan.sizes[-1],
+        nodes=plan.nodes,
+        steps=plan.steps,
+        rounds=plan.rounds,
+        candidate_steps_per_second=_spread(speeds),
+        candidates_per_second=float(np.median(speeds)) / task.steps,
+        gemm_share=_spread(shares),
+        gflop_per_candidate_step=gflop,
+        compilations=trainer.compilations,
+        compile_seconds=sum(compiling),
+        memory_bytes=_peak_memory(),
+    )
 
 
 def as_json(machine: dict[str, Any], speeds: Sequence[Speed]) -> dict[str, Any]:
-    """The figures as JSON's types."""
+    """The results, and the machine they hold for (``machine``), as JSON's types."""
 
     def plain(value: Any) -> Any:
         return {name: plain(part) for name, part in value._asdict().items()} if hasattr(value, "_asdict") else value
@@ -221,7 +245,7 @@ def as_json(machine: dict[str, Any], speeds: Sequence[Speed]) -> dict[str, Any]:
 
 
 def gflop_per_step(task: Task) -> float:
-    """Products and convolutions of one network's step, forwards and backwards, in 10^9 nominal operations."""
+    """Products and convolutions in one step of one network, forward and backward, in 10^9 nominal operations."""
 
     def step(params: Any, state: Any, x: jax.Array) -> Any:
         def logits(params: Any) -> jax.Array:
@@ -252,11 +276,11 @@ def _operations(jaxpr: Any) -> int:
 
 
 def _gemm() -> Callable[[], float]:
-    """A measurement of this machine's rate of one large matrix product, in 10^9 operations a second."""
+    """A function that measures the rate of one large matrix product, in 10^9 operations per second."""
     devices = all_devices()
     matrices = [jax.device_put(np.ones((_GEMM_SIZE, _GEMM_SIZE), np.float32), device) for device in devices]
     if devices[0].platform == "cpu":
-        matrices = matrices[:1]  # which takes all cores
+        matrices = matrices[:1]  # one product uses all cores
     product = jax.jit(jnp.matmul)
 
     def seconds() -> float:
@@ -273,7 +297,7 @@ def _gemm() -> Callable[[], float]:
 
 @contextmanager
 def _compile_seconds() -> Iterator[list[float]]:
-    """Seconds of every compilation, or of reading its result from the disk, that happens meanwhile."""
+    """Collect the seconds of every compilation in this context, or of reading its result from the disk."""
     found: list[float] = []
 
     def listen(event: str, duration_secs: float, **_: Any) -> None:
@@ -300,7 +324,7 @@ def _peak_memory() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures hold for."""
+    """The machine that the results hold for, as JSON's types."""
     devices = all_devices()
     return {
         "devices": len(devices),

@@ -1,4 +1,8 @@
-"""What errors say of input and of users' own code: one short line, however large the input."""
+"""Helpers for error messages: short, one line, however large the input, and clear about whose code failed.
+
+``short``, ``quoted`` and ``listed`` put untrusted input into a message. ``users_code`` turns whatever a user's model,
+loss or task raises into a ``ValueError`` that names it.
+"""
 
 import os
 import reprlib
@@ -7,54 +11,80 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-_MOST_NAMES = 10
-_LONGEST = 300
+_MAX_NAMES = 10
+_MAX_MESSAGE = 300
 _INSTALLED = (str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
 
 
-def short(text: object, most: int = 200) -> str:
-    """A text, or that of a path, with the middle left out where it has more than ``most`` characters."""
+def short(text: object, limit: int = 200) -> str:
+    """Shorten a text or a path to ``limit`` characters by cutting out its middle.
+
+    Args:
+      text: anything with a readable ``str``.
+      limit: the largest number of characters. Defaults to 200.
+
+    Returns:
+      The text itself if it fits, and otherwise its beginning, ``...`` and its end.
+    """
     text = str(text)
-    if len(text) <= most:
+    if len(text) <= limit:
         return text
-    end = (most - 3) // 2
-    return f"{text[: most - 3 - end]}...{text[-end:]}"
+    end = (limit - 3) // 2
+    return f"{text[: limit - 3 - end]}...{text[-end:]}"
 
 
-def quoted(value: object, most: int = 60) -> str:
-    """``repr`` of a value in at most ``most`` characters; only a part of a large one is looked at."""
+def quoted(value: object, limit: int = 60) -> str:
+    """Write a value as ``repr`` does, in at most ``limit`` characters.
+
+    Only a part of a large value is read, so the cost does not grow with it.
+
+    Args:
+      value: any value.
+      limit: the largest number of characters. Defaults to 60.
+    """
     short_repr = _Repr()
-    short_repr.maxstring = short_repr.maxother = most
-    return short(short_repr.repr(value), most)
+    short_repr.maxstring = short_repr.maxother = limit
+    return short(short_repr.repr(value), limit)
 
 
-def listed(names: Sequence[Any]) -> str:
-    """Names with commas between them, the first ten of many."""
-    shown = ", ".join(short(name, 60) for name in names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown}, ... ({len(names):,} in all)"
+def listed(names: Sequence[object]) -> str:
+    """Join names with commas; of more than ten, show the first ten and their number."""
+    shown = ", ".join(short(name, 60) for name in names[:_MAX_NAMES])
+    return shown if len(names) <= _MAX_NAMES else f"{shown}, ... ({len(names):,} in all)"
 
 
 class _Repr(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
-        # Python refuses to write an integer of more than 4,300 digits, and takes long for others.
+        # Python refuses to print integers of more than 4,300 digits and is slow for large ones.
         return repr(x) if x.bit_length() <= 200 else f"<integer of {x.bit_length()} bits>"
 
 
 @contextmanager
 def users_code(what: str) -> Iterator[None]:
-    """Whatever is raised inside becomes a ``ValueError`` that begins with ``what``; the original is its cause."""
+    """Turn any exception raised inside the block into a ``ValueError`` that begins with ``what``.
+
+    Args:
+      what: whose code runs, such as ``"Task.model"``.
+
+    Raises:
+      ValueError: the block raised. The message has the exception's type, its text and the line of the user's code
+        that led to it; the exception itself is the cause.
+
+    Example:
+        with users_code("Task.augment"):
+            x = task.augment(key, x)
+    """
     try:
         yield
     except Exception as error:  # a user's code may raise anything
         message = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
-        shown = message if len(message) <= _LONGEST else message[: _LONGEST - 3] + "..."
+        shown = message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 3] + "..."
         raise ValueError(f"{what} raises {type(error).__name__}{_place(error)}: {shown}") from error
 
 
 def _place(error: Exception) -> str:
-    """The line of the user's that raised it, if there is one among those that led there."""
+    """File and line of the user's code where the error arose, if the traceback passes through any."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, that are read within limits, and where what can be made again is kept."""
+"""Files that are written whole or not at all and read within size limits, and the folder of the user's cache."""
 
 import contextlib
 import json
@@ -17,17 +17,24 @@ from glojax.errors import quoted, short
 
 @contextlib.contextmanager
 def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of ``path`` when all is written and that of nothing if it is not.
+    """Open a temporary file that replaces ``path`` on success and is deleted on failure.
 
     Args:
-      path: of the file; missing folders are made.
+      path: file to write or replace. Missing folders are created.
+
+    Yields:
+      The temporary file, open for writing bytes.
 
     Raises:
-      OSError: the file cannot be written, as where the disk is full; what was there before is untouched.
+      OSError: the file cannot be written, for example because the disk is full; an existing file is left as it was.
+
+    Example:
+        with replaced("scores.npz") as file:
+            np.savez(file, scores=scores)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not a file of tempfile, which nobody else may read: the permissions are those of any new file.
+    # tempfile's files are readable by their owner alone; this one gets the permissions of any new file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
@@ -43,68 +50,79 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+    """Write a file so that a reader, or a crash, sees its old content or the new, never a part of it.
 
     Args:
-      path: of the file; missing folders are made.
-      content: text, written as UTF-8, or bytes.
+      path: file to write or replace. Missing folders are created.
+      content: bytes, or text that is written as UTF-8.
 
     Raises:
-      OSError: as ``replaced``.
+      OSError: the file cannot be written; an existing file is left as it was.
     """
     with replaced(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def open_to_read(path: str | os.PathLike[str], most_bytes: int) -> BinaryIO:
-    """A regular file, opened to read its bytes.
+def open_to_read(path: str | os.PathLike[str], max_bytes: int) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    Args:
+      path: file to read.
+      max_bytes: the largest size that is accepted.
 
     Raises:
-      ValueError: it has more than ``most_bytes``, or no file has such a path.
-      OSError: it is no regular file, such as a pipe, which may never end, or it cannot be read.
+      ValueError: the file is larger than ``max_bytes``, or the path cannot be one of a file.
+      OSError: the file cannot be read, or is not a regular file (a pipe or a device may never end).
     """
     path = Path(path)
     try:
         status = path.stat()
-        file = path.open("rb") if stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes else None
+        file = path.open("rb") if stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes else None
     except OSError as error:
-        raise OSError(error.errno, error.strerror, short(path)) from None  # the same, but for the length of its path
+        raise OSError(error.errno, error.strerror, short(path)) from None  # the same error with a shortened path
     except ValueError:
-        raise ValueError(f"{quoted(str(path))} is no path: it holds a character that no file's name has.") from None
+        raise ValueError(f"{quoted(str(path))} is not a path: file names cannot have a character in it.") from None
     if file is not None:
         return file
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{short(path)} is not a regular file.")
-    raise ValueError(f"{short(path)} has {status.st_size:,} bytes; at most {most_bytes:,} are allowed.")
+    raise ValueError(f"{short(path)} has {status.st_size:,} bytes; at most {max_bytes:,} are allowed.")
 
 
-def read_json(path: str | os.PathLike[str], most_bytes: int) -> Any:
-    """What a JSON file holds.
+def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
+    """Read a JSON file.
+
+    Args:
+      path: file to read, UTF-8.
+      max_bytes: the largest size that is accepted.
+
+    Returns:
+      Its content as dicts, lists, strings, numbers, booleans and None.
 
     Raises:
-      ValueError: it has more than ``most_bytes``, is not JSON in UTF-8, is nested too deeply for the parser, or an
-        object in it has two entries of one name; the message names the file.
-      OSError: as ``open_to_read``.
+      ValueError: the file is too large, is not JSON in UTF-8, is nested too deeply for the parser, or has an object
+        with two entries of the same name. The message names the file.
+      OSError: the file cannot be read, or is not a regular file.
     """
-    with open_to_read(path, most_bytes) as file:
-        content = file.read(most_bytes + 1)  # not all there is: some files have more than they say
+    with open_to_read(path, max_bytes) as file:
+        content = file.read(max_bytes + 1)  # some files are longer than their reported size
     try:
-        if len(content) > most_bytes:
-            raise ValueError(f"more than {most_bytes:,} bytes")
-        return json.loads(content.decode(), object_pairs_hook=_object)
+        if len(content) > max_bytes:
+            raise ValueError(f"more than {max_bytes:,} bytes")
+        return json.loads(content.decode(), object_pairs_hook=_unique_entries)
     except RecursionError:
         raise ValueError(f"{short(path)} is not JSON that can be read: it is nested too deeply.") from None
     except ValueError as error:
         raise ValueError(f"{short(path)} is not JSON that can be read: {error}.") from None
 
 
-def _object(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_entries(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     ((name, count),) = Counter(name for name, _ in entries).most_common(1) or [("", 0)]
     if count > 1:
-        raise ValueError(f"the entry {quoted(name)} is there {count} times")
+        raise ValueError(f"the entry {quoted(name)} appears {count} times")
     return dict(entries)
 
 
 def cache_directory() -> Path:
-    """Where compiled programs and timings are kept between runs: ``$GLOJAX_CACHE_DIR``, or the user's own cache."""
+    """Folder of compiled programs and timings kept between runs: ``$GLOJAX_CACHE_DIR``, or the user's own cache."""
     return Path(os.environ.get("GLOJAX_CACHE_DIR") or platformdirs.user_cache_dir("glojax", appauthor=False))

@@ -1,4 +1,18 @@
-"""Statistics over seeds: intervals, tests, effect sizes and confidence bounds."""
+"""Statistics of scores over seeds: confidence intervals, Welch's test, effect sizes and the choice of a winner.
+
+The input is always an array of one score per seed, ``[seeds]``; scores of different losses may have different numbers
+of seeds. Every function is pure NumPy and SciPy.
+
+    from glojax import statistics  # not the module of the standard library
+
+    baseline, found = np.array([0.91, 0.90, 0.92]), np.array([0.93, 0.94, 0.93])
+    statistics.summarize(found).mean      # 0.9333
+    statistics.difference(baseline, found).low
+    statistics.welch(baseline, found)     # p-value
+
+Below, n is the number of seeds, m the mean, s the sample standard deviation (divisor n - 1), and t(q, d) the quantile q
+of Student's distribution with d degrees of freedom.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,16 +22,25 @@ from scipy import stats
 
 
 class Summary(NamedTuple):
-    """Scores over seeds."""
+    """Mean, spread and 95% confidence interval."""
 
     mean: float
     std: float  # sample standard deviation, 0 for one seed
-    low: float  # 95% confidence interval of the mean, by Student's t; NaN for one seed
+    low: float  # 95% confidence interval of the mean by Student's t; NaN for one seed
     high: float
 
 
 def summarize(scores: np.ndarray) -> Summary:
-    """Mean, standard deviation and 95% confidence interval of scores ``[seeds]``."""
+    """Mean, standard deviation and 95% confidence interval of the mean, m ± t(0.975, n - 1) s / sqrt(n).
+
+    Source: Student 1908, "The probable error of a mean", Biometrika 6.
+
+    Args:
+      scores: ``[seeds]``, at least one.
+
+    Returns:
+      The summary; with one seed ``std`` is 0 and the interval NaN.
+    """
     scores = np.asarray(scores, float)
     mean, count = float(scores.mean()), len(scores)
     if count < 2:
@@ -28,9 +51,20 @@ def summarize(scores: np.ndarray) -> Summary:
 
 
 def welch(first: np.ndarray, second: np.ndarray) -> float:
-    """p-value of Welch's two-tailed t-test between the scores ``[seeds]`` of two losses.
+    """p-value of Welch's two-sided t-test for equal means, which does not assume equal variances.
 
-    Where neither varies it is 1 if they are equal and 0 if not.
+    The statistic is t = (m2 - m1) / sqrt(s1² / n1 + s2² / n2), with the degrees of freedom of Welch and Satterthwaite:
+    (s1² / n1 + s2² / n2)² / ((s1² / n1)² / (n1 - 1) + (s2² / n2)² / (n2 - 1)).
+
+    Source: Welch 1947, "The generalization of 'Student's' problem when several different population variances are
+    involved", Biometrika 34.
+
+    Args:
+      first: scores ``[seeds]`` of one loss, at least two.
+      second: scores ``[seeds]`` of another, at least two.
+
+    Returns:
+      The p-value. If neither side varies it is 1 for equal scores and 0 otherwise.
     """
     groups = [np.asarray(scores, float) for scores in (first, second)]
     # Rounding of the mean must not look like variance.
@@ -43,10 +77,18 @@ def welch(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Summary:
-    """How far the second's mean lies above the first's, with Welch's 95% confidence interval.
+    """Difference of the means, second minus first, with Welch's 95% confidence interval.
 
-    Scores are ``[seeds]``. ``std`` is the standard error, and the interval NaN where a side has one seed. It holds 0
-    exactly where ``welch`` gives at least 0.05.
+    The interval is m2 - m1 ± t(0.975, d) sqrt(s1² / n1 + s2² / n2), with d as for ``welch``. It contains 0 exactly when
+    ``welch`` gives at least 0.05.
+
+    Args:
+      first: scores ``[seeds]`` of one loss.
+      second: scores ``[seeds]`` of another.
+
+    Returns:
+      The summary of the difference. ``std`` is its standard error; with one seed on either side ``std`` is 0 and the
+      interval NaN.
     """
     groups = [np.asarray(scores, float) for scores in (first, second)]
     mean = float(groups[1].mean() - groups[0].mean())
@@ -62,37 +104,56 @@ def difference(first: np.ndarray, second: np.ndarray) -> Summary:
 
 
 def effect_size(first: np.ndarray, second: np.ndarray) -> float:
-    """Hedges' g: how far the second's mean lies above the first's, in pooled standard deviations.
+    """Hedges' g: the difference of the means, second minus first, in pooled standard deviations.
 
-    Scores are ``[seeds]``, at least two of each. Source: Hedges 1981, "Distribution theory for Glass's estimator of
-    effect size and related estimators", with the correction for small samples to first order. Infinite where means
-    differ and neither varies.
+    With d = n1 + n2 - 2 and s² = ((n1 - 1) s1² + (n2 - 1) s2²) / d it is g = (m2 - m1) / s · (1 - 3 / (4 d - 1)); the
+    last factor corrects the bias of small samples to first order.
+
+    Source: Hedges 1981, "Distribution theory for Glass's estimator of effect size and related estimators", Journal of
+    Educational Statistics 6.
+
+    Args:
+      first: scores ``[seeds]`` of one loss, at least two.
+      second: scores ``[seeds]`` of another, at least two.
+
+    Returns:
+      g; infinite if the means differ and neither side varies.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
     degrees = len(first) + len(second) - 2
     pooled = ((len(first) - 1) * first.var(ddof=1) + (len(second) - 1) * second.var(ddof=1)) / degrees
-    difference = second.mean() - first.mean()
-    if difference == 0:
+    gap = second.mean() - first.mean()
+    if gap == 0:
         return 0.0
     with np.errstate(divide="ignore"):
-        return float(difference / np.sqrt(pooled) * (1 - 3 / (4 * degrees - 1)))
+        return float(gap / np.sqrt(pooled) * (1 - 3 / (4 * degrees - 1)))
 
 
-def detectable(std: float, seeds: int) -> float:
-    """Smallest difference of two means that Welch's test finds in 4 cases of 5.
+def detectable(std: float, seed_count: int) -> float:
+    """Smallest difference of two means that a two-sided test at 5% finds with a power of 80%.
+
+    By the normal approximation it is (z(0.975) + z(0.8)) std sqrt(2 / n), about 2.8 std sqrt(2 / n), where z(q) is the
+    quantile of the normal distribution.
+
+    Source: Cohen 1988, "Statistical power analysis for the behavioral sciences", chapter 2.
 
     Args:
-      std: of the scores of either loss.
-      seeds: of each, at least 2: at 5% significance and a power of 80%, by the normal approximation
-        2.8 std sqrt(2 / seeds).
+      std: standard deviation of the scores of either loss.
+      seed_count: number of seeds of each loss, at least 2.
     """
-    return float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * std * (2 / seeds) ** 0.5
+    return float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * std * (2 / seed_count) ** 0.5
 
 
 def lower_bound(scores: np.ndarray) -> np.ndarray:
-    """One-sided 95% lower confidence bound of the mean of scores ``[..., seeds]``, by Student's t.
+    """One-sided 95% lower confidence bound of the mean, m - t(0.95, n - 1) s / sqrt(n).
 
-    The mean of many losses that looks best is mostly a lucky one; the best bound is that of a loss that holds.
+    The highest mean of many losses is mostly luck; the highest bound belongs to a loss that is reliably good.
+
+    Args:
+      scores: ``[..., seeds]``.
+
+    Returns:
+      Bounds ``[...]``; with one seed the scores themselves.
     """
     count = scores.shape[-1]
     if count < 2:
@@ -101,7 +162,14 @@ def lower_bound(scores: np.ndarray) -> np.ndarray:
 
 
 def winner(scores: Sequence[tuple[float, ...]]) -> int:
-    """Place of the finalist with the best lower confidence bound, among those that were in the second round."""
+    """Index of the finalist with the highest lower confidence bound.
+
+    Only finalists with the most seeds compete: finals may have a second round, with more seeds for the best of the
+    first.
+
+    Args:
+      scores: scores over seeds of each finalist, at least one.
+    """
     most = max(map(len, scores))
     places = [place for place, row in enumerate(scores) if len(row) == most]
     bounds = lower_bound(np.array([scores[place] for place in places]))

@@ -16,14 +16,14 @@ import optax
 import pytest
 
 from glojax import data, models
-from glojax.discovery.evolution import SearchConfig
+from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TuneConfig
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import parse
 from glojax.losses.loss import Loss
 from glojax.losses.spaces import coefficient_space
 from glojax.records.candidates import Record, Rejected
-from glojax.records.run import Run
+from glojax.records.run import BASELINE, FINALS, Run
 from glojax.statistics import winner
 from glojax.tasks.task import Task
 
@@ -94,11 +94,11 @@ def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None
     found, rejected = task.loss("(x - 1) * log(y + x)"), [Rejected("y * y", "y * y", "guided")]
     sizes = dict(population=3, generations=3, elites=1, finalists=2, final_seeds=2)
     with Run(directory, "search", task, SearchConfig(**sizes), False) as run:  # type: ignore[arg-type]
-        run.save_baseline(record("x * log(y)", "trained", count=4))
+        run.save(BASELINE, [record("x * log(y)", "trained", count=4)])
         for number, records in enumerate((first, second, third)):
             run.save_generation(number, records, {"drawn": 9, "valid": 5, "trained": 3, "finished": 2}, rejected)
         finalists = [record(third[1].expression, "trained", low=0.7, count=8), record(third[0].expression, "trained")]
-        run.save_finals(finalists)
+        run.save(FINALS, finalists)
     space = coefficient_space(found.tree)
     vectors = [space.start, *(space.start + random.normal(0, 0.1, (6, len(space.start))))]
     tuned = [record(str(found.tree), "trained", low=0.7)._replace(coefficients=tuple(row.tolist())) for row in vectors]
@@ -106,14 +106,14 @@ def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None
         for number, records in enumerate((tuned[:1], tuned[1:4], tuned[4:])):
             run.save_generation(number, records)
         finalists = [one._replace(scores=tuple(random.uniform(0.7, 0.8, 8).tolist())) for one in tuned[:3]]
-        run.save_finals([one._replace(fitness=float(np.mean(one.scores))) for one in finalists])
+        run.save(FINALS, [one._replace(fitness=float(np.mean(one.scores))) for one in finalists])
         best = run.finals()[winner([one.scores for one in run.finals()])]
     loss = task.loss(found.tree, space.coefficients(np.array(best.coefficients)))
     loss.save(directory / "loss.json")
     with Run(directory, "random search", task, SearchConfig(**sizes, breeding=False), False) as run:  # type: ignore[arg-type]
         for number in range(2):
             run.save_generation(number, [record("x * log(y)", "trained", low=0.4 + 0.2 * number)], {"drawn": 9})
-        run.save_finals([record("y / x", "trained", count=8)])
+        run.save(FINALS, [record("y / x", "trained", count=8)])
     rows = {task.problem.baseline_name: task.problem.baseline} | (
         {"found": found, "found, tuned": loss, "random search": task.loss("y / x")} if losses is None else losses
     )
@@ -126,8 +126,8 @@ def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None
         {"name": name, "rate": rate, "scores": random.uniform(0.6, 0.7, (5, 3, 2)).tolist()} for name, rate in names
     ]
     with Run(directory, "comparison", task, {}, False) as run:
-        run.save_result("rates", {"asked": asked, "best": dict.fromkeys(rows, 30.0)})
-        run.save_result("scores", {"asked": asked, "steps": [10, 20, 30], "rows": scores})
+        run.save("rates", {"asked": asked, "best": dict.fromkeys(rows, 30.0)})
+        run.save("scores", {"asked": asked, "steps": [10, 20, 30], "rows": scores})
     return directory
 
 

@@ -1,10 +1,11 @@
-"""What errors say of input, however large it is."""
+"""Error messages quote input briefly, however large it is, and name the user's code that failed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from glojax.errors import listed, quoted, short
+from glojax.errors import listed, quoted, short, users_code
 
 
 @pytest.mark.parametrize("value", ["", "x / y", "it's\n", 3, -(10**40), 2.5, None, ["a", 1], {"a": 1}, ("x",), True])
@@ -44,3 +45,50 @@ def test_of_many_names_the_first_ten_are_listed() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed([f"c{i}" for i in range(1200)]) == "c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, ... (1,200 in all)"
     assert len(listed(["x" * 10**6] * 20)) < 700
+
+
+def test_an_error_of_a_users_code_is_a_value_error_that_names_it_and_its_cause() -> None:
+    with (
+        pytest.raises(
+            ValueError, match=r"^Task\.augment raises KeyError \(.*test_errors\.py, line \d+\): 'a b'$"
+        ) as raised,
+        users_code("Task.augment"),
+    ):
+        raise KeyError("a b")
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+def test_the_line_of_an_error_is_the_users_last_and_not_that_of_a_library(tmp_path: Path) -> None:
+    path = tmp_path / "task.py"
+    path.write_text("import json\n\ndef read():\n    return json.loads('{')\n")
+    names: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    with (
+        pytest.raises(ValueError, match=rf"raises JSONDecodeError \({path}, line 4\): Expecting property name"),
+        users_code("the task"),
+    ):
+        names["read"]()
+
+
+def test_a_syntax_error_is_told_with_its_own_file_and_line() -> None:
+    with (
+        pytest.raises(ValueError, match=r"^the task raises SyntaxError \(mine\.py, line 2\): "),
+        users_code("the task"),
+    ):
+        compile("x = 1\ny = = 2\n", "mine.py", "exec")
+
+
+def test_a_long_message_of_several_lines_becomes_one_short_line() -> None:
+    with pytest.raises(ValueError, match=r"^the loss raises RuntimeError") as raised, users_code("the loss"):
+        raise RuntimeError("one\n  two\n" + "three " * 10_000)
+    message = str(raised.value)
+    assert "one two three" in message
+    assert "\n" not in message
+    assert message.endswith("...")
+    assert len(message) < 600
+
+
+def test_without_an_error_the_users_code_is_left_alone() -> None:
+    with users_code("the loss"):
+        value = 3
+    assert value == 3

@@ -4,11 +4,11 @@ import sys
 
 from rich.console import Console
 
-from glojax.cli import comparing, measuring, reading, searching, showing
+from glojax.cli import comparing, measuring, reading, searching, showing, tuning
 from glojax.cli.options import app, plain
 from glojax.errors import short
 
-__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing"]
+__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing", "tuning"]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Train given losses."""
+"""The commands ``glojax evaluate`` and ``glojax train``: given losses trained over several seeds."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,16 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from glojax.cli.executors import with_executor
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
-    DataDir,
-    Devices,
-    Group,
     LossNames,
+    MakeTask,
     Resume,
     RunDir,
-    Steps,
     TaskName,
     app,
     check_resume,
@@ -26,11 +22,15 @@ from glojax.cli.options import (
     plain,
     say_device,
     stop_cleanly,
-    task_of,
+    with_task,
+    with_task_of_own_length,
 )
+from glojax.cli.signatures import renamed_option
+from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
-    from glojax.executors.protocol import Executor
+    from glojax.records.curves import Curves
+    from glojax.tasks.task import Task
 
 Baseline = Annotated[
     bool, typer.Option(help="Train cross-entropy at seven learning rates beside them, and show the best.")
@@ -48,19 +48,18 @@ class Schedule(StrEnum):
 
 @app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
 @in_several_processes
-@with_executor
+@with_training
+@renamed_option("control", "baseline")
+@with_task
 def evaluate(
     task: TaskName,
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     baseline: Baseline = True,
-    steps: Steps = None,
-    devices: Devices = None,
-    group: Group = None,
-    data_dir: DataDir = None,
     *,
-    executor: "Executor | None",
+    make_task: MakeTask,
+    trains: dict[str, Any],
 ) -> None:
     """Train losses over several seeds, as a search does, beside cross-entropy at its best learning rate.
 
@@ -70,22 +69,24 @@ def evaluate(
     from glojax.discovery import full_training
 
     console = console_of()
-    job = task_of(task, steps, devices, group, data_dir, executor=executor)
+    job = make_task(task)
     made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
     config = full_training.TrainConfig(job.steps, seeds, 1, rate, baseline=baseline, splits=("validation",))
-    say_device(console, job)
-    _print_scores(console, job, full_training.train(job, made, config))
+    say_device(console, job, trains)
+    _print_scores(console, job, full_training.train(job, made, config, **trains))
 
 
 @app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
 @in_several_processes
-@with_executor
+@with_training
+@renamed_option("control", "baseline")
+@with_task_of_own_length
 def train(
     context: typer.Context,
     task: TaskName,
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
-    points: Annotated[int, typer.Option(help="The accuracy is taken so many times in the course of training.")] = 10,
+    points: Annotated[int, typer.Option(help="How many times the accuracy is taken in the course of training.")] = 10,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate, for these losses.")] = 1.0,
     schedule: Annotated[
         Schedule, typer.Option(help="Of the rate: linear and cosine end at 0, step divides by 10 at 1/2 and 3/4.")
@@ -93,14 +94,12 @@ def train(
     warmup: Annotated[int, typer.Option(help="Steps in which the rate rises from 0.")] = 0,
     weight_decay: Annotated[float, typer.Option(help="This times the parameters is added to the gradients.")] = 0.0,
     baseline: Baseline = True,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps; ten times the task's own if left out.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; Defaults to ten times the task's.")] = None,
     run_dir: RunDir = None,
     resume: Resume = False,
-    devices: Devices = None,
-    group: Group = None,
-    data_dir: DataDir = None,
     *,
-    executor: "Executor | None",
+    make_task: MakeTask,
+    trains: dict[str, Any],
 ) -> None:
     """Train in full, ten times the shortened training: accuracy by steps, and the test accuracy.
 
@@ -114,25 +113,25 @@ def train(
     console = console_of()
     check_resume(resume, run_dir)
     stop_cleanly(context, run_dir)
-    if executor is not None and run_dir is not None:
+    if trains["executor"] is not None and run_dir is not None:
         raise ValueError(
             "--run-dir of train goes with --executor local: the networks in training are with Ray's workers."
         )
-    job = task_of(task, None, devices, group, data_dir, executor=executor)
+    job = make_task(task)
     made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
     config = full_training.TrainConfig(
         10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, baseline
     )
-    say_device(console, job)
+    say_device(console, job, trains)
 
-    def show(found: Any) -> None:
+    def show(found: "Curves") -> None:
         known = [row.scores[0, :, 0] == row.scores[0, :, 0] for row in found.rows]
         count = min(int(reached.sum()) for reached in known)
         if count:
             scores = (f"{row.name} {row.scores[:, count - 1, 0].mean():.4f}" for row in found.rows)
             console.print(plain(f"step {found.steps[count - 1]}/{config.steps}  {'  '.join(scores)}"), soft_wrap=True)
 
-    found = full_training.train(job, made, config, run_dir, resume=resume, on_point=show)
+    found = full_training.train(job, made, config, run_dir, resume=resume, on_point=show, **trains)
     _print_scores(console, job, found)
     if run_dir is not None:
         keep(
@@ -145,8 +144,8 @@ def train(
         console.print(f"Saved {run_dir / 'curves.json'} and {run_dir / 'curves.png'}", soft_wrap=True)
 
 
-def _print_scores(console: Console, job: Any, found: Any) -> None:
-    """Scores at the end of training, and p and g against the baseline, or the first row where there is none."""
+def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
+    """Scores at the end of training, and p and g against the baseline or, without one, the first row."""
     from glojax import statistics
 
     shown = found.shown
@@ -155,9 +154,15 @@ def _print_scores(console: Console, job: Any, found: Any) -> None:
     for place, split in enumerate(found.splits):
         beside = f"{base.name} at its best rate" if found.baseline else base.name
         table = Table(
-            Column("loss", overflow="fold"), "rate", f"{split} {job.metric_name}", "95% interval", "p", "g",
-            title=f"p and g against {plain(beside)}", title_justify="left",
-        )  # fmt: skip
+            Column("loss", overflow="fold"),
+            "rate",
+            f"{split} {job.metric_name}",
+            "95% interval",
+            "p",
+            "g",
+            title=f"p and g against {plain(beside)}",
+            title_justify="left",
+        )
         for row in shown:
             scores = job.as_metric(row.scores[:, -1, place])
             summary = statistics.summarize(scores)
@@ -174,4 +179,4 @@ def _print_scores(console: Console, job: Any, found: Any) -> None:
         console.print(table)
         if seeds > 1:
             least = statistics.detectable(statistics.summarize(job.as_metric(base.scores[:, -1, place])).std, seeds)
-            console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")
+            console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} cannot be told from chance.")

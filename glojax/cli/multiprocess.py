@@ -1,11 +1,10 @@
-"""One command in several processes: its options, and a parent of each process that tells how it ended.
+"""One command in several processes: its options, and a parent of each process that says how it ended.
 
-JAX ends a process whose coordinator was killed by SIGABRT, within milliseconds and with a stack trace for a message. So
-a command with --distributed only starts itself again, and explains such an end.
+If the coordinator is killed, JAX ends the other processes by SIGABRT, within milliseconds and with a stack trace as the
+only message. So a command with --distributed starts itself again as a child, and explains such an end.
 """
 
 import functools
-import inspect
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from glojax.cli.signatures import with_options
 from glojax.distributed import liveness, processes
 
 _WORKER = "GLOJAX_WORKER"  # in a child, the file descriptor that its place goes to
@@ -48,14 +48,12 @@ def _options(
     processes: Processes = None,
     process: Process = None,
     heartbeat: Heartbeat = processes.HEARTBEAT,
-) -> None:
-    """What ``in_several_processes`` adds to a command."""
+) -> None: ...
 
 
 def in_several_processes(command: Callable[..., None]) -> Callable[..., None]:
-    """A command, made by ``with_executor``, with the options of ``_options``, which it needs to know nothing of."""
+    """A command made by ``with_training`` with the options of several processes, of which it needs to know nothing."""
 
-    @functools.wraps(command)
     def run(
         *,
         distributed: bool,
@@ -69,11 +67,7 @@ def in_several_processes(command: Callable[..., None]) -> Callable[..., None]:
             raise ValueError("--distributed goes with --executor local: Ray's workers are processes of their own.")
         _run(functools.partial(command, **given), distributed, coordinator, processes, process, heartbeat)
 
-    own, added = inspect.signature(command), inspect.signature(_options)
-    parameters = [*own.parameters.values(), *added.parameters.values()]
-    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = command.__annotations__ | _options.__annotations__
-    return run
+    return with_options(command, run, _options)
 
 
 def _run(

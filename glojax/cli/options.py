@@ -1,17 +1,26 @@
-"""What the commands share: their options, and how they name a task, a loss, a device."""
+"""What the commands share: their options, and how they name a task or a loss."""
 
 import contextlib
+import dataclasses
+import functools
 import shlex
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from glojax.cli.signatures import Command, with_options
 from glojax.distributed import processes
+
+if TYPE_CHECKING:
+    from glojax.losses.loss import Loss
+    from glojax.reporting.tensorboard import Board
+    from glojax.statistics import Summary
+    from glojax.tasks.task import Task
 
 app = typer.Typer(
     name="glojax",
@@ -25,21 +34,12 @@ app = typer.Typer(
 TaskName = Annotated[
     str, typer.Argument(help="digits, mnist, cifar10, or path/to/file.py:function that returns a Task.")
 ]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where TensorFlow Datasets keeps mnist and cifar10; its own default if left out."),
-]
 LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
 Seed = Annotated[int, typer.Option(help="All randomness derives from it.")]
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps of a training; the task's own if left out.")]
 RunDir = Annotated[Path | None, typer.Option(help="Where the record is kept.")]
 Devices = Annotated[
     int | None,
-    typer.Option(help="CPU devices; one a core if left out, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
-]
-Group = Annotated[
-    int | None,
-    typer.Option(help="Candidates trained together on a device, at most; as many as fit its memory if left out."),
+    typer.Option(help="CPU devices. Defaults to one a core, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
 ]
 Tensorboard = Annotated[
     bool, typer.Option("--tensorboard", help="Write scalars for TensorBoard into the run directory, as it goes.")
@@ -48,7 +48,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run 
 
 
 def console_of() -> Console:
-    """Standard output, wide enough for tables where it is a log; of several processes, only the first has one."""
+    """Standard output, wide enough for tables where it is a log; of several processes only the first writes to it."""
     console = Console(highlight=False, quiet=not processes.is_first())
     if not console.is_terminal:
         console.width = 120  # a log has no width; tables need this much
@@ -56,7 +56,7 @@ def console_of() -> Console:
 
 
 def keep(save: Callable[..., object], path: Path, *given: Any, **options: Any) -> None:
-    """Save a result by ``save(path, ...)``; of several processes, only the first does."""
+    """Save a result by ``save(path, ...)``; of several processes only the first does."""
     if processes.is_first():
         save(path, *given, **options)
 
@@ -80,60 +80,127 @@ def prepare(devices: int | None) -> None:
     keep_programs()
 
 
-Csv = Annotated[Path | None, typer.Option(help="A table to search a loss for, in place of a named task.")]
-Target = Annotated[str | None, typer.Option(help="Its column that is to be told from the others.")]
-Kind = Annotated[
-    str | None, typer.Option(help="classification, binary or regression; by the target's values if left out.")
-]
-Numeric = Annotated[list[str] | None, typer.Option(help="A column that must hold numbers; may be repeated.")]
-Categorical = Annotated[list[str] | None, typer.Option(help="A column of categories; may be repeated.")]
-Optimizer = Annotated[str | None, typer.Option(help="Of a table: sgd, momentum, adam, adamw or rmsprop.")]
-LearningRate = Annotated[float | None, typer.Option(help="Of a table's optimizer; 0.01 if left out.")]
+# A TASK
+
+MakeTask = Callable[[str], "Task"]
+"""Makes the task of a name, with the options that were given."""
 
 
-def task_of(
+def _place_options(
+    devices: Devices = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where TensorFlow Datasets keeps mnist and cifar10. Defaults to its own folder."),
+    ] = None,
+) -> None: ...
+
+
+def _steps_option(
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps of a training. Defaults to the task's.")] = None,
+) -> None: ...
+
+
+def with_task_of_own_length(command: Command) -> Command:
+    """A command with the options of a task but for its steps; it gets them as ``make_task``."""
+
+    def run(*, devices: int | None, data_dir: Path | None, **given: Any) -> None:
+        command(make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir), **given)
+
+    return with_options(command, run, _place_options, instead_of=("make_task",))
+
+
+def with_task(command: Command) -> Command:
+    """A command with the options of a task; it gets them as ``make_task``."""
+
+    def run(*, make_task: Callable[..., "Task"], steps: int | None, **given: Any) -> None:
+        command(make_task=functools.partial(make_task, steps=steps), **given)
+
+    return with_task_of_own_length(with_options(command, run, _steps_option))
+
+
+def _table_options(
+    csv: Annotated[Path | None, typer.Option(help="A table to search a loss for, instead of a named task.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict from the others.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="classification, binary or regression. Defaults to what the target's values look like."),
+    ] = None,
+    numeric: Annotated[list[str] | None, typer.Option(help="A column that must hold numbers; may be repeated.")] = None,
+    categorical: Annotated[list[str] | None, typer.Option(help="A column of categories; may be repeated.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="For a table: sgd, momentum, adam, adamw or rmsprop.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of a table's optimizer. Defaults to 0.01.")] = None,
+) -> None: ...
+
+
+def with_task_or_table(command: Command) -> Command:
+    """A command with the options of a task or of a table; it gets them as ``make_task``."""
+
+    def run(
+        *,
+        make_task: Callable[..., "Task"],
+        csv: Path | None,
+        target: str | None,
+        kind: str | None,
+        numeric: list[str] | None,
+        categorical: list[str] | None,
+        optimizer: str | None,
+        learning_rate: float | None,
+        **given: Any,
+    ) -> None:
+        table = {
+            "target": target,
+            "kind": kind,
+            "numeric": numeric,
+            "categorical": categorical,
+            "optimizer": optimizer,
+            "learning_rate": learning_rate,
+        }
+        table = {option: value for option, value in table.items() if value not in (None, [], ())}
+        command(make_task=functools.partial(make_task, csv=csv, table=table), **given)
+
+    return with_task(with_options(command, run, _table_options))
+
+
+def _task_of(
     name: str,
-    steps: int | None,
+    *,
     devices: int | None,
-    group: int | None,
     data_dir: Path | None,
+    steps: int | None = None,
     csv: Path | None = None,
-    executor: Any = None,
-    **of_table: Any,
-) -> Any:
+    table: dict[str, Any] | None = None,
+) -> "Task":
     """The task of that name, or of a table, with the options that were given."""
-    import dataclasses
-
     from glojax import tasks
 
     prepare(devices)
-    given_of_table = {option: value for option, value in of_table.items() if value not in (None, [], ())}
     if csv is not None:
-        if not given_of_table.get("target"):
-            raise ValueError("--csv needs --target, the column that is to be told from the others.")
+        if table is None or "target" not in table:
+            raise ValueError("--csv needs --target, the column to predict from the others.")
         if name != "digits":
             raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
-        task = tasks.table(csv, **given_of_table)
-    elif given_of_table:
-        raise ValueError(f"--{next(iter(given_of_table)).replace('_', '-')} goes with --csv alone.")
+        task = tasks.table(csv, **table)
+    elif table:
+        raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
     else:
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
-    fields = {"steps": steps, "group": group, "executor": executor}
-    given = {field: value for field, value in fields.items() if value is not None}
-    return dataclasses.replace(task, **given) if given else task
+    return task if steps is None else dataclasses.replace(task, steps=steps)
+
+
+# A RUN
 
 
 def check_resume(resume: bool, run_dir: Path | None) -> None:
-    """Refuse to go on with nothing."""
+    """Refuse to go on where there is nothing to go on with."""
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
 
 
 def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
-    """On Ctrl-C, or on SIGTERM as preempted machines get it, say how to go on and end the process at once.
+    """On Ctrl-C, or on the SIGTERM that preempted machines get, say how to go on and end the process at once.
 
-    Nothing needs saving then, as what a run has done is on record at any moment. No exception is raised: in a callback
-    of JAX's or of Python's garbage collection it would be ignored.
+    Nothing needs saving then: what a run has done is on record at any moment. No exception is raised, because one
+    raised in a callback of JAX or of Python's garbage collection would be ignored.
     """
 
     def stop(number: int, _: object) -> None:
@@ -154,8 +221,8 @@ def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
         context.call_on_close(lambda number=number, before=before: signal.signal(number, before))
 
 
-def board_of(tensorboard: bool, run_dir: Path | None) -> Any:
-    """What writes scalars for TensorBoard, if they are asked for."""
+def board_of(tensorboard: bool, run_dir: Path | None) -> "Board | None":
+    """The writer of scalars for TensorBoard, if they are asked for."""
     from glojax.reporting.tensorboard import Board
 
     if tensorboard and run_dir is None:
@@ -163,7 +230,7 @@ def board_of(tensorboard: bool, run_dir: Path | None) -> Any:
     return Board(run_dir) if tensorboard and run_dir is not None and processes.is_first() else None
 
 
-def tree_loss(name: str) -> Any:
+def tree_loss(name: str) -> "Loss":
     """The loss of that name, an expression tree."""
     from glojax import losses
 
@@ -175,20 +242,20 @@ def tree_loss(name: str) -> Any:
     return loss
 
 
-def say_device(console: Console, task: Any) -> None:
-    """What is trained, and on what."""
+def say_device(console: Console, task: "Task", trains: dict[str, Any]) -> None:
+    """Say what is trained, and on what."""
     from glojax.distributed.devices import all_devices
 
-    if task.executor is None:
+    if trains["executor"] is None:
         devices = all_devices()
         several = f" of {processes.count()} processes" if processes.count() > 1 else ""
         on = f"{len(devices)} {devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})"
         on += several
     else:
-        on = str(task.executor)
+        on = str(trains["executor"])
     console.print(f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {on}.")
 
 
-def interval(summary: Any) -> str:
+def interval(summary: "Summary") -> str:
     """The 95% confidence interval, if there is one."""
     return "" if summary.low != summary.low else f"{summary.low:.4f} to {summary.high:.4f}"

@@ -1,85 +1,89 @@
-"""How a search or a tuning goes, on a terminal or in a log."""
+"""How a search goes, shown on a terminal or in a log."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
+if TYPE_CHECKING:
+    from glojax.discovery.results import Event
+    from glojax.reporting.tensorboard import Board
+
 
 def funnel_line(funnel: Mapping[str, int]) -> str:
-    """How many trees came so far, in a line."""
+    """How many trees passed each stage, in a line."""
     return " > ".join(f"{count:,} {name}" for name, count in funnel.items())
 
 
 class ProgressDisplay:
-    """Generations as they end: a line that is redrawn on a terminal, plain lines elsewhere.
+    """Shows the rounds of one phase after another: a line that is redrawn on a terminal, plain lines elsewhere.
 
     Args:
       console: where they are shown.
-      total: how many there will be, if that is known.
-      title: before each.
-      watch: called with the fitness of each and its funnel, too (``tensorboard.Board.phase``).
+      titles: what stands before each round, by phase; the phase's own name if it is not there.
+      board: writes them for TensorBoard too.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        total: int | None,
-        title: str,
-        watch: Callable[[Any, Mapping[str, int]], None] | None = None,
-    ):
-        self.console, self.total, self.title, self.watch = console, total, title, watch
-        self.started = time.perf_counter()
-        self.done, self.fresh, self.best, self.trained = 0, 0, 0.0, 0
-        self.live = Live(console=console, transient=True) if console.is_terminal else None
+    def __init__(self, console: Console, titles: Mapping[str, str] | None = None, board: "Board | None" = None):
+        self._console, self._titles, self._board = console, titles or {}, board
+        self._live: Live | None = None
+        self._phase = ""
+        self._started = time.perf_counter()
+        self._write = None
+        self._done, self._new, self._trained, self._best = 0, 0, 0, 0.0
+
+    def begin(self, phase: str) -> None:
+        """A phase begins, and with it its clock."""
+        self.end()
+        self._phase, self._started = phase, time.perf_counter()
+        self._write = None
+        self._done, self._new, self._trained, self._best = 0, 0, 0, 0.0
+
+    def end(self) -> None:
+        """Take the line from the terminal."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def __enter__(self) -> "ProgressDisplay":
-        if self.live:
-            self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
+        self.end()
 
-    def generation(self, generation: Any) -> None:
-        fates = generation.fates
-        self._show(
-            generation.fitness, fates.count("trained") + fates.count("dropped"), generation.seconds > 0,
-            generation.funnel,
-            f"{funnel_line(generation.funnel)}  failed {float((generation.fitness == 0).mean()):4.0%}  "
-            f"best: {generation.best}",
-        )  # fmt: skip
-
-    def batch(self, funnel: Mapping[str, int], ranking: Sequence[Any]) -> None:
-        import numpy as np  # the command shows its help without it
-
-        fitness = np.array([known.fitness for known in ranking])
-        rest = f"{funnel_line(funnel)}  best: {ranking[0].tree}"
-        self._show(fitness, funnel["trained"] - self.trained, True, funnel, rest)
-
-    def tuning(self, number: int, fitness: Any) -> None:
-        self._show(fitness, len(fitness), True, {}, "")
-
-    def _show(self, fitness: Any, trained: int, fresh: bool, funnel: Mapping[str, int], rest: str) -> None:
-        if self.watch is not None:
-            self.watch(fitness, funnel)
-        self.done += 1
-        self.fresh += fresh
-        self.trained += trained if fresh else 0
-        self.best = max(self.best, float(fitness.max()))
-        spent = time.perf_counter() - self.started
-        of, left = "", ""
-        if self.total is not None:
-            of, left = f"/{self.total}", f"left {spent / max(self.fresh, 1) * (self.total - self.done):3.0f} s  "
-        line = (
-            f"{self.title} {self.done}{of}  best {self.best:.4f}  mean {float(fitness.mean()):.4f}  "
-            f"{self.trained / spent:5.1f} candidates/s  {left}{rest}"
-        )
-        if self.live:
-            self.live.update(escape(line), refresh=True)
+    def show(self, event: "Event") -> None:
+        """Show a round; one of another phase than before begins that."""
+        if event.phase != self._phase:
+            self.begin(event.phase)
+        if self._board is not None:
+            self._write = self._write or self._board.phase(event.phase)
+            self._write(event.fitness, event.funnel)
+        self._done += 1
+        self._new += event.is_new
+        self._trained += event.trained if event.is_new else 0
+        self._best = max(self._best, float(event.fitness.max()))
+        line = escape(self._line(event))
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, transient=True)
+                self._live.start()
+            self._live.update(line, refresh=True)
         else:
-            self.console.print(escape(line), soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
+
+    def _line(self, event: "Event") -> str:
+        spent = max(time.perf_counter() - self._started, 1e-6)
+        planned, left, trees = "", "", ""
+        if event.planned is not None:
+            planned = f"/{event.planned}"
+            left = f"left {spent / max(self._new, 1) * (event.planned - self._done):3.0f} s  "
+        if event.funnel:
+            failed = f"failed {float((event.fitness == 0).mean()):4.0%}  "
+            trees = f"{funnel_line(event.funnel)}  {failed}best: {event.best}"
+        return (
+            f"{self._titles.get(self._phase, self._phase)} {self._done}{planned}  best {self._best:.4f}  "
+            f"mean {float(event.fitness.mean()):.4f}  {self._trained / spent:5.1f} candidates/s  {left}{trees}"
+        )

@@ -1,4 +1,4 @@
-"""Look at runs: a report, a list, the record as a table."""
+"""The commands that look at runs: ``glojax report``, ``glojax record`` and ``glojax runs``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from glojax.cli.options import app, console_of, plain
 
 if TYPE_CHECKING:
-    from glojax.records.summary import Overview
+    from glojax.records.summary import RunSummary
 
 Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
 
@@ -22,9 +22,9 @@ def report(
     output: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if left out.")] = None,
 ) -> None:
     """Write what a run found, and how, as one HTML page, and its figures as images beside it."""
-    from glojax.reporting import page
+    from glojax.reporting.page import write_report
 
-    console_of().print(f"Saved {page.write(run, output)}", soft_wrap=True)
+    console_of().print(f"Saved {write_report(run, output)}", soft_wrap=True)
 
 
 @app.command(epilog="Example: `glojax record runs/digits --output candidates.csv`")
@@ -33,9 +33,9 @@ def record(
     output: Annotated[Path, typer.Option(help="The file; its ending, .csv or .parquet, is its format.")],
 ) -> None:
     """Write every candidate of a run, also while it goes on, as a table: CSV, or Parquet (extra: parquet)."""
-    from glojax.records import candidate_table
+    from glojax.records.candidate_table import write_candidate_table
 
-    rows = candidate_table.write(run, output)
+    rows = write_candidate_table(run, output)
     console_of().print(f"Saved {rows:,} candidates to {output}", soft_wrap=True)
 
 
@@ -64,7 +64,7 @@ def runs(
     (_list if is_list else _compare)(console, read)
 
 
-def _read(path: Path) -> "Overview | str":
+def _read(path: Path) -> "RunSummary | str":
     """A run, or why it cannot be read."""
     from glojax.records import summary
 
@@ -74,7 +74,7 @@ def _read(path: Path) -> "Overview | str":
         return str(error)
 
 
-def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> None:
+def _list(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) -> None:
     from glojax.reporting import conclusions
     from glojax.reporting.numbers import number
 
@@ -87,18 +87,18 @@ def _list(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> No
             table.add_row(plain(path.name), "", "", "unreadable", plain(run), "", "", "", "")
             continue
         phases = [f"{name} {len(phase.generations)}" for name, phase in run.phases.items()]
-        phases += ["comparison"] if run.compared else []
+        phases += ["comparison"] if run.comparison else []
         found = run.found
         loss, fitness = (plain(str(found.loss)), number(found.fitness)) if found else ("", "")
-        test, baseline = map(number, conclusions.measured(run))
+        test, baseline = map(number, conclusions.mean_metrics(run))
         row = ("\n".join(phases), run.state, loss, fitness, test, baseline, f"{run.steps:,}")
-        table.add_row(plain(path.name), plain(run.about.name), *row)
+        table.add_row(plain(path.name), plain(run.task.name), *row)
     console.print(table)
     if not read:
         console.print("There are no runs.")
 
 
-def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) -> None:
+def _compare(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) -> None:
     from glojax.records import summary
     from glojax.reporting import conclusions
     from glojax.reporting.numbers import effect, number, p_value, signed
@@ -117,13 +117,13 @@ def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) ->
         rows.setdefault(name, []).extend(cells)
 
     for _, run in runs:
-        found, (test, baseline) = run.found, conclusions.measured(run)
-        beside = None if run is first else conclusions.between(first, run)
-        add("task", [run.about.name])
+        found, (test, baseline) = run.found, conclusions.mean_metrics(run)
+        beside = None if run is first else conclusions.difference_of_runs(first, run)
+        add("task", [run.task.name])
         add("state", [run.state])
         add("loss", [str(found.loss) if found else ""])
         add("fitness", [number(found.fitness) if found else ""])
-        add("measured", [f"{conclusions.split(run)} {run.about.metric}"])
+        add("measured", [f"{conclusions.judged_split(run)} {run.task.metric}"])
         add("of the loss", [number(test)])
         add("of the baseline", [number(baseline)])
         add("candidate-steps", [f"{run.steps:,}"])
@@ -139,7 +139,7 @@ def _compare(console: Console, read: Sequence[tuple[Path, "Overview | str"]]) ->
     for name, cells in rows.items():
         table.add_row(plain(name), *map(plain, cells))
     console.print(table)
-    tasks = dict.fromkeys(f"{run.about.name} ({run.about.fingerprint})" for _, run in runs)
+    tasks = dict.fromkeys(f"{run.task.name} ({run.task.fingerprint})" for _, run in runs)
     if len(tasks) > 1:
         console.print(f"Tasks differ, so that scores cannot be compared: {plain(', '.join(tasks))}.", soft_wrap=True)
     else:

@@ -1,33 +1,21 @@
-"""Search and tune."""
+"""The command ``glojax search``: the library's ``discover``, and what it shows."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from glojax.cli.executors import with_executor
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
-    Categorical,
-    Csv,
-    DataDir,
-    Devices,
-    Group,
-    Kind,
-    LearningRate,
-    Numeric,
-    Optimizer,
+    MakeTask,
     Resume,
     RunDir,
     Seed,
-    Steps,
-    Target,
     TaskName,
     Tensorboard,
     app,
@@ -35,20 +23,22 @@ from glojax.cli.options import (
     check_resume,
     console_of,
     interval,
-    keep,
     plain,
     say_device,
     stop_cleanly,
-    task_of,
-    tree_loss,
+    with_task_or_table,
 )
 from glojax.cli.progress import ProgressDisplay, funnel_line
+from glojax.cli.signatures import renamed_option
+from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
-    from glojax.executors.protocol import Executor
-    from glojax.losses.loss import Loss
-    from glojax.reporting.tensorboard import Board
+    from glojax.discovery.exhaustive import ExhaustiveResult
+    from glojax.discovery.results import Result
+    from glojax.discovery.tuning import TuningResult
+    from glojax.records.comparisons import Comparison
     from glojax.tasks.task import Task
+    from glojax.workflow import Discovery, DiscoveryConfig
 
 
 class Preset(StrEnum):
@@ -65,17 +55,11 @@ class SearchSpace(StrEnum):
     taylor = "taylor"
 
 
-class _Result(NamedTuple):
-    """A loss that a search ended with."""
-
-    loss: "Loss"
-    rate: float
-    steps: int
-
-
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
 @in_several_processes
-@with_executor
+@with_training
+@renamed_option("control", "random_search")
+@with_task_or_table
 def search(
     context: typer.Context,
     task: TaskName = "digits",
@@ -86,13 +70,15 @@ def search(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Rank every loss up to --depth instead of breeding trees.")
     ] = False,
-    depth: Annotated[int, typer.Option(help="Of the trees of an exhaustive search.")] = 2,
+    depth: Annotated[int, typer.Option(help="Largest depth of the trees of an exhaustive search.")] = 2,
     generations: Annotated[
-        int | None, typer.Option(help="Generations of the search; the preset's, or 20 of Taylor's, if left out.")
+        int | None, typer.Option(help="Generations of the search. Defaults to the preset's, or 20 of Taylor's.")
     ] = None,
-    population: Annotated[int | None, typer.Option(help="Candidates a generation; the preset's if left out.")] = None,
+    population: Annotated[
+        int | None, typer.Option(help="Candidates in a generation. Defaults to the preset's.")
+    ] = None,
     candidate_seeds: Annotated[
-        int | None, typer.Option(help="Trainings of a candidate; those of the kind of search if left out.")
+        int | None, typer.Option(help="Trainings of a candidate. Defaults to those of the kind of search.")
     ] = None,
     halving: Annotated[
         int | None,
@@ -102,13 +88,13 @@ def search(
         bool | None,
         typer.Option(
             "--fair-rates/--one-rate",
-            help="Train each loss at three learning rates that suit it, or at the task's; the preset's if left out.",
+            help="Train each loss at three learning rates that suit it, or at the task's. Defaults to the preset's.",
         ),
     ] = None,
     screening: Annotated[
         str | None,
         typer.Option(
-            help="Stages before training, of finite,guided,distinct,trainable, or none; the preset's if left out."
+            help="Stages before training, of finite,guided,distinct,trainable, or none. Defaults to the preset's."
         ),
     ] = None,
     budget: Annotated[
@@ -119,176 +105,86 @@ def search(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 8,
     random_search: Annotated[bool, typer.Option(help="Search at random with the same budget, too.")] = True,
     tensorboard: Tensorboard = False,
-    steps: Steps = None,
     run_dir: RunDir = None,
     resume: Resume = False,
     seed: Seed = 0,
-    devices: Devices = None,
-    group: Group = None,
-    data_dir: DataDir = None,
-    csv: Csv = None,
-    target: Target = None,
-    kind: Kind = None,
-    numeric: Numeric = None,
-    categorical: Categorical = None,
-    optimizer: Optimizer = None,
-    learning_rate: LearningRate = None,
     *,
-    executor: "Executor | None",
+    make_task: MakeTask,
+    trains: dict[str, Any],
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
     import glojax
-    from glojax.reporting import page
 
     console = console_of()
     check_resume(resume, run_dir)
     given = {
-        "generations": generations, "population": population, "seeds": candidate_seeds, "halving": halving,
-        "fair_rates": fair_rates, "screening": _stages(screening), "seed": seed, **_budget(budget),
-    }  # fmt: skip
+        "generations": generations,
+        "population": population,
+        "seeds": candidate_seeds,
+        "halving": halving,
+        "fair_rates": fair_rates,
+        "screening": _stages(screening),
+        "seed": seed,
+        **_budget(budget),
+    }
     given = {field: value for field, value in given.items() if value is not None}
-    if exhaustive and (space is not SearchSpace.trees or preset is not Preset.default):
+    config = _config(given, preset, space, depth if exhaustive else None, tune_generations, seeds, random_search)
+    run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
+    stop_cleanly(context, run_dir)
+    board = board_of(tensorboard, run_dir)
+    job = make_task(task)
+    say_device(console, job, trains)
+    console.print("Compiling, and training the baseline ...")
+    shown = _Shown(console, job, config, ProgressDisplay(console, _titles(job), board))
+    with shown.progress:
+        found = glojax.discover(
+            job,
+            config,
+            run_dir,
+            resume=resume,
+            on_phase=shown.phase,
+            on_event=shown.progress.show,
+            on_result=shown.result,
+            **trains,
+        )
+    _say_comparison(console, job, found.comparison, seeds)
+    if board is not None:
+        board.finish()
+    _say_end(console, found, run_dir)
+
+
+# SETTINGS
+
+
+def _config(
+    given: dict[str, Any],
+    preset: Preset,
+    space: SearchSpace,
+    depth: int | None,
+    tune_generations: int,
+    seeds: int,
+    random_search: bool,
+) -> "DiscoveryConfig":
+    """The settings that the options stand for; a depth asks for an exhaustive search."""
+    import glojax
+
+    if depth is not None and (space is not SearchSpace.trees or preset is not Preset.default):
         raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-    if exhaustive:
+    if depth is not None:
         _refuse("--exhaustive", given, ("generations", "population"))
         config: Any = glojax.ExhaustiveConfig(depth=depth, **given)
     elif space is SearchSpace.taylor:
         _refuse("--space taylor", given, ("halving", "fair_rates", "screening", "budget", "minutes"))
-        config = glojax.TuneConfig(**{"population": 28, "sigma": 1.2} | given)  # type: ignore[arg-type]
+        config = glojax.TaylorConfig(**given)
     else:
         make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
-        config = make(**given)  # type: ignore[arg-type]
-    tune_config = glojax.TuneConfig(generations=max(tune_generations, 1), seeds=config.seeds, seed=seed)
-    run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
-    stop_cleanly(context, run_dir)
-    board = board_of(tensorboard, run_dir)
-    job = task_of(
-        task, steps, devices, group, data_dir, csv, target=target, kind=kind, numeric=numeric,
-        categorical=categorical, optimizer=optimizer, learning_rate=learning_rate, executor=executor,
-    )  # fmt: skip
-    say_device(console, job)
-    console.print("Compiling, and training what candidates are held against ...")
-
-    options = {"run_dir": run_dir, "resume": resume}
-    if exhaustive:
-        found = _exhaust(console, job, config, options, board)
-    elif space is SearchSpace.taylor:
-        found = _search_taylor(console, job, config, options, board)
-    else:
-        found = _breed(console, job, config, tune_config if tune_generations else None, options, board)
-    named = {"found": found[0]} | ({"found, tuned": found[1]} if len(found) > 1 else {})
-    loss = found[-1].loss
-    if not callable(loss.output):
-        keep(loss.save, run_dir / "loss.json")
-    if random_search:
-        drawn = config if isinstance(config, glojax.SearchConfig) else glojax.SearchConfig(seed=seed)
-        named["random search"] = _search_randomly(console, job, drawn, found[0].steps, options, board)
-    _compare(console, job, named, seeds, seed, options)
-    if board is not None:
-        board.finish()
-    found_at = f"at x{found[-1].rate:.3g} of the task's rate"
-    console.print(f"Found loss   f(x, y) = [bold]{plain(str(loss))}[/], {found_at}", soft_wrap=True)
-    if callable(loss.output):
-        console.print(
-            "Not saved    no file can hold its output, a function; task.loss makes it of the report's formula"
-        )
-    else:
-        console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
-    keep(page.write, run_dir)
-    console.print(f"Report       {run_dir / 'report.html'}", soft_wrap=True)
-
-
-def _breed(
-    console: Console, job: "Task", config: Any, tune_config: Any, options: dict[str, Any], board: "Board | None"
-) -> list[_Result]:
-    import glojax
-
-    watch = board and board.phase("search")
-    with ProgressDisplay(console, config.generations, f"search on {job.name}", watch) as progress:
-        found = glojax.search(job, config, on_generation=progress.generation, **options)
-    _say_baseline(console, job, found.baseline)
-    console.print(f"Trees: {funnel_line(found.funnel)}", soft_wrap=True)
-    if found.fitness == 0:
-        raise ValueError(f"no candidate could be trained in {config.generations} generations; search longer.")
-    console.print(
-        f"Search found [bold]{plain(str(found.best))}[/] at x{found.rate:.3g}, "
-        f"validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.",
-        soft_wrap=True,
+        config = make(**given)
+    tune = (
+        glojax.TuneConfig(generations=tune_generations, seeds=config.seeds, seed=config.seed)
+        if tune_generations
+        else None
     )
-    results = [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
-    if tune_config is not None:
-        tune_config = dataclasses.replace(tune_config, rate=found.rate)
-        with ProgressDisplay(console, tune_config.generations + 1, "tuning", board and board.phase("tune")) as progress:
-            # A search that was complete may be followed by a tuning that was not begun.
-            tuned = glojax.tune(job, found.best, tune_config, on_generation=progress.tuning, **options)
-        console.print(
-            f"Tuned {len(tuned.vector)} of {tuned.loss.tree.size} coefficients: validation {job.score_name} "
-            f"{tuned.start_fitness:.4f} to {tuned.fitness:.4f}."
-        )
-        if tuned.loss.tuned:
-            results.append(_Result(tuned.loss, tuned.rate, tuned.steps))
-    return results
-
-
-def _exhaust(
-    console: Console, job: "Task", config: Any, options: dict[str, Any], board: "Board | None"
-) -> list[_Result]:
-    import numpy as np
-
-    import glojax
-    from glojax import statistics
-
-    watch = board and board.phase("exhaustive")
-    with ProgressDisplay(console, None, f"exhaustive search on {job.name}, batch", watch) as progress:
-        found = glojax.exhaust(job, config, on_batch=progress.batch, **options)
-    _say_baseline(console, job, found.baseline)
-    drawn = found.funnel["drawn"]
-    console.print(
-        f"Of {found.trees:,} trees of depth at most {config.depth}: {funnel_line(found.funnel)}.", soft_wrap=True
-    )
-    if drawn < found.trees:
-        console.print(f"The budget ended the search at {drawn / found.trees:.2%} of them.")
-    names = {place: name for name, place in found.known.items()}
-    table = Table("rank", "loss", "learning rate", "validation", "known as")
-    for place, known in enumerate(found.ranking, start=1):
-        if place <= 20 or place in names:
-            mean, std = (getattr(statistics.summarize(np.array(known.scores)), field) for field in ("mean", "std"))
-            table.add_row(
-                str(place),
-                plain(str(known.tree)),
-                f"x{known.rate:.3g}",
-                f"{mean:.4f} ± {std:.4f}",
-                names.get(place, ""),
-            )
-    console.print(table)
-    return [_Result(job.loss(found.best, protected=config.protected), found.rate, found.steps)]
-
-
-def _search_taylor(
-    console: Console, job: "Task", config: Any, options: dict[str, Any], board: "Board | None"
-) -> list[_Result]:
-    import glojax
-
-    watch = board and board.phase("taylor")
-    with ProgressDisplay(console, config.generations + 1, f"Taylor polynomials on {job.name}", watch) as progress:
-        found = glojax.search_taylor(job, config, on_generation=progress.tuning, **options)
-    console.print(f"Validation {job.score_name} {found.fitness:.4f}, in {found.steps:,} candidate-steps.")
-    return [_Result(found.loss, found.rate, found.steps)]
-
-
-def _search_randomly(
-    console: Console, job: "Task", config: Any, budget: int, options: dict[str, Any], board: "Board | None"
-) -> _Result:
-    from glojax.discovery import evolution
-
-    watch = board and board.phase("random search")
-    with ProgressDisplay(console, None, "random search of the same budget, draw", watch) as progress:
-        drawn = evolution.random_search(job, config, budget, on_generation=progress.generation, **options)
-    console.print(
-        f"Random search found {plain(str(drawn.best))}, validation {job.score_name} {drawn.fitness:.4f}.",
-        soft_wrap=True,
-    )
-    return _Result(job.loss(drawn.best, protected=config.protected), drawn.rate, drawn.steps)
+    return glojax.DiscoveryConfig(search=config, tune=tune, random_search=random_search, seeds=seeds)
 
 
 def _stages(text: str | None) -> tuple[str, ...] | None:
@@ -315,89 +211,131 @@ def _refuse(option: str, given: dict[str, Any], fields: Sequence[str]) -> None:
             raise ValueError(f"{option} has no {field.replace('_', ' ')}; leave out that option.")
 
 
-def _say_baseline(console: Console, job: "Task", baseline: Any) -> None:
-    if baseline is not None:
-        name = job.problem.baseline_name.capitalize()
-        found = f"validation {job.score_name} {baseline.fitness:.4f}"
-        console.print(f"{name}: best at x{baseline.rate:g} of the task's learning rate, {found}.")
+# WHAT IS SHOWN
 
 
-@app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
-@in_several_processes
-@with_executor
-def tune(
-    context: typer.Context,
-    task: TaskName,
-    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
-    generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
-    population: Annotated[int | None, typer.Option(help="Vectors a generation; 4 + floor(3 ln n) if left out.")] = None,
-    sigma: Annotated[float, typer.Option(help="Initial step size.")] = 1.5,
-    tensorboard: Tensorboard = False,
-    steps: Steps = None,
-    run_dir: RunDir = None,
-    resume: Resume = False,
-    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
-    seed: Seed = 0,
-    devices: Devices = None,
-    group: Group = None,
-    data_dir: DataDir = None,
-    *,
-    executor: "Executor | None",
-) -> None:
-    """Tune the coefficients of a loss by CMA-ES."""
-    import glojax
-
-    console = console_of()
-    check_resume(resume, run_dir)
-    stop_cleanly(context, run_dir)
-    tree = tree_loss(loss).tree
-    config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
-    board = board_of(tensorboard, run_dir)
-    job = task_of(task, steps, devices, group, data_dir, executor=executor)
-    say_device(console, job)
-    with ProgressDisplay(console, generations + 1, "tuning", board and board.phase("tune")) as progress:
-        tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_generation=progress.tuning)
-    console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
-    console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
-    if run_dir is not None:
-        keep(tuned.loss.save, run_dir / "loss.json")
-        console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
-    if board is not None:
-        board.finish()
+def _titles(job: "Task") -> dict[str, str]:
+    return {
+        "search": f"search on {job.name}",
+        "exhaustive": f"exhaustive search on {job.name}, batch",
+        "taylor": f"Taylor polynomials on {job.name}",
+        "tune": "tuning",
+        "random search": "random search of the same budget, draw",
+    }
 
 
-def _compare(
-    console: Console, job: "Task", named: dict[str, _Result], seeds: int, seed: int, options: dict[str, Any]
-) -> None:
+class _Shown:
+    """Says what each phase of a discovery found, as it ends."""
+
+    def __init__(self, console: Console, job: "Task", config: "DiscoveryConfig", progress: ProgressDisplay):
+        self._console, self._job, self._config, self.progress = console, job, config, progress
+
+    def phase(self, name: str) -> None:
+        """A phase begins."""
+        self.progress.begin(name)
+        if name == "comparison":
+            baseline, seeds = self._job.problem.baseline_name, self._config.seeds
+            self._console.print(f"Comparing with {baseline} over {seeds} fresh seeds ...")
+
+    def result(self, result: "Result") -> None:
+        """A search has ended."""
+        self.progress.end()
+        say = {
+            "search": self._search,
+            "exhaustive": self._exhaustive,
+            "taylor": self._taylor,
+            "tune": self._tuning,
+            "random search": self._random_search,
+        }
+        say[result.phase](result)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+
+    def _baseline(self, result: "Result") -> None:
+        if result.baseline is not None:
+            name = self._job.problem.baseline_name.capitalize()
+            score = f"validation {self._job.score_name} {result.baseline.fitness:.4f}"
+            self._print(f"{name}: best at x{result.baseline.rate:g} of the task's learning rate, {score}.")
+
+    def _search(self, result: "Result") -> None:
+        self._baseline(result)
+        self._print(f"Trees: {funnel_line(result.funnel)}")
+        if result.fitness > 0:
+            self._print(
+                f"Search found [bold]{plain(str(result.best))}[/] at x{result.rate:.3g}, "
+                f"validation {self._job.score_name} {result.fitness:.4f}, in {result.steps:,} candidate-steps."
+            )
+
+    def _exhaustive(self, result: "ExhaustiveResult") -> None:
+        import numpy as np
+
+        from glojax import statistics
+
+        self._baseline(result)
+        drawn, count = result.funnel["drawn"], result.tree_count
+        depth = self._config.search.depth  # type: ignore[union-attr]
+        self._print(f"Of {count:,} trees of depth at most {depth}: {funnel_line(result.funnel)}.")
+        if drawn < count:
+            self._print(f"The budget ended the search at {drawn / count:.2%} of them.")
+        names = {place: name for name, place in result.places_of_known.items()}
+        table = Table("rank", "loss", "learning rate", "validation", "known as")
+        for place, known in enumerate(result.ranking, start=1):
+            if place <= 20 or place in names:
+                summary = statistics.summarize(np.array(known.scores))
+                table.add_row(
+                    str(place),
+                    plain(str(known.tree)),
+                    f"x{known.rate:.3g}",
+                    f"{summary.mean:.4f} ± {summary.std:.4f}",
+                    names.get(place, ""),
+                )
+        self._console.print(table)
+
+    def _taylor(self, result: "Result") -> None:
+        self._print(f"Validation {self._job.score_name} {result.fitness:.4f}, in {result.steps:,} candidate-steps.")
+
+    def _tuning(self, result: "TuningResult") -> None:
+        self._print(
+            f"Tuned {len(result.vector)} of {result.loss.tree.size} coefficients: validation {self._job.score_name} "
+            f"{result.start_fitness:.4f} to {result.fitness:.4f}."
+        )
+
+    def _random_search(self, result: "Result") -> None:
+        found = f"validation {self._job.score_name} {result.fitness:.4f}"
+        self._print(f"Random search found {plain(str(result.best))}, {found}.")
+
+
+def _say_comparison(console: Console, job: "Task", rows: Sequence["Comparison"], seeds: int) -> None:
     from glojax import statistics
-    from glojax.discovery import comparison
 
-    baseline = job.problem.baseline_name
-    console.print(f"Comparing with {baseline} over {seeds} fresh seeds ...")
-    rows = comparison.compare(
-        job, {name: result.loss for name, result in named.items()}, seeds, seed,
-        rates={name: result.rate for name, result in named.items()}, **options,
-    )  # fmt: skip
-    table = Table(
-        "loss",
-        "learning rate",
-        f"validation {job.metric_name}",
-        f"test {job.metric_name}",
-        "test, 95% interval",
-        "failed",
-    )
+    metric = job.metric_name
+    table = Table("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
     for row in rows:
         parts = (job.as_metric(part) for part in (row.validation, row.test))
         validation, test = (statistics.summarize(part) if len(part) else None for part in parts)
         table.add_row(
-            plain(row.name), f"x{row.rate:.3g}",
+            plain(row.name),
+            f"x{row.rate:.3g}",
             f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
-            f"{test.mean:.4f} ± {test.std:.4f}" if test else "none", interval(test) if test else "",
+            f"{test.mean:.4f} ± {test.std:.4f}" if test else "none",
+            interval(test) if test else "",
             f"{int((row.validation == 0).sum())} of {seeds}",
-        )  # fmt: skip
+        )
     console.print(table)
-    tuned = next((row for row in rows if row.name == f"{baseline}, best rate"), rows[0])
-    scores = job.as_metric(tuned.test if len(tuned.test) else tuned.validation)
+    best = f"{job.problem.baseline_name}, best rate"
+    baseline = next((row for row in rows if row.name == best), rows[0])
+    scores = job.as_metric(baseline.test if len(baseline.test) else baseline.validation)
     if seeds > 1:
         least = statistics.detectable(statistics.summarize(scores).std, seeds)
-        console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} are hardly told from chance.")
+        console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} cannot be told from chance.")
+
+
+def _say_end(console: Console, found: "Discovery", run_dir: Path) -> None:
+    found_at = f"at x{found.rate:.3g} of the task's rate"
+    console.print(f"Found loss   f(x, y) = [bold]{plain(str(found.loss))}[/], {found_at}", soft_wrap=True)
+    if callable(found.loss.output):
+        console.print("Not saved    a file cannot hold its output, a function; task.loss makes it of the formula")
+    else:
+        console.print(f"Saved        {run_dir / 'loss.json'}   (glojax.load)", soft_wrap=True)
+    console.print(f"Report       {run_dir / 'report.html'}", soft_wrap=True)

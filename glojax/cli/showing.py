@@ -1,4 +1,4 @@
-"""Show and export a loss."""
+"""The commands ``glojax show`` and ``glojax export``."""
 
 import sys
 from collections.abc import Callable

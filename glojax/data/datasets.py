@@ -1,35 +1,27 @@
-"""Data sets as arrays, split into train, validation and test: the embedded digits, MNIST and CIFAR-10.
+"""Data sets as arrays, split into training, validation and test parts: the embedded digits, MNIST and CIFAR-10.
 
-Real handwritten digits ship with scikit-learn, so the default job needs no download. The other two come through
-TensorFlow Datasets, the extra ``tfds``, and without TensorFlow.
+The digits ship with scikit-learn, so the default task needs no download. The other two are read through TensorFlow
+Datasets (the extra ``tfds``), without TensorFlow.
+
+    train, validation, test = glojax.data.digits()
+    train.x.shape  # (1077, 8, 8, 1)
 """
 
 import os
-from typing import NamedTuple
 
 import numpy as np
 
-
-class Split(NamedTuple):
-    """Inputs and integer labels."""
-
-    x: np.ndarray  # float32[examples, ...], or uint8 of raw pixels
-    labels: np.ndarray  # int32[examples]; float32[examples] of targets
-
-
-class Splits(NamedTuple):
-    """A data set in three parts that share no example."""
-
-    train: Split
-    validation: Split
-    test: Split
+from glojax.data.splits import Split, Splits
 
 
 def digits() -> Splits:
-    """1,797 handwritten digits of 8x8 pixels in [0, 1], as ``[examples, 8, 8, 1]``: 1,077 / 360 / 360.
+    """1,797 handwritten digits of 8x8 pixels, in parts of 1,077 / 360 / 360.
 
-    The split is stratified by class and always the same. Source: the UCI optical recognition of handwritten digits
-    data set, test part, as scikit-learn ships it.
+    The split is stratified by class and always the same. Source: the test part of the UCI data set "Optical recognition
+    of handwritten digits", as scikit-learn ships it.
+
+    Returns:
+      Images ``[examples, 8, 8, 1]``, float32 from 0 to 1, and their labels.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -43,42 +35,54 @@ def digits() -> Splits:
 
 
 def mnist(data_dir: str | os.PathLike[str] | None = None, *, raw: bool = False) -> Splits:
-    """70,000 handwritten digits of 28x28 pixels in [0, 1], as ``[examples, 28, 28, 1]``: 55,000 / 5,000 / 10,000.
+    """70,000 handwritten digits of 28x28 pixels, in parts of 55,000 / 5,000 / 10,000.
 
-    The validation images are the last 5,000 of the 60,000 training images in the order of TensorFlow Datasets, which
-    is shuffled and always the same.
+    The validation part is the last 5,000 of the 60,000 training images, in the order of TensorFlow Datasets, which is
+    shuffled and always the same.
 
     Args:
-      data_dir: where TensorFlow Datasets keeps its data; ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets`` if left out.
-        The first call prepares the set there, from the four original ``.gz`` files in ``downloads/manual`` or from a
+      data_dir: folder of TensorFlow Datasets. Defaults to ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``. The first
+        call prepares the data set there, from the four original ``.gz`` files in ``downloads/manual`` or from a
         download.
-      raw: leave the pixels as they are stored, 0 to 255 as uint8: a quarter of the memory.
+      raw: whether to keep the stored pixels, uint8 from 0 to 255, in a quarter of the memory. Defaults to False.
+
+    Returns:
+      Images ``[examples, 28, 28, 1]``, float32 from 0 to 1 unless ``raw``, and their labels.
 
     Raises:
       ImportError: the extra ``tfds`` is not installed.
-      FileNotFoundError: the files are neither there nor to be had.
+      FileNotFoundError: the original files are not in the folder and cannot be downloaded.
       OSError: a download failed.
-      ValueError: a file is not the original one, or the set is there in a format that needs TensorFlow.
+      ValueError: a file differs from the original, or the data set was prepared in a format that needs TensorFlow.
     """
-    return _images("mnist", data_dir, 12, raw)
+    return _read_splits("mnist", data_dir, 12, raw)
 
 
 def cifar10(data_dir: str | os.PathLike[str] | None = None, *, raw: bool = False) -> Splits:
-    """60,000 colour images of 32x32 pixels in [0, 1], as ``[examples, 32, 32, 3]``: 45,000 / 5,000 / 10,000.
+    """60,000 colour images of 32x32 pixels, in parts of 45,000 / 5,000 / 10,000.
 
-    The validation images are the last tenth of the training images in the order of TensorFlow Datasets. Arguments
-    and errors are those of ``mnist``; the original file is ``cifar-10-binary.tar.gz``.
+    The validation part is the last tenth of the training images, in the order of TensorFlow Datasets.
+
+    Args:
+      data_dir: as for ``mnist``; the original file is ``cifar-10-binary.tar.gz``.
+      raw: as for ``mnist``.
+
+    Returns:
+      Images ``[examples, 32, 32, 3]``, float32 from 0 to 1 unless ``raw``, and their labels.
+
+    Raises:
+      ImportError, FileNotFoundError, OSError, ValueError: as for ``mnist``.
     """
-    return _images("cifar10", data_dir, 10, raw)
+    return _read_splits("cifar10", data_dir, 10, raw)
 
 
-def _images(name: str, data_dir: str | os.PathLike[str] | None, share: int, raw: bool) -> Splits:
-    """The images of a set; one in ``share`` of its training images is for validation."""
+def _read_splits(name: str, data_dir: str | os.PathLike[str] | None, share: int, raw: bool) -> Splits:
+    """Images of a data set, with one in ``share`` of its training images set aside for validation."""
     try:
         from glojax.data import images
     except ImportError as error:
         raise ImportError(f"{name} needs the extra tfds ({error}): pip install 'glojax[tfds]'") from error
-    (x, labels), test = images.load(name, data_dir)
-    last = len(x) - len(x) // share
-    splits = Splits(Split(x[:last], labels[:last]), Split(x[last:], labels[last:]), Split(*test))
+    train, test = images.read_images(name, data_dir)
+    last = len(train.x) - len(train.x) // share
+    splits = Splits(Split(train.x[:last], train.labels[:last]), Split(train.x[last:], train.labels[last:]), test)
     return splits if raw else Splits(*(Split(x.astype(np.float32) / 255, labels) for x, labels in splits))

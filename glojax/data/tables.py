@@ -1,7 +1,10 @@
 """Tables: a CSV file with a target column as arrays ready for training, split into train, validation and test.
 
-Text becomes numbers through scikit-learn. Whatever is learned of the data - medians, means, deviations, categories -
-is learned of the training part alone.
+    table = glojax.tables.read("wine.csv", "cultivar")
+    table.splits.train.x  # float32[examples, features]
+
+Text becomes numbers through scikit-learn. Medians, means, deviations and categories are learned from the training part
+alone, so that nothing of the other parts leaks into it.
 """
 
 import csv
@@ -16,22 +19,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glojax import files
-from glojax.data.datasets import Split, Splits
+from glojax.data.splits import Split, Splits
 from glojax.errors import listed, quoted, short
 
 KINDS = ("classification", "binary", "regression")
 
-# All of a table is in memory, as text and as numbers: larger ones are refused before they are read.
+# A table is held in memory, as text and as numbers; larger ones are refused before they are read.
 MAX_BYTES = 2**28
-"""Largest file."""
+"""Largest size of a file."""
 MAX_LINES = 1_000_000
-"""Most lines, blank ones and those within quotes included."""
+"""Most lines, including blank lines and those within quotes."""
 MAX_ROW_CHARACTERS = 1_000_000
-"""Longest row, the header included."""
+"""Longest row, including the header."""
 MAX_CELL_CHARACTERS = 10_000
 """Longest cell."""
 MAX_COLUMNS = 10_000
-"""Most columns, of the file and of the inputs made of it, in which every category has one."""
+"""Most columns, of the file and of the inputs made from it, where each category has its own."""
 MAX_CELLS = 10_000_000
 """Most cells."""
 MAX_VALUES = 100_000_000
@@ -41,28 +44,28 @@ MAX_CLASSES = 1000
 
 _DELIMITERS = ",;\t"
 _FEWEST_ROWS = 10
-_MOST_CLASSES = 20  # a target of more distinct numbers is a regression, if it is left to us
+_MOST_CLASSES = 20  # by default, a target with more distinct numbers is a regression
 _MOST_CATEGORIES = 100
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 class TableData(NamedTuple):
-    """A data set read from a file; a regression's targets are standardized."""
+    """A data set read from a file. Targets of a regression are standardized."""
 
-    splits: Splits  # x float32[examples, features]; labels int32 from 0, or float32 of a regression
-    kind: str  # of KINDS
-    classes: tuple[str, ...]  # by label; none of a regression
-    features: tuple[str, ...]  # names of the columns of x, ``column=category`` of those made of a category
+    splits: Splits  # x float32[examples, features]; labels int32 classes from 0, or float32 targets of a regression
+    kind: str  # one of KINDS
+    classes: tuple[str, ...]  # class names by label; empty for a regression
+    features: tuple[str, ...]  # names of the columns of x; ``column=category`` for one-hot columns
     target_mean: float = 0.0  # a target in its own units is label * target_std + target_mean
     target_std: float = 1.0
 
 
 class _Sheet(NamedTuple):
-    """A file as text."""
+    """The cells of a file as text."""
 
     path: Path
     columns: dict[str, tuple[str, ...]]
-    lines: list[int]  # where each row begins in the file
+    lines: list[int]  # line of the file where each row begins
 
 
 def read(
@@ -74,28 +77,31 @@ def read(
     categorical: Sequence[str] = (),
     seed: int = 0,
 ) -> TableData:
-    """A CSV file as a training, a validation and a test part of 60, 20 and 20 % of its rows.
+    """Read a CSV file and split its rows at random into 60% training, 20% validation and 20% test.
 
-    The file has a header and is UTF-8; commas, semicolons or tabs part its cells; numbers have a decimal point; an
-    empty cell is a missing value. Columns of numbers alone are standardized, the missing values taking the median.
-    Other columns become one column of 0 and 1 for each of their categories, missing values being one more; a category
-    that the training part lacks is 0 in all of them. The numeric columns come first. Files beyond ``MAX_BYTES``,
-    ``MAX_LINES`` and the other limits of this module are refused.
+    The file is UTF-8 with a header. Cells are separated by commas, semicolons or tabs, numbers have a decimal point,
+    and an empty cell is a missing value. A column that holds only numbers is standardized, with missing values replaced
+    by the median. Any other column is one-hot encoded, with missing values as a category of their own; a category that
+    does not occur in the training part is 0 in all of its columns. Numeric columns come first. Classes are numbered in
+    the order of their numeric values, or of their names, and every class is in all three parts.
 
     Args:
-      path: the file.
-      target: the column to predict.
-      kind: one of ``KINDS``. Left out: ``"regression"`` if the targets are more than 20 distinct numbers,
-        ``"binary"`` if there are two distinct targets, and otherwise ``"classification"``. Classes are in the order
-        of their numbers, or else of their names, and each is shared out among the parts by itself, so that every part
-        has them all.
-      numeric, categorical: columns to be taken as such, whatever they hold.
-      seed: of the split.
+      path: the file. It must be within ``MAX_BYTES``, ``MAX_LINES`` and the other limits of this module.
+      target: name of the column to predict.
+      kind: one of ``KINDS``. Defaults to ``"regression"`` for more than 20 distinct numbers, ``"binary"`` for two
+        distinct values, and ``"classification"`` otherwise.
+      numeric: columns to read as numbers; text in them is an error.
+      categorical: columns to one-hot encode even if they hold numbers.
+      seed: seed of the split, at least 0. Defaults to 0.
+
+    Returns:
+      The three parts, with the names of classes and features.
 
     Raises:
-      OSError: there is no such file, or it cannot be read.
-      ValueError: a malformed file, or one beyond a limit; rows or targets too few or missing, text or infinity for a
-        number, a category of more than 100 values, an unknown kind or column; the message names file, column and line.
+      OSError: the file does not exist or cannot be read.
+      ValueError: the file is malformed or beyond a limit, has too few rows or targets, text or infinity where a number
+        is expected, or a column of more than 100 categories; or the kind or a column is unknown. The message names
+        file, column and line.
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(f"{short(path)}: kind is {quoted(kind)}; allowed are {', '.join(KINDS)}.")
@@ -116,7 +122,7 @@ def read(
     return TableData(splits, kind, classes, features, mean, std)
 
 
-# THE FILE
+# READING CELLS
 
 
 def _sheet(path: Path) -> _Sheet:
@@ -128,7 +134,7 @@ def _sheet(path: Path) -> _Sheet:
         if len(cells) != len(header):
             raise ValueError(f"{short(path)}, line {line}: {len(cells):,} cells; the header has {len(header):,}.")
         if len(header) * len(rows) >= MAX_CELLS:
-            raise ValueError(f"{short(path)}, line {line}: more than {MAX_CELLS:,} cells by here; take rows out.")
+            raise ValueError(f"{short(path)}, line {line}: more than {MAX_CELLS:,} cells up to here; remove rows.")
         rows.append(cells)
         lines.append(line)
     if len(rows) < _FEWEST_ROWS:
@@ -137,14 +143,14 @@ def _sheet(path: Path) -> _Sheet:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Cells without the space around them, and the line where their record begins; blank lines are left out."""
+    """Line number and stripped cells of each record; blank lines are skipped."""
     line, room = 1, MAX_ROW_CHARACTERS
 
     def where() -> str:
         return f"{short(path)}, line {line}"
 
     def bounded() -> Iterator[str]:
-        """Lines for the reader, which takes a line of any length, and a record of any number of them."""
+        """Lines of the file, while a row stays within the limit; the reader itself has none."""
         nonlocal room
         while text := file.readline(room + 1):
             room -= len(text)
@@ -157,7 +163,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         try:
             for cells in reader:
                 if line > MAX_LINES:
-                    raise ValueError(f"{where()}: at most {MAX_LINES:,} lines are allowed; take rows out.")
+                    raise ValueError(f"{where()}: at most {MAX_LINES:,} lines are allowed; remove rows.")
                 if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
                     raise ValueError(f"{where()}: a cell of more than {MAX_CELL_CHARACTERS:,} characters.")
                 if cells:
@@ -168,7 +174,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(path: Path) -> str:
-    """The delimiter that gives most of the first rows the header's length, and the longest one."""
+    """The delimiter by which most of the first rows have as many cells as the header; of several, the most cells."""
 
     def score(delimiter: str) -> tuple[int, int]:
         try:
@@ -194,23 +200,23 @@ def _check_header(where: str, header: list[str]) -> None:
         raise ValueError(f"{where}: only numbers ({listed(header)}); the first line must name the columns.")
 
 
-# ITS COLUMNS
+# CHECKING COLUMNS
 
 
 def _number(cell: str) -> float | None:
-    """None for text; NaN for an empty cell."""
+    """The number in a cell: None for text, NaN for an empty cell."""
     try:
         return float(cell or "nan") if cell.isascii() and "_" not in cell else None
     except ValueError:
         return None
 
 
-def _numbers(sheet: _Sheet, name: str, *, asked: bool) -> np.ndarray | None:
-    """The column as float64, NaN for an empty cell; None if there is text in it and numbers were not asked for."""
+def _numbers(sheet: _Sheet, name: str, *, required: bool) -> np.ndarray | None:
+    """A column as float64 with NaN for empty cells; None if it has text and the user did not call it numeric."""
     values, wrong = np.empty(len(sheet.lines)), None
     for row, cell in enumerate(sheet.columns[name]):
         value = _number(cell)
-        if value is None and not asked:
+        if value is None and not required:
             return None
         if value is None or (cell and not abs(value) <= _LARGEST):
             wrong = row if wrong is None else wrong
@@ -234,20 +240,20 @@ def _inputs(
     columns.remove(target)
     if not columns:
         raise ValueError(
-            f"{path}: {quoted(target)}, the target, is the only column; another to predict from is needed."
+            f"{path}: {quoted(target)}, the target, is the only column; at least one other is needed to predict from."
         )
     for option, names in (("numeric", numeric), ("categorical", categorical)):
         if unknown := [name for name in names if name not in columns]:
             raise ValueError(f"{path}: {option} has {quoted(unknown[0])}; columns allowed are {listed(columns)}.")
     if both := [name for name in numeric if name in categorical]:
         raise ValueError(
-            f"{path}: column {quoted(both[0])} is in numeric and in categorical; it can be in one of them."
+            f"{path}: column {quoted(both[0])} is in numeric and in categorical; it can be in only one of them."
         )
     numbers, categories = {}, []
     for name in columns:
         if not any(sheet.columns[name]):
-            raise ValueError(f"{path}: column {quoted(name)} has empty cells alone; take it out of the file.")
-        values = None if name in categorical else _numbers(sheet, name, asked=name in numeric)
+            raise ValueError(f"{path}: column {quoted(name)} is empty in every row; remove it from the file.")
+        values = None if name in categorical else _numbers(sheet, name, required=name in numeric)
         if values is None:
             _check_categories(sheet, name)
             categories.append(name)
@@ -274,12 +280,12 @@ def _check_categories(sheet: _Sheet, name: str) -> None:
 
 
 def _target(sheet: _Sheet, target: str, kind: str | None) -> tuple[str, np.ndarray, tuple[str, ...]]:
-    """The kind, float64 targets or int32 labels, and the names of the classes."""
+    """Kind of the target, its float64 values or int32 labels, and the names of its classes."""
     cells, where = sheet.columns[target], f"{short(sheet.path)}: column {quoted(target)}, the target,"
     if "" in cells:
         line, count = sheet.lines[cells.index("")], cells.count("")
         raise ValueError(f"{where} is empty in line {line} ({count} in all); every row needs a value.")
-    numbers = _numbers(sheet, target, asked=kind == "regression")
+    numbers = _numbers(sheet, target, required=kind == "regression")
     values = np.array(cells, object) if numbers is None else numbers
     _, first, labels, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
     if len(counts) < 2:
@@ -301,17 +307,17 @@ def _target(sheet: _Sheet, target: str, kind: str | None) -> tuple[str, np.ndarr
     return kind or ("binary" if len(classes) == 2 else "classification"), labels.astype(np.int32), classes
 
 
-# ARRAYS
+# ENCODING
 
 
 def _parts(labels: np.ndarray, by_class: bool, seed: int) -> list[np.ndarray]:
-    """Rows of the training, validation and test part, in random order."""
+    """Rows of the training, validation and test parts, in random order."""
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state
 
     random = check_random_state(seed)
     rows = np.arange(len(labels))
-    # Each class by itself: one split stratified by all of them may leave a rare one out of a part.
+    # Each class is split by itself: a stratified split of all rows may leave a rare class out of a part.
     groups = [rows[labels == label] for label in range(labels.max() + 1)] if by_class else [rows]
     shares = []
     for group in groups:
@@ -324,7 +330,7 @@ def _parts(labels: np.ndarray, by_class: bool, seed: int) -> list[np.ndarray]:
 def _encoded(
     sheet: _Sheet, numbers: dict[str, np.ndarray], categories: list[str], parts: list[np.ndarray]
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Inputs of each part, float32, and the names of their columns."""
+    """Inputs of each part, float32 ``[rows, features]``, and the names of the features."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -333,7 +339,7 @@ def _encoded(
     for name, values in numbers.items():
         if np.isnan(values[parts[0]]).all():
             raise ValueError(
-                f"{short(sheet.path)}: column {quoted(name)} is empty throughout the training part; take it out."
+                f"{short(sheet.path)}: column {quoted(name)} is empty throughout the training part; remove it."
             )
     names, split = [*numbers, *categories], len(numbers)
     cells = np.empty((len(sheet.lines), len(names)), object)
@@ -345,19 +351,19 @@ def _encoded(
     encode = make_pipeline(SimpleImputer(**filled), OneHotEncoder(handle_unknown="ignore", **one_hot))
     blocks = [("numeric", scale, list(range(split))), ("categorical", encode, list(range(split, len(names))))]
     encoder = ColumnTransformer([block for block in blocks if block[2]]).fit(cells[parts[0]])
-    # Each has the name of its block before it.
+    # scikit-learn puts the name of the block before each.
     features = tuple(name.partition("__")[2] for name in encoder.get_feature_names_out(names))
-    return [_as_float32(sheet, encoder.transform(cells[part]), part, features) for part in parts], features
+    return [_as_float32(sheet, np.asarray(encoder.transform(cells[part])), part, features) for part in parts], features
 
 
-def _as_float32(sheet: _Sheet, values: Any, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Scaled values of some rows, of one column or of several ``[rows, names]``."""
+def _as_float32(sheet: _Sheet, values: np.ndarray, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Scaled values of some rows as float32, of one column ``[rows]`` or several ``[rows, names]``."""
     with np.errstate(over="ignore"):
-        made = np.asarray(values).astype(np.float32)
+        made = values.astype(np.float32)
     if not np.isfinite(made).all():
         row, column = np.argwhere(~np.isfinite(made.reshape(len(rows), -1)))[0]
         raise ValueError(
             f"{short(sheet.path)}, line {sheet.lines[rows[row]]}: column {quoted(names[column])} is so far from the "
-            "training part here that float32 cannot hold it scaled."
+            "training values that float32 cannot hold it after scaling."
         )
     return made

@@ -1,4 +1,26 @@
-"""Searches, tuning, comparison: what finds losses.
+"""What finds losses, and what they are compared with.
 
-May import everything but ``reporting``, ``benchmark`` and ``cli``.
+Searches, each a function that takes a task and settings and returns a ``Result``:
+
+- ``evolution``: genetic programming over trees (phase 1), and random search; ``generations`` has its rounds,
+  ``search_config`` its settings.
+- ``exhaustive``: every tree up to a depth.
+- ``tuning``: CMA-ES on the coefficients of a tree (phase 2), or of a Taylor polynomial; ``cma_es`` is the algorithm.
+
+What they share:
+
+- ``settings``: the settings of every search.
+- ``results``: the event that every search emits, and the result that it ends with.
+- ``genetics``: selection, crossover and mutation of trees.
+- ``screening`` and ``sieve``: which trees are worth training.
+- ``scoring``: losses trained over seeds and learning rates.
+- ``fitness``: how trees come to their fitness, and what is known of them.
+- ``finals``: fresh trainings that decide between the best.
+
+Beside the searches:
+
+- ``comparison``: a loss beside the baseline, each at its best learning rate.
+- ``full_training``: full trainings and their curves.
+
+May import every package but ``reporting`` and ``cli``, and not ``benchmark`` or ``workflow``.
 """

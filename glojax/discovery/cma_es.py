@@ -1,10 +1,15 @@
-"""CMA-ES, by evosax, as one compiled function (Hansen 2016, arXiv 1604.00772)."""
+"""CMA-ES by evosax as pure functions: a state goes in and comes out (Hansen 2016, arXiv 1604.00772).
+
+``start`` gives the first ``State``, ``ask`` the vectors of the next generation, ``tell`` the state after their values
+are known; ``maximize`` is the loop over the three.
+"""
 
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,53 +18,101 @@ MIN_STEP_SIZE = 1e-7
 """Lower bound on CMA-ES's step size: evosax's own, 0, ends in NaN some time after convergence."""
 
 
+class Settings(NamedTuple):
+    """What stays the same during a maximization."""
+
+    sigma: float  # initial step size
+    population: int  # vectors in a generation
+    seed: int  # of the vectors drawn
+
+
+class State(NamedTuple):
+    """A maximization after a generation."""
+
+    generation: int  # how many generations were drawn
+    best: np.ndarray  # float64[n], the best vector so far
+    best_value: float
+    told: tuple[Any, ...] | None  # what evosax needs to go on; None to start anew about the best vector
+
+
+class Asked(NamedTuple):
+    """The vectors of a generation."""
+
+    vectors: np.ndarray  # float64[population, n]
+    drawn: chex.Array  # float32[population, n], the same as evosax drew them
+    strategy: chex.ArrayTree  # evosax's state
+
+
 def default_population(dimensions: int) -> int:
-    """The usual number of vectors a generation, 4 + floor(3 ln n)."""
+    """The usual number of vectors in a generation, 4 + floor(3 ln n)."""
     return 4 + math.floor(3 * math.log(dimensions))
+
+
+def start(mean: np.ndarray) -> State:
+    """A maximization that begins at ``mean`` ``[n]``, n at least 1."""
+    return State(0, np.asarray(mean, float), -math.inf, None)
+
+
+def ask(settings: Settings, state: State) -> Asked:
+    """The vectors of the next generation."""
+    compiled, nothing = _cma_es(settings.population, len(state.best))
+    drawn, strategy = compiled(
+        np.uint32(settings.seed),
+        np.int32(state.generation),
+        np.float32(settings.sigma),
+        np.asarray(state.best, np.float32),
+        state.told is None,
+        *(nothing if state.told is None else state.told),
+    )
+    return Asked(np.asarray(drawn, float), drawn, strategy)
+
+
+def tell(state: State, asked: Asked, values: np.ndarray) -> State:
+    """The state after the values ``[population]`` of the vectors are known; NaN counts as the worst.
+
+    A generation whose values are all equal says nothing about a direction, yet would shrink the step size: after it
+    the search starts anew about the best vector so far.
+    """
+    chex.assert_shape(values, asked.vectors.shape[:1])
+    values = np.where(np.isnan(values), -np.inf, np.asarray(values, float))
+    best, best_value = state.best, state.best_value
+    if values.max() > best_value:
+        best, best_value = asked.vectors[values.argmax()], float(values.max())
+    told = None
+    if values.max() != values.min():
+        finite = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 1)
+        told = (asked.drawn, np.asarray(-finite, np.float32), asked.strategy)
+    return State(state.generation + 1, best, best_value, told)
 
 
 def maximize(
     objective: Callable[[np.ndarray], np.ndarray],
-    start: np.ndarray,
+    mean: np.ndarray,
     *,
     sigma: float,
     generations: int,
     population: int | None = None,
     seed: int = 0,
 ) -> tuple[np.ndarray, float]:
-    """Maximize an objective by CMA-ES; the best vector met and its value.
-
-    A generation whose values are all equal says nothing about a direction, yet would shrink the step size: after
-    it the search starts anew from the best vector so far.
+    """Maximize an objective.
 
     Args:
-      objective: values ``[population]`` of vectors ``[population, n]``; NaN counts as the worst.
-      start: initial mean ``[n]``, n at least 1.
+      objective: gives the values ``[population]`` of vectors ``[population, n]``.
+      mean: initial mean ``[n]``, n at least 1.
       sigma: initial step size.
       generations: how many are drawn.
-      population: vectors a generation, ``default_population`` if left out.
+      population: vectors in a generation. Defaults to ``default_population(n)``.
       seed: of the vectors drawn.
+
+    Returns:
+      The best vector that was met, and its value.
     """
-    size = default_population(len(start)) if population is None else population
-    ask, nothing = _cma_es(size, len(start))
-    best, best_value = np.asarray(start, float), -math.inf
-    told: Any = None
-    for generation in range(generations):
-        asked, state = ask(
-            np.uint32(seed), np.int32(generation), np.float32(sigma), np.asarray(best, np.float32),
-            told is None, *(nothing if told is None else told),
-        )  # fmt: skip
-        vectors = np.asarray(asked, float)
-        values = np.asarray(objective(vectors), float)
-        values = np.where(np.isnan(values), -np.inf, values)
-        if values.max() > best_value:
-            best, best_value = vectors[values.argmax()], float(values.max())
-        if values.max() == values.min():
-            told = None
-            continue
-        finite = np.where(np.isfinite(values), values, values[np.isfinite(values)].min() - 1)
-        told = (asked, np.asarray(-finite, np.float32), state)
-    return best, best_value
+    settings = Settings(sigma, default_population(len(mean)) if population is None else population, seed)
+    state = start(mean)
+    for _ in range(generations):
+        asked = ask(settings, state)
+        state = tell(state, asked, objective(asked.vectors))
+    return state.best, state.best_value
 
 
 @lru_cache
@@ -77,7 +130,7 @@ def _cma_es(population: int, dimensions: int) -> tuple[Any, Any]:
         made = CMA_ES(population_size=population, solution=np.zeros(dimensions, np.float32))
         return made, made.default_params.replace(std_init=sigma, std_min=MIN_STEP_SIZE)
 
-    def start(key: jax.Array, mean: jax.Array, sigma: jax.Array) -> Any:
+    def begin(key: jax.Array, mean: jax.Array, sigma: jax.Array) -> Any:
         made, params = strategy(sigma)
         return made.init(key, mean, params)
 
@@ -85,18 +138,25 @@ def _cma_es(population: int, dimensions: int) -> tuple[Any, Any]:
         return jax.random.split(jax.random.fold_in(jax.random.key(seed), generation), 3)
 
     @jax.jit
-    def ask(
-        seed: jax.Array, generation: jax.Array, sigma: jax.Array, mean: jax.Array, anew: jax.Array,
-        asked: jax.Array, fitness: jax.Array, state: Any,
-    ) -> tuple[Any, Any]:  # fmt: skip
+    def compiled(
+        seed: jax.Array,
+        generation: jax.Array,
+        sigma: jax.Array,
+        mean: jax.Array,
+        anew: jax.Array,
+        asked: jax.Array,
+        fitness: jax.Array,
+        state: Any,
+    ) -> tuple[Any, Any]:
+        chex.assert_shape([asked, fitness, mean], [(population, dimensions), (population,), (dimensions,)])
         made, params = strategy(sigma)
         ask_key, _, start_key = keys(seed, generation)
         _, tell_key, _ = keys(seed, generation - 1)
         following, _ = made.tell(tell_key, asked, fitness, state, params)
-        started = start(start_key, mean, sigma)
-        state = jax.tree.map(lambda new, old: jnp.where(anew, new, old), started, following)
+        begun = begin(start_key, mean, sigma)
+        state = jax.tree.map(lambda new, old: jnp.where(anew, new, old), begun, following)
         return made.ask(ask_key, state, params)
 
     vectors, fitness = np.zeros((population, dimensions), np.float32), np.zeros(population, np.float32)
-    state = jax.eval_shape(lambda: start(jax.random.key(0), jnp.zeros(dimensions), jnp.float32(1)))
-    return ask, (vectors, fitness, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))
+    state = jax.eval_shape(lambda: begin(jax.random.key(0), jnp.zeros(dimensions), jnp.float32(1)))
+    return compiled, (vectors, fitness, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))

@@ -1,7 +1,7 @@
-"""What a found loss is held against: noise over seeds, cross-entropy at its best learning rate, random search.
+"""What a found loss is compared with: noise over seeds, and the baseline at its best learning rate.
 
-At a fixed learning rate much of a loss's gain can be a larger effective step; a comparison is fair only beside a
-cross-entropy whose rate was tuned as well.
+At a fixed learning rate much of a loss's gain can be a larger effective step, so a comparison is fair only beside a
+baseline whose rate was tuned as well.
 """
 
 import os
@@ -12,9 +12,11 @@ import numpy as np
 
 from glojax import models
 from glojax.discovery import scoring, screening
+from glojax.executors import local
+from glojax.executors.protocol import Executor
 from glojax.expressions import programs
 from glojax.losses.loss import Loss
-from glojax.records.comparisons import Comparison, asked_of, comparisons
+from glojax.records.comparisons import Comparison, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.statistics import Summary, detectable, summarize
@@ -23,101 +25,132 @@ from glojax.tasks.task import Task
 
 
 class NoiseFloor(NamedTuple):
-    """How far scores of one loss scatter, and so what a difference must exceed."""
+    """How far the scores of one loss scatter, and so what a difference must exceed."""
 
     scores: np.ndarray  # [seeds]
     summary: Summary
-    detectable: float  # smallest difference of two means over the compared seeds that Welch's test finds
+    detectable: float  # smallest difference of two means that Welch's test finds with the compared seeds
 
 
-def noise_floor(task: Task, loss: Loss | None = None, seeds: int = 32, *, compared: int = 8) -> NoiseFloor:
+def noise_floor(
+    task: Task,
+    loss: Loss | None = None,
+    seed_count: int = 32,
+    *,
+    compared_count: int = 8,
+    executor: Executor | None = None,
+    group: int | None = None,
+) -> NoiseFloor:
     """Train one loss over many seeds.
 
     Args:
       task: what it is trained on.
-      loss: the usual one of the task's kind, cross-entropy for classes, if left out.
-      seeds: trainings, at least 2.
-      compared: seeds of each of two losses that are to be told apart by ``detectable``, at least 2.
+      loss: defaults to the task's baseline, cross-entropy for classes.
+      seed_count: trainings, at least 2.
+      compared_count: seeds of each of two losses that ``detectable`` is to tell apart, at least 2.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      The scores, their summary, and the smallest detectable difference.
 
     Raises:
       ValueError: fewer seeds than that.
     """
-    for field, value in (("seeds", seeds), ("compared", compared)):
+    for field, value in (("seed_count", seed_count), ("compared_count", compared_count)):
         if value < 2:
             raise ValueError(f"noise_floor: {field} is {value}; at least 2 are needed.")
-    scores = scoring.evaluate(task, [task.problem.baseline if loss is None else loss], seeds)[0]
+    chosen = task.problem.baseline if loss is None else loss
+    scores = scoring.evaluate(task, [chosen], seed_count, executor=executor, group=group)[0]
     summary = summarize(scores)
-    return NoiseFloor(scores, summary, detectable(summary.std, compared))
+    return NoiseFloor(scores, summary, detectable(summary.std, compared_count))
 
 
 def compare(
     task: Task,
     named: dict[str, Loss],
-    seeds: int,
+    seed_count: int,
     seed: int = 0,
     *,
     rates: dict[str, float] | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    executor: Executor | None = None,
+    group: int | None = None,
 ) -> list[Comparison]:
-    """Losses beside the usual one, cross-entropy for classes, each at the task's learning rate and at its best one.
+    """Compare losses with the task's baseline, each at the task's learning rate and at its own best one.
 
-    The best rate of each is chosen by mean validation score over as many seeds as the comparison has, among those at
-    which its gradient is ``scoring.RATES`` times that of the usual one, 1, and the one that it was found at; the
-    comparison itself uses fresh seeds, the same for every row.
+    The best rate of each is chosen by mean validation score over as many seeds as the comparison has, among the rates
+    at which its gradient is ``scoring.RATES`` times the baseline's, 1, and the rate it was found at. The comparison
+    itself uses fresh seeds, the same for every row.
 
     Args:
-      task: what they are trained on, at its own number of steps.
-      named: losses by the name that the rows show.
-      seeds: trainings a row.
-      seed: from which all seeds derive; none is one that a search or tuning uses.
-      rates: those that losses were found at.
-      run_dir: where the rows are kept, beside the record of a search.
+      task: what they are trained on, for its own number of steps.
+      named: the losses, by the names that the rows show.
+      seed_count: trainings of each row.
+      seed: all seeds derive from it; none is one that a search or a tuning uses.
+      rates: the rates that losses were found at, by name.
+      run_dir: where the rows are kept, beside the record of a search. Defaults to memory alone.
       resume: take what ``run_dir`` holds of this very comparison.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      The rows: the baseline and the losses at the task's rate, then those whose best rate is another at that.
 
     Raises:
-      ValueError: no seeds, or a run directory that does not fit (``run.Run``).
+      ValueError: no seeds, or a run directory that does not fit (``records.run.Run``).
     """
-    if seeds < 1:
-        raise ValueError(f"compare: seeds is {seeds}; it must be at least 1.")
+    if seed_count < 1:
+        raise ValueError(f"compare: seed_count is {seed_count}; it must be at least 1.")
+    trains = local.resolve(task, executor, group)
     rows = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
     found_at = {} if rates is None else rates
     asked = {
-        "losses": {name: asked_of(loss) for name, loss in rows},
-        "found_at": found_at, "seeds": seeds, "seed": seed,
-    }  # fmt: skip
+        "losses": {name: loss_identity(loss) for name, loss in rows},
+        "found_at": found_at,
+        "seeds": seed_count,
+        "seed": seed,
+    }
+
+    def choose_rates() -> dict[str, Any]:
+        grids = [
+            [*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)
+        ]
+        seeds = [named_seed(seed, "rates", i) for i in range(seed_count)]
+        found = best_rates(task, [loss for _, loss in rows], seeds, grids, executor=trains)
+        return {"asked": asked, "best": dict(zip(dict(rows), found, strict=True))}
+
+    def is_this(kept: dict[str, Any]) -> bool:
+        return kept["asked"] == asked
+
     with Run(run_dir, "comparison", task, {}, resume) as run:
-        kept = run.result("rates")
-        if kept is None or kept["asked"] != asked:
-            grids = [
-                [*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)
-            ]
-            tuning_seeds = [named_seed(seed, "rates", i) for i in range(seeds)]
-            found = best_rates(task, [loss for _, loss in rows], tuning_seeds, grids)
-            kept = {"asked": asked, "best": dict(zip(dict(rows), found, strict=True))}
-            run.save_result("rates", kept)
-        best = kept["best"]
+        best = run.once("rates", choose_rates, is_this)["best"]
         settings = [(name, loss, 1.0) for name, loss in rows]
         settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
-        kept = run.result("scores")
-        if kept is None or kept["asked"] != asked:
-            kept = {"asked": asked, **_audit(task, settings, [named_seed(seed, "audit", i) for i in range(seeds)])}
-            run.save_result("scores", kept)
-    return comparisons(kept)
+        seeds = [named_seed(seed, "audit", i) for i in range(seed_count)]
+        kept = run.once("scores", lambda: {"asked": asked, **_audit(task, settings, seeds, trains)}, is_this)
+    return rows_of(kept)
 
 
-def _audit(task: Task, settings: Sequence[tuple[str, Loss, float]], seeds: Sequence[int]) -> dict[str, Any]:
-    splits = ("validation", "test") if task.test is not None else ("validation",)
-    points = min(10, task.steps)
-    rates = [rate for _, _, rate in settings]
+def _audit(
+    task: Task, settings: Sequence[tuple[str, Loss, float]], seeds: Sequence[int], executor: Executor
+) -> dict[str, Any]:
+    """Learning curves of losses at their rates, as the record keeps them."""
     scores = scoring.learning_curves(
-        task, [loss for _, loss, _ in settings], seeds, rates, splits=splits, points=points
+        task,
+        [loss for _, loss, _ in settings],
+        seeds,
+        [rate for _, _, rate in settings],
+        splits=("validation", "test") if task.test is not None else ("validation",),
+        points=min(10, task.steps),
+        executor=executor,
     )
     rows = [
         {"name": name, "rate": rate, "scores": score.tolist()}
         for (name, _, rate), score in zip(settings, scores, strict=True)
     ]
-    return {"steps": scoring.points_of(task.steps, points), "rows": rows}
+    return {"steps": scoring.points_of(task.steps, min(10, task.steps)), "rows": rows}
 
 
 def _grids(task: Task, rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
@@ -138,17 +171,26 @@ def best_rates(
     chosen: Sequence[Loss],
     seeds: Sequence[int],
     rates: Sequence[float] | Sequence[Sequence[float]] = scoring.RATES,
+    *,
+    executor: Executor | None = None,
+    group: int | None = None,
 ) -> list[float]:
-    """For each loss the rate with the best mean validation score; the first one where two tie.
+    """The rate of each loss with the best mean validation score, the first one where two tie.
 
     Args:
       task: what they are trained on.
       chosen: the losses.
-      seeds: of each loss's trainings at each rate. As many as a comparison has: few may choose a rate that diverges.
+      seeds: of each loss's trainings at each rate. Take as many as a comparison has: few may choose a rate that
+        diverges.
       rates: scales of the task's learning rate, the same for all losses or ``[losses, rates]``.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      One rate for each loss.
     """
     grids = np.broadcast_to(np.asarray(rates, float), (len(chosen), np.shape(rates)[-1]))
     at_every_rate = [loss for loss in chosen for _ in range(grids.shape[1])]
-    scores = scoring.score_losses(task, at_every_rate, seeds, grids.ravel().tolist())
+    scores = scoring.score_losses(task, at_every_rate, seeds, grids.ravel().tolist(), executor=executor, group=group)
     means = scores[..., 0].mean(axis=1).reshape(grids.shape)
     return [float(grid[place]) for grid, place in zip(grids, means.argmax(axis=1), strict=True)]

@@ -1,22 +1,30 @@
-"""Every tree up to a depth: screened, and each loss that trains differently trained over several seeds.
+"""Exhaustive search: every tree up to a depth is screened, and each loss that trains differently is trained.
 
-There are few: of the 25,844 trees of depth at most 2 some dozens. What the genetic search can find in so small a space
-is thereby known, and what it misses.
+There are few such losses: of the 25,844 trees of depth at most 2, some dozens. The ranking shows what a genetic search
+can find in so small a space, and what it misses.
 """
 
 import itertools
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from glojax import losses
-from glojax.discovery.fitness import Baseline, Fitness, Known, record_of
-from glojax.discovery.settings import FitnessConfig, check_bounds
+from glojax.discovery import sieve
+from glojax.discovery.fitness import EMPTY, Archive, Fitness
+from glojax.discovery.results import Baseline, Event, Known, OnEvent, Result
+from glojax.discovery.settings import FitnessConfig, check_bounds, renamed_argument, renamed_attribute
+from glojax.discovery.sieve import Sieve
+from glojax.executors import local
+from glojax.executors.protocol import Executor
 from glojax.expressions import trees
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
 from glojax.records.funnel import total
 from glojax.records.run import Run
@@ -25,19 +33,19 @@ from glojax.tasks.task import Task
 _CHUNK = 4096  # trees that are screened between two looks at how many wait for training
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExhaustiveConfig(FitnessConfig):
     """Settings of an exhaustive search.
 
     Attributes:
-      depth: of the trees, at most; 3, of which there are 2.7 billion, wants a budget.
-      batch: losses that are trained together, after which they are on record.
+      depth: largest depth of the trees. There are 2.7 billion of depth 3, which wants a budget.
+      batch: losses that are trained and recorded together.
 
-    The others are those of ``FitnessConfig``; by default there are 5 seeds and no halving, as it is a ranking that is
-    wanted.
+    The other settings are those of ``FitnessConfig`` and ``SharedSettings``. A ranking is wanted, so by default there
+    are 5 seeds and no halving.
 
     Raises:
-      ValueError: naming the field, its value and what is allowed.
+      ValueError: a setting out of range; the message names the field, its value and what is allowed.
     """
 
     seeds: int = 5
@@ -47,99 +55,187 @@ class ExhaustiveConfig(FitnessConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, {"depth": (1, 4), "batch": (1, 100_000)})
+        check_bounds(self, depth=(1, 4), batch=(1, 100_000))
 
 
-class Exhausted(NamedTuple):
-    """What an exhaustive search found."""
+@dataclass(frozen=True, eq=False)
+class ExhaustiveResult(Result):
+    """What an exhaustive search ends with.
 
-    best: Tree
-    rate: float  # scale of the task's learning rate that goes with it
-    fitness: float  # its mean validation score: over fresh seeds if there were finals
-    ranking: list[Known]  # every loss that was trained, the fittest first
-    known: dict[str, int]  # places, from 1, of known losses in the ranking, up to what training cannot tell apart
-    funnel: dict[str, int]  # how many trees came so far, by the names in ``funnel.FUNNEL``
-    trees: int  # of that depth; as many as were drawn unless the budget ended first
-    baseline: Baseline | None
-    steps: int  # optimizer steps of all candidates and of the baseline, without the finals
+    Attributes:
+      ranking: every loss that was trained, the fittest first.
+      places_of_known: places in the ranking, from 1, of known losses by name. A loss that trains like a known one
+        stands for it.
+      tree_count: how many trees there are up to that depth. As many were drawn unless the budget ended first.
+
+    The others are those of ``Result``.
+    """
+
+    ranking: list[Known] = field(repr=False)
+    places_of_known: dict[str, int]
+    tree_count: int
+
+    known = renamed_attribute("known", "places_of_known")
+    trees = renamed_attribute("trees", "tree_count")
 
 
+@renamed_argument("on_batch", "on_event", lambda call: lambda event: call(event.funnel, event.ranking))
 def exhaust(
     task: Task,
     config: ExhaustiveConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     *,
     resume: bool = False,
-    on_batch: Callable[[dict[str, int], list[Known]], None] | None = None,
-) -> Exhausted:
+    on_event: OnEvent | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
+) -> ExhaustiveResult:
     """Rank every loss up to a depth.
 
-    Trees are drawn and screened one chunk at a time; what is kept grows with the number of distinct gradients alone, so
-    that of those which are not trained the record has numbers only.
+    Trees are drawn and screened in chunks. What is kept in memory grows with the number of distinct gradients alone,
+    so the record has only counts of the trees that are not trained.
 
     Args:
       task: what candidates are trained on.
-      config: the defaults if left out.
-      run_dir: where the record is kept; in memory only if left out.
+      config: the settings. Defaults to ``ExhaustiveConfig()``.
+      run_dir: where the record is kept. Defaults to memory alone.
       resume: go on with what ``run_dir`` holds: trees are screened again, but none is trained again.
-      on_batch: called with the funnel and the ranking so far, after each batch.
+      on_event: called after each batch.
+      executor: what trains the candidates. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      The best loss and the whole ranking.
 
     Raises:
-      ValueError: a run directory that does not fit (``run.Run``), or nothing to train.
+      ValueError: a run directory that does not fit (``records.run.Run``), or nothing to train.
+
+    Example:
+      found = glojax.exhaust(glojax.tasks.digits(), glojax.ExhaustiveConfig(depth=1))
+      [str(known.tree) for known in found.ranking[:3]]
     """
     config = ExhaustiveConfig() if config is None else config
-    fitness = Fitness(task, config, 2 ** (config.depth + 1) - 1)
-    counted: dict[str, int] = {}
+    fitness = Fitness.of(task, config, 2 ** (config.depth + 1) - 1, local.resolve(task, executor, group))
     with Run(run_dir, "exhaustive", task, config, resume) as run:
-        spent, seconds, recorded = fitness.find_baseline(run), 0.0, run.generations()
-        stream, waiting, number = trees.enumerate_trees(config.depth), [], 0
-        for chunk in iter(lambda: list(itertools.islice(stream, _CHUNK)), []):
-            waiting += [chunk[place] for place in fitness.choose(chunk, len(chunk))]
-            is_last = len(chunk) < _CHUNK
-            while len(waiting) >= config.batch or (is_last and waiting):
-                batch, waiting = waiting[: config.batch], waiting[config.batch :]
-                records = recorded[number] if number < len(recorded) else []
-                records = _train(fitness, run, number, batch, records)
-                number += 1
-                spent += sum(record.steps for record in records)
-                seconds += sum(record.seconds for record in records)
-                counted = total([counted, fitness.take_funnel()])
-                if on_batch is not None:
-                    on_batch(counted, fitness.ranking())
-                if fitness.is_spent(spent, seconds):
-                    break
-            if fitness.is_spent(spent, seconds):
-                break
-        counted = total([counted, fitness.take_funnel()])
-        run.save_result("funnel", counted)
-        if not fitness.known:
+        baseline = fitness.find_baseline(run)
+        state = _State(EMPTY, Sieve.fresh(), 0, {}, baseline.steps if baseline else 0, 0.0)
+        for following in _states(fitness, config, baseline, state, run):
+            state = following
+            if on_event is not None and state.trained:
+                on_event(_event(state))
+        run.once("funnel", lambda: state.funnel, lambda kept: kept == state.funnel)
+        if not state.archive.known:
             raise ValueError(f"exhaust: no tree of depth {config.depth} may be trained.")
-        best, ranking = fitness.finals(run), fitness.ranking()
-    zoo = {name: loss.tree for name, loss in losses.ZOO.items() if isinstance(loss, losses.Loss) and not loss.tuned}
-    return Exhausted(
-        best.tree, best.rate, best.fitness, ranking, fitness.places_of(ranking, zoo), counted,
-        trees.count_trees(config.depth), fitness.baseline, spent,
-    )  # fmt: skip
+        best, ranking = fitness.finals(state.archive, run), state.archive.ranking
+        record = run.generations()[: state.batches]
+    return ExhaustiveResult(
+        phase="exhaustive",
+        loss=task.loss(best.tree, protected=config.protected),
+        rate=best.rate,
+        scores=np.array(best.scores),
+        record=record,
+        funnel=state.funnel,
+        baseline=baseline,
+        steps=state.steps,
+        ranking=ranking,
+        places_of_known=_places_of_known(fitness, ranking),
+        tree_count=trees.count_trees(config.depth),
+    )
 
 
-def _train(fitness: Fitness, run: Run, number: int, batch: list[Tree], recorded: list[Record]) -> list[Record]:
-    if recorded:
-        if [record.expression for record in recorded] != [str(tree) for tree in batch]:
-            raise ValueError(
-                f"{run.directory} does not replay: batch {number} was chosen otherwise, perhaps by another version of "
-                "glojax. Choose another run directory."
-            )
-        fitness.remember_all(recorded)
-        records = recorded
-    else:
+class _State(NamedTuple):
+    """An exhaustive search after a batch."""
+
+    archive: Archive
+    sieve: Sieve
+    batches: int  # how many were trained so far
+    funnel: dict[str, int]  # of all trees so far
+    steps: int  # optimizer steps so far, the baseline's included
+    seconds: float  # spent on training so far
+    trained: Sequence[Record] = ()  # the last batch
+
+
+def _states(
+    fitness: Fitness, config: ExhaustiveConfig, baseline: Baseline | None, state: _State, run: Run
+) -> Iterator[_State]:
+    """The search after each batch and at its end."""
+    stream, waiting = trees.enumerate_trees(config.depth), []
+    for chunk in iter(lambda: list(itertools.islice(stream, _CHUNK)), []):
+        sifted, places = sieve.choose(
+            state.sieve, fitness.screener, config.screening, state.archive.known, chunk, len(chunk)
+        )
+        state = state._replace(sieve=sifted)
+        waiting += [chunk[place] for place in places]
+        is_last = len(chunk) < _CHUNK
+        while len(waiting) >= config.batch or (is_last and waiting):
+            batch, waiting = waiting[: config.batch], waiting[config.batch :]
+            state = _train(fitness, baseline, state, run, batch)
+            yield state
+            if fitness.is_spent(state.steps, state.seconds):
+                break
+        if fitness.is_spent(state.steps, state.seconds):
+            break
+    yield state._replace(funnel=total([state.funnel, state.sieve.funnel]), trained=())
+
+
+def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run, batch: list[Tree]) -> _State:
+    """The search after a batch, which is trained unless it is on record."""
+    trained: list[Archive] = []
+
+    def train() -> list[Record]:
         started = time.perf_counter()
-        measured = fitness.train(batch)
+        archive, measured = fitness.train(state.archive, baseline, batch)
         seconds = (time.perf_counter() - started) / len(batch)
-        known = [fitness.known[canonical(tree)] for tree in batch]
-        records = [
-            record_of(one, "trained" if one.finished else "dropped", fitness.seeds[0], taken, seconds)
-            for one, taken in zip(known, measured.steps.tolist(), strict=True)
+        trained.append(archive)
+        known = [archive.known[canonical(tree)] for tree in batch]
+        seed = fitness.training_seeds[0]
+        return [
+            one.to_record("trained" if one.finished else "dropped", seed, steps, seconds)
+            for one, steps in zip(known, measured.steps.tolist(), strict=True)
         ]
-        run.save_generation(number, records)
-    fitness.count(trained=len(records), finished=sum(record.fate == "trained" for record in records))
-    return records
+
+    def is_this_batch(records: list[Record]) -> bool:
+        if [record.expression for record in records] != [str(tree) for tree in batch]:
+            raise ValueError(
+                f"{run.directory} does not replay: batch {state.batches} was chosen otherwise, perhaps by another "
+                "version of glojax. Choose another run directory."
+            )
+        return True
+
+    records = run.once(state.batches, train, is_this_batch)
+    archive = trained[0] if trained else fitness.recall(state.archive, records)
+    counts = {"trained": len(records), "finished": sum(record.fate == "trained" for record in records)}
+    return _State(
+        archive=archive,
+        sieve=state.sieve._replace(funnel={}),
+        batches=state.batches + 1,
+        funnel=total([state.funnel, state.sieve.funnel, counts]),
+        steps=state.steps + sum(record.steps for record in records),
+        seconds=state.seconds + sum(record.seconds for record in records),
+        trained=records,
+    )
+
+
+def _event(state: _State) -> Event:
+    ranking = state.archive.ranking
+    return Event(
+        phase="exhaustive",
+        number=state.batches - 1,
+        planned=None,
+        fitness=np.array([known.fitness for known in ranking]),
+        best=str(ranking[0].tree),
+        trained=len(state.trained),
+        funnel=state.funnel,
+        is_new=True,
+        records=state.trained,
+        ranking=ranking,
+    )
+
+
+def _places_of_known(fitness: Fitness, ranking: Sequence[Known]) -> dict[str, int]:
+    """Places in a ranking, from 1, of the known losses without tuned coefficients, up to losses that train alike."""
+    zoo = {name: loss.tree for name, loss in losses.ZOO.items() if isinstance(loss, Loss) and not loss.tuned}
+    fitness.screener.looks([*zoo.values(), *(known.tree for known in ranking)])
+    keys = fitness.screener.keys([known.tree for known in ranking])
+    ours = dict(zip(zoo, fitness.screener.keys([*zoo.values()]), strict=True))
+    return {name: keys.index(key) + 1 for name, key in ours.items() if key in keys}

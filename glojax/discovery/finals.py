@@ -1,4 +1,8 @@
-"""Finals: the fittest are trained again over fresh seeds, and the best of them by those trainings wins."""
+"""Finals: the fittest candidates are trained again over fresh seeds, and those trainings decide between them.
+
+The best of thousands of noisy scores is mostly a lucky one. ``statistics.winner`` picks the winner of what ``decide``
+returns.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,10 +17,10 @@ from glojax.seeds import named_seed
 
 
 class Decided(NamedTuple):
-    """The trainings of finalists, of which ``winner`` tells the best."""
+    """The trainings of finalists."""
 
-    scores: list[tuple[float, ...]]  # of each; those of the second round have four times as many
-    steps: list[int]  # optimizer steps of all trainings of each
+    scores: list[tuple[float, ...]]  # of each finalist; four times as many for those of the second round
+    steps: list[int]  # optimizer steps of all trainings of each finalist
 
 
 def decide(
@@ -24,33 +28,36 @@ def decide(
     finalists: Sequence[Tree],
     rates: Sequence[float],
     seed: int,
-    count: int,
+    seed_count: int,
     coefficients: Sequence[Sequence[float]] | None = None,
     *,
     always: Sequence[int] = (),
 ) -> Decided:
-    """Train finalists over fresh seeds, the best quarter over more.
+    """Train finalists over fresh seeds, and the best quarter of them over three times as many more.
 
     Args:
-      evaluator: for the finalists' task.
+      evaluator: trains candidates on the finalists' task.
       finalists: the trees.
-      rates: scale of the learning rate of each.
+      rates: scale of the task's learning rate of each finalist.
       seed: of the search.
-      count: trainings of each in the first round; three times as many more in the second.
-      coefficients: of each, all 1 if left out.
-      always: places of those that come to the second round beside the best quarter.
+      seed_count: trainings of each finalist in the first round.
+      coefficients: of each finalist. Defaults to all 1.
+      always: places of finalists that reach the second round whatever their scores.
+
+    Returns:
+      The scores and the cost of each finalist.
     """
-    seeds = seeds_of_finals(seed, 4 * count)
+    seeds = seeds_of_finals(seed, 4 * seed_count)
 
     def train(places: Sequence[int], seeds: Sequence[int]) -> Measured:
         factors = None if coefficients is None else [coefficients[place] for place in places]
         scales = np.array([[rates[place]] for place in places])
         return scoring.measure(evaluator, [finalists[place] for place in places], seeds, factors, rates=scales)
 
-    first = train(range(len(finalists)), seeds[:count])
+    first = train(range(len(finalists)), seeds[:seed_count])
     quarter = np.argsort(-first.means, kind="stable")[: -(-len(finalists) // 4)].tolist()
     places = sorted({*quarter, *always})
-    second = train(places, seeds[count:])
+    second = train(places, seeds[seed_count:])
     scores, steps = [tuple(row) for row in first.scores.tolist()], first.steps.tolist()
     for place, row, taken in zip(places, second.scores.tolist(), second.steps.tolist(), strict=True):
         scores[place] += tuple(row)
@@ -59,5 +66,5 @@ def decide(
 
 
 def seeds_of_finals(seed: int, count: int) -> list[int]:
-    """Seeds of the trainings that decide between the best, which no phase uses elsewhere."""
+    """The first ``count`` seeds of the trainings that decide between the best; no phase uses them elsewhere."""
     return [named_seed(seed, "finals", i) for i in range(count)]

@@ -1,10 +1,14 @@
-"""Full trainings of several losses and seeds beside cross-entropy at its best rate: curves, recorded as they grow."""
+"""Full trainings of several losses over several seeds, beside the baseline at its best rate.
+
+The result is learning curves, which are recorded as they grow.
+"""
 
 import contextlib
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,8 @@ import numpy as np
 from glojax import files
 from glojax.discovery import scoring
 from glojax.distributed import processes
+from glojax.executors import local
+from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss, LossFunction
 from glojax.records import directory
 from glojax.records.curves import Curves, Row, to_json
@@ -21,23 +27,38 @@ from glojax.tasks.task import Task
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How losses are trained.
+    """Settings of full trainings.
+
+    Attributes:
+      steps: optimizer steps of each training.
+      seeds: trainings of each loss.
+      points: how many points each curve has.
+      rate: scale of the task's learning rate for the given losses.
+      schedule: of the learning rate, a key of ``optimizers.SCHEDULES``.
+      warmup: steps in which the learning rate rises from 0.
+      weight_decay: this times the parameters is added to the gradients.
+      baseline: train the baseline too, at every one of ``scoring.RATES``.
+      splits: the parts of the data that are scored where the task has them. The first chooses the baseline's rate.
 
     Raises:
       ValueError: a number out of its range; the message names the field.
     """
 
-    steps: int  # of each training
-    seeds: int = 10  # trainings of each loss
-    points: int = 10  # of each curve
-    rate: float = 1.0  # scale of the task's learning rate for the given losses
-    schedule: str = "constant"  # this and the next two are optimizers.adapted's
+    steps: int
+    seeds: int = 10
+    points: int = 10
+    rate: float = 1.0
+    schedule: str = "constant"
     warmup: int = 0
     weight_decay: float = 0.0
-    baseline: bool = True  # train cross-entropy too, at every one of evaluation.RATES
-    splits: tuple[str, ...] = ("validation", "test")  # scored where the task has them; the first chooses the baseline
+    baseline: bool = True
+    splits: tuple[str, ...] = ("validation", "test")
+    control: InitVar[bool | None] = None  # the old name of baseline
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, control: bool | None) -> None:
+        if control is not None:
+            warnings.warn("TrainConfig.control is now baseline.", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "baseline", control)
         for field in ("steps", "seeds", "points"):
             if (value := getattr(self, field)) < 1:
                 raise ValueError(f"{field} is {value}; it must be at least 1.")
@@ -53,29 +74,44 @@ def train(
     *,
     resume: bool = False,
     on_point: Callable[[Curves], None] | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
 ) -> Curves:
-    """Train every loss with every seed, and the baseline; score all of them along the way.
+    """Train every loss with every seed, and the baseline, and score the networks along the way.
 
     Args:
       task: what they are trained on.
-      named: losses by the name that the rows show.
-      config: of the trainings.
-      run_dir: ``settings.json``, ``curves.json`` with the scores so far, and checkpoints of the networks are kept
-        there, anew at every point.
+      named: the losses, by the names that the rows show.
+      config: the settings.
+      run_dir: where ``settings.json``, ``curves.json`` with the scores so far, and checkpoints of the networks are
+        kept, anew at every point. Defaults to memory alone.
       resume: go on with what the directory holds, at the last point that was reached.
       on_point: called with the curves whenever some scores are new.
+      executor: what trains. Defaults to this process, which alone can keep checkpoints.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      The curves of the losses and of the baseline.
 
     Raises:
       ValueError: no losses, a setting out of its range, or a directory that holds something else.
       OSError: another process uses the directory, or it cannot be written.
+
+    Example:
+      curves = glojax.train(task, {"baikal": glojax.losses.baikal}, glojax.TrainConfig(steps=1000, seeds=3))
+      curves.rows[0].scores.mean(axis=0)  # [points, splits]
     """
     if not named:
         raise ValueError("train: no losses were given; at least one is needed.")
+    trains = local.resolve(task, executor, group)
     if run_dir is None:
-        return _train(task, named, config, None, resume, on_point)
+        return _train(task, named, config, None, on_point, trains)
     with contextlib.ExitStack() as held:
         processes.first(lambda: held.enter_context(directory.locked(Path(run_dir))))
-        return _train(task, named, config, Path(run_dir), resume, on_point)
+        given = {name: loss.to_json() if isinstance(loss, Loss) else name for name, loss in named.items()}
+        kept = dataclasses.asdict(config) | {"losses": given}
+        processes.first(lambda: directory.write_settings(run_dir, "train", task, kept, resume))
+        return _train(task, named, config, Path(run_dir), on_point, trains)
 
 
 def _train(
@@ -83,13 +119,16 @@ def _train(
     named: Mapping[str, LossFunction],
     config: TrainConfig,
     run_dir: Path | None,
-    resume: bool,
     on_point: Callable[[Curves], None] | None,
+    executor: Executor,
 ) -> Curves:
     optimizer = optimizers.adapted(
-        task.optimizer, config.steps,
-        schedule=config.schedule, warmup=config.warmup, weight_decay=config.weight_decay,
-    )  # fmt: skip
+        task.optimizer,
+        config.steps,
+        schedule=config.schedule,
+        warmup=config.warmup,
+        weight_decay=config.weight_decay,
+    )
     splits = tuple(split for split in config.splits if split in task.splits)
     settings = [(name, loss, config.rate) for name, loss in named.items()]
     if config.baseline:
@@ -100,11 +139,6 @@ def _train(
         rows = [Row(name, rate, scores[place].copy()) for place, (name, _, rate) in enumerate(settings)]
         return Curves(steps, splits, rows[: len(named)], rows[len(named) :])
 
-    if run_dir is not None:
-        given = {name: loss.to_json() if isinstance(loss, Loss) else name for name, loss in named.items()}
-        kept = dataclasses.asdict(config) | {"losses": given}
-        processes.first(lambda: directory.write_settings(run_dir, "train", task, kept, resume))
-
     def take(scores: np.ndarray) -> None:
         if run_dir is not None and processes.is_first():
             files.write_atomically(run_dir / "curves.json", to_json(curves(scores)))
@@ -112,8 +146,15 @@ def _train(
             on_point(curves(scores))
 
     found = scoring.learning_curves(
-        dataclasses.replace(task, optimizer=optimizer), [loss for _, loss, _ in settings], range(config.seeds),
-        [rate for _, _, rate in settings], splits=splits, steps=config.steps, points=config.points,
-        directory=None if run_dir is None else run_dir / "checkpoints", on_point=take,
-    )  # fmt: skip
+        dataclasses.replace(task, optimizer=optimizer),
+        [loss for _, loss, _ in settings],
+        range(config.seeds),
+        [rate for _, _, rate in settings],
+        splits=splits,
+        steps=config.steps,
+        points=config.points,
+        directory=None if run_dir is None else run_dir / "checkpoints",
+        on_point=take,
+        executor=executor,
+    )
     return curves(found)

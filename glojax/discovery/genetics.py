@@ -1,8 +1,8 @@
 """The evolution of trees: selection, crossover, mutation and the next generation (arXiv 1905.11528, section III-A).
 
-Trees and fitness go in, trees and their parents' places come out. All randomness is drawn from the NumPy
-generator that is passed in, nothing else is kept between calls, and no argument is changed: the same generator
-state gives the same generation.
+Trees and fitness go in; trees and the places of their parents come out. All randomness is drawn from the NumPy
+generator that is passed in, nothing else is kept between calls, and no other argument is changed: the same state of the
+generator gives the same generation.
 """
 
 import contextlib
@@ -19,36 +19,36 @@ TOURNAMENT = 3
 """Entrants of a tournament; the fittest is selected."""
 
 MAX_ROUNDS = 100
-"""How often trees that may not enter are redrawn before others fill their places unchanged."""
+"""How often trees that may not enter are drawn anew before others take their places unchanged."""
 
 _ROUND = 256
-"""Trees a round where ``choose`` looks at them, which costs little more for many than for few."""
+"""Trees drawn in a round where ``choose`` looks at them, which costs little more for many than for few."""
 
 _GROWN_ROUNDS = 5
-"""Rounds that only grow trees from nothing."""
+"""How many rounds grow trees from nothing only."""
 
 
 class NothingToTrain(ValueError):
-    """Not one of many trees drawn may enter the population."""
+    """None of many trees drawn may enter the population."""
 
 
 Choose = Callable[[Sequence[Tree], int], Sequence[int]]
-"""``choose(trees, wanted)``: places of the trees that may enter the population, at most so many, rising."""
+"""``choose(trees, wanted)``: places of the trees that may enter the population, rising, at most ``wanted``."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """Probabilities of what changes a tree, each in [0, 1]; the defaults are those of arXiv 1905.11528.
+    """Probabilities of crossover and of each mutation, in [0, 1]; the defaults are those of arXiv 1905.11528.
 
     Attributes:
       crossover: that two selected parents swap subtrees.
-      integer_shift: per integer scalar, that 1 is added or subtracted.
-      replace: per node, that it becomes a weighted random node with the same number of children.
-      collapse: per node with children, that it and they become a weighted random leaf.
-      extend: per leaf, that it becomes a weighted random node, with weighted random leaves under it.
+      integer_shift: for each integer, that 1 is added or subtracted.
+      replace: for each node, that it becomes a weighted random node with the same number of children.
+      collapse: for each node with children, that it and its children become a weighted random leaf.
+      extend: for each leaf, that it becomes a weighted random node with weighted random leaves under it.
 
     Raises:
-      ValueError: naming the field, its value and the range.
+      ValueError: a probability out of range; the message names the field, its value and what is allowed.
     """
 
     crossover: float = 0.8
@@ -62,26 +62,35 @@ class Variation:
             value = getattr(self, field.name)
             # Written so that NaN, which compares false with everything, is refused.
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ValueError(f"Rates.{field.name} is {value!r}; a number from 0 to 1 is allowed.")
+                raise ValueError(f"Variation.{field.name} is {value!r}; a number from 0 to 1 is allowed.")
 
 
 class Offspring(NamedTuple):
-    """A tree of the next generation and where it comes from."""
+    """A tree of the next generation, and where it comes from."""
 
     tree: Tree
     parents: tuple[int, ...]
-    """Places in the population: of the one copied or mutated; after a crossover, of the one whose subtree was
-    replaced and then of the one that gave the new subtree."""
+    """Places in the population: that of the tree which was copied or mutated or, after a crossover, of the tree whose
+    subtree was replaced, then of the tree that gave the new subtree."""
 
 
 # VARIATION
 
 
 def mutate(random: np.random.Generator, tree: Tree, variation: Variation) -> Tree:
-    """The tree after each node, children before parents, had its chance of each mutation of ``variation``.
+    """Give each node of a tree, children before parents, its chance of each mutation.
 
-    The chances are independent and are taken in the order of the fields. A node's kind when its children are
-    done decides between collapse (it has children) and extend (it is a leaf): neither follows the other in one place.
+    The chances are independent, and are taken in the order of the fields of ``Variation``. Whether a node has children
+    after these are done decides between collapse (it has) and extend (it is a leaf): neither follows the other in one
+    place.
+
+    Args:
+      random: source of the draws.
+      tree: the tree, which is not changed.
+      variation: the probabilities.
+
+    Returns:
+      The mutant.
 
     Raises:
       ValueError: the mutant is no ``Tree``: over ``trees.MAX_NODES`` or with an integer beyond the bound.
@@ -100,7 +109,10 @@ def mutate(random: np.random.Generator, tree: Tree, variation: Variation) -> Tre
 
 
 def crossover(random: np.random.Generator, first: Tree, second: Tree) -> tuple[Tree, Tree]:
-    """Both children of two parents that swap the subtrees at a uniformly random node of each.
+    """Swap the subtrees at a uniformly random node of each of two parents.
+
+    Returns:
+      Both children, that of the first parent first.
 
     Raises:
       ValueError: a child is over ``trees.MAX_NODES``.
@@ -109,7 +121,10 @@ def crossover(random: np.random.Generator, first: Tree, second: Tree) -> tuple[T
 
 
 def swap(first: Tree, i: int, second: Tree, j: int) -> tuple[Tree, Tree]:
-    """``first`` and ``second`` with the subtrees at pre-order places ``i`` and ``j`` exchanged.
+    """Swap the subtrees at pre-order place ``i`` of the first tree and ``j`` of the second.
+
+    Returns:
+      Both trees after the swap, the first one first.
 
     Raises:
       IndexError: a place beyond the tree.
@@ -122,12 +137,16 @@ def swap(first: Tree, i: int, second: Tree, j: int) -> tuple[Tree, Tree]:
 
 
 def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
-    """The tree, with a random leaf become x, or y, where it lacks one.
+    """Give a tree the variable that it lacks: a random leaf becomes x, or y.
 
-    Never the leaf that holds the only other variable: a tree with no other leaf gets an operator over both there.
+    The only leaf that holds the other variable is never taken: if there is no other leaf, an operator over both
+    variables stands there.
+
+    Returns:
+      The tree with x and y.
 
     Raises:
-      ValueError: that operator makes it no ``Tree``: it is over ``trees.MAX_NODES``.
+      ValueError: with that operator the tree is over ``trees.MAX_NODES``.
     """
     for variable, other in (("x", "y"), ("y", "x")):
         leaves = [(place, node.symbol) for place, node in enumerate(tree.nodes()) if not node.children]
@@ -147,9 +166,9 @@ def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
 
 
 def roulette(random: np.random.Generator, fitness: np.ndarray, count: int) -> np.ndarray:
-    """Places drawn with probability proportional to fitness, with replacement (arXiv 1905.11528, section III-A).
+    """Draw places with probability proportional to fitness, with replacement (arXiv 1905.11528, section III-A).
 
-    Where all fitness is 0 every place is as likely.
+    If all fitness is 0, every place is equally likely.
 
     Args:
       random: source of the draws.
@@ -157,7 +176,7 @@ def roulette(random: np.random.Generator, fitness: np.ndarray, count: int) -> np
       count: number of draws.
 
     Returns:
-      ``[count]`` places.
+      Places ``int64[count]``.
 
     Raises:
       ValueError: no fitness, or one that is negative, infinite or NaN.
@@ -173,9 +192,9 @@ def roulette(random: np.random.Generator, fitness: np.ndarray, count: int) -> np
 
 
 def tournament(random: np.random.Generator, fitness: np.ndarray, count: int) -> np.ndarray:
-    """Places of the fittest of ``TOURNAMENT`` uniformly random entrants each; the first drawn of equals.
+    """Draw places by tournaments: the fittest of ``TOURNAMENT`` uniformly random entrants, of equals the first drawn.
 
-    It sees only the order of fitness, so it keeps its pressure where all candidates are about as fit.
+    Only the order of fitness counts, so the pressure is kept where all candidates are about equally fit.
 
     Args:
       random: source of the draws.
@@ -183,7 +202,7 @@ def tournament(random: np.random.Generator, fitness: np.ndarray, count: int) -> 
       count: number of draws.
 
     Returns:
-      ``[count]`` places.
+      Places ``int64[count]``.
 
     Raises:
       ValueError: no fitness, or one that is infinite or NaN.
@@ -202,7 +221,7 @@ SELECTIONS: dict[str, Selection] = {"roulette": roulette, "tournament": tourname
 def _checked(fitness: np.ndarray) -> np.ndarray:
     fitness = np.asarray(fitness, dtype=float)
     if fitness.ndim != 1 or fitness.size == 0:
-        raise ValueError(f"fitness has shape {fitness.shape}; one number a candidate is expected.")
+        raise ValueError(f"fitness has shape {fitness.shape}; one number for each candidate is expected.")
     if not np.isfinite(fitness).all():
         place = int(np.argmin(np.isfinite(fitness)))
         raise ValueError(f"fitness[{place}] is {fitness[place]}; fitness must be finite.")
@@ -221,23 +240,26 @@ def initial_population(
     both_variables: bool = False,
     choose: Choose | None = None,
 ) -> list[Tree]:
-    """Random trees, grown by the weighted rule and redrawn until they are allowed.
+    """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
 
-    There are few small trees that are worth training: where ``choose`` finds too few of them, those it found have a
-    random subtree replaced by a random tree, and may become deeper. Where that does not fill the population in
-    ``MAX_ROUNDS`` rounds either, they are repeated.
+    Few small trees are worth training. If ``choose`` finds too few of them, those it found have a random subtree
+    replaced by a random tree, and may become deeper. If that does not fill the population in ``MAX_ROUNDS`` rounds
+    either, they are repeated.
 
     Args:
       random: source of the draws.
       size: number of trees, at least 1.
-      max_depth: of each tree; a leaf has depth 0.
-      max_nodes: of each tree, at most ``trees.MAX_NODES``.
-      both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees without, with
-        fitness 0; at depth 2 they are five of six.
-      choose: which of the trees drawn may enter; all if left out.
+      max_depth: largest depth of a tree; a leaf has depth 0.
+      max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``.
+      both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees that lack one,
+        with fitness 0; at depth 2 they are five of six.
+      choose: picks those of the trees drawn that may enter. Defaults to all.
+
+    Returns:
+      ``size`` trees.
 
     Raises:
-      ValueError: a setting out of range, or that leaves no tree to draw.
+      ValueError: a setting out of range, or one that leaves no tree to draw.
       NothingToTrain: ``choose`` took none.
     """
     if size < 1:
@@ -288,26 +310,26 @@ def next_generation(
     both_variables: bool = False,
     choose: Choose | None = None,
 ) -> list[Offspring]:
-    """The generation that follows: the elites unchanged, then the offspring of selected parents.
+    """Breed the generation that follows: the elites unchanged, then the offspring of selected parents.
 
-    Parents are selected in pairs. A pair swaps subtrees with probability ``variation.crossover``; both are then
-    mutated and both are kept, as long as there is room. An offspring that is not allowed, or not chosen, is never cut
-    to fit: its place is filled by a freshly selected pair's. Places still empty after ``MAX_ROUNDS`` rounds of that
-    take selected parents unchanged, which are allowed.
+    Parents are selected in pairs. A pair swaps subtrees with probability ``variation.crossover``; then both are mutated
+    and both are kept, as long as there is room. An offspring that is not allowed, or not chosen, is never cut to fit:
+    the offspring of a freshly selected pair takes its place. Places still empty after ``MAX_ROUNDS`` rounds go to
+    selected parents unchanged, which are allowed.
 
     Args:
       random: source of the draws.
       population: the trees, each within ``max_nodes`` and ``both_variables``.
       fitness: ``[population]``, finite, and at least 0 for ``"roulette"``.
-      elites: number of trees carried over, the fittest first, the earlier place first among equals.
+      elites: how many trees are carried over, the fittest first and of equals the earlier one.
       variation: probabilities of crossover and of each mutation.
       selection: a key of ``SELECTIONS``.
-      max_nodes: bound on every tree, at most ``trees.MAX_NODES``. The paper has none; memory has.
+      max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``. The paper has no bound; memory has.
       both_variables: give every offspring x and y (``with_both_variables``).
-      choose: which of the offspring may enter; all if left out.
+      choose: picks those of the offspring that may enter. Defaults to all.
 
     Returns:
-      As many as the population has.
+      As many offspring as the population has trees.
 
     Raises:
       ValueError: a setting out of range, fitness that does not fit, or a population that is not itself allowed.
@@ -355,7 +377,7 @@ def _breed(
     variation: Variation,
     both_variables: bool,
 ) -> list[Offspring]:
-    """The offspring of a pair: two, less those that ``Tree`` refuses."""
+    """The offspring of a pair: two, without those that ``Tree`` refuses."""
     pair = [Offspring(population[first], (first,)), Offspring(population[second], (second,))]
     if random.random() < variation.crossover:
         try:

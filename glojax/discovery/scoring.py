@@ -1,4 +1,8 @@
-"""Every loss trained with every seed, and scored."""
+"""Scores: losses trained over seeds, at learning rates of their own, in as few compiled programs as possible.
+
+``evaluate`` and ``learning_curves`` train losses of any kind on a task, for their scores. ``measure`` is what a search
+does with its candidates: every tree at several learning rates, with successive halving.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,14 +13,17 @@ import numpy as np
 
 from glojax import losses, tasks
 from glojax.executors import local
-from glojax.executors.protocol import Evaluator
+from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import programs
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction
 from glojax.tasks.task import Task
 
 RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Scales of the task's learning rate among which the tuned baseline is chosen."""
+"""Scales of the task's learning rate among which the baseline's best one is chosen."""
+
+
+# LOSSES OF ANY KIND
 
 
 def evaluate(
@@ -27,24 +34,34 @@ def evaluate(
     split: str = "validation",
     rates: Sequence[float] | None = None,
     steps: int | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
 ) -> np.ndarray:
-    """Every loss trained with every seed: scores ``[losses, seeds]``.
+    """Train every loss with every seed, and score the networks.
 
     Losses that are trees train together in one program; any other function of optax's shape, such as
-    ``optax.softmax_cross_entropy``, in one of its own.
+    ``optax.softmax_cross_entropy``, in a program of its own.
 
     Args:
       task: what they are trained on.
       candidates: ``Loss`` objects, trees, functions ``loss(logits, labels)``, or text that names one: an expression,
         a known loss or a saved file, as ``losses.loss_by_name`` takes it.
-      seeds: their number (0, 1, ...), or the seeds themselves, below 2**32.
-      split: the part of the data that is scored.
-      rates: scale of the learning rate of each loss, above 0; 1 if left out.
-      steps: of training; the task's own if left out.
+      seeds: how many (0, 1, ...), or the seeds themselves, from 0 to 2**32 - 1.
+      split: the part of the data that is scored: ``"train"``, ``"validation"`` or ``"test"``.
+      rates: scale of the task's learning rate of each loss, above 0. Defaults to 1.
+      steps: optimizer steps of each training. Defaults to the task's own.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      Scores ``float32[losses, seeds]``.
 
     Raises:
       ValueError: no candidates or seeds, what is no loss or no seed, rates of another number or not above 0, a split
         that the task lacks, steps that are no whole number from 1, or what ``Loss`` raises.
+
+    Example:
+      glojax.evaluate(glojax.tasks.digits(), ["x * log(y)", "baikal"], seeds=4).mean(axis=1)
     """
     tasks.check(task)
     if isinstance(candidates, str | Tree) or callable(candidates):
@@ -64,7 +81,8 @@ def evaluate(
     if wrong := [rate for rate in scales if not 0 < rate < float("inf")]:
         raise ValueError(f"evaluate: rates holds {wrong[0]}; numbers above 0 are allowed.")
     made = [_as_loss(task, given) for given in candidates]
-    return score_losses(task, made, chosen, scales, splits=(split,), steps=steps)[..., 0]
+    found = score_losses(task, made, chosen, scales, splits=(split,), steps=steps, executor=executor, group=group)
+    return found[..., 0]
 
 
 def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
@@ -84,9 +102,15 @@ def score_losses(
     *,
     splits: Sequence[str] = ("validation",),
     steps: int | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
 ) -> np.ndarray:
-    """Every loss at its rate with every seed: scores ``[losses, seeds, splits]``; arguments as ``evaluate``'s."""
-    return learning_curves(task, chosen, seeds, rates, splits=splits, steps=steps)[..., -1, :]
+    """Train every loss at its rate with every seed: scores ``float32[losses, seeds, splits]`` at the end.
+
+    The arguments are those of ``evaluate``.
+    """
+    curves = learning_curves(task, chosen, seeds, rates, splits=splits, steps=steps, executor=executor, group=group)
+    return curves[..., -1, :]
 
 
 def learning_curves(
@@ -100,20 +124,33 @@ def learning_curves(
     points: int = 1,
     directory: str | os.PathLike[str] | None = None,
     on_point: Callable[[np.ndarray], None] | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
 ) -> np.ndarray:
-    """The same in the course of training: scores ``[losses, seeds, points, splits]``.
+    """Train every loss at its rate with every seed, and score the networks in the course of training.
 
     Args:
-      points: scores are taken so many times, at ``points_of``.
-      directory: training is kept there at every point, and goes on with what is there already.
+      task: what they are trained on.
+      chosen: the losses.
+      seeds: of each loss's trainings.
+      rates: scale of the task's learning rate of each loss.
+      splits: the parts of the data that are scored.
+      steps: optimizer steps of each training. Defaults to the task's own.
+      points: how many times scores are taken, at ``points_of``.
+      directory: where the trainings are kept at every point. They go on with what is there already.
       on_point: called with the scores so far whenever some are new; those to come are NaN.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      Scores ``float32[losses, seeds, points, splits]``.
 
     Raises:
       ValueError: more points than steps, or fewer than one; a directory of another training.
     """
     curves = np.full((len(chosen), len(seeds), points, len(splits)), np.nan, np.float32)
     stops = points_of(task.steps if steps is None else steps, points)
-    for name, evaluator, places in _evaluators(task, chosen):
+    for name, evaluator, places in _evaluators(task, chosen, local.resolve(task, executor, group)):
         trained = [chosen[place] for place in places for _ in seeds]
         candidates = evaluator.candidates(
             [loss.tree if isinstance(loss, Loss) else Tree("y") for loss in trained],
@@ -134,7 +171,7 @@ def learning_curves(
 
 
 def points_of(steps: int, points: int) -> list[int]:
-    """The steps at which so many scores are taken: evenly, the last at the end of training.
+    """The steps at which ``points`` scores are taken: evenly spaced, the last at the end of training.
 
     Raises:
       ValueError: more points than steps, or fewer than one.
@@ -144,8 +181,10 @@ def points_of(steps: int, points: int) -> list[int]:
     return [steps * (point + 1) // points for point in range(points)]
 
 
-def _evaluators(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[str, Evaluator, list[int]]]:
-    """What trains which of the losses, by place: all trees together, each other function alone."""
+def _evaluators(
+    task: Task, chosen: Sequence[LossFunction], executor: Executor
+) -> Iterator[tuple[str, Evaluator, list[int]]]:
+    """Name, evaluator, and places of the losses that it trains: all trees together, each other function alone."""
     for loss in chosen:
         if isinstance(loss, Loss) and loss.output != task.problem.output:
             raise ValueError(
@@ -156,24 +195,27 @@ def _evaluators(task: Task, chosen: Sequence[LossFunction]) -> Iterator[tuple[st
         places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
         if places:
             longest = max(programs.instructions_of(chosen[place].tree) for place in places)  # type: ignore[attr-defined]
-            evaluator = local.of(task, instructions=programs.room(longest), protected=protected)
+            evaluator = executor(task, instructions=programs.room(longest), protected=protected)
             yield "protected" if protected else "trees", evaluator, places
     for place, loss in enumerate(chosen):
         if not isinstance(loss, Loss):
-            yield f"loss {place}", local.of(task, loss=loss), [place]
+            yield f"loss {place}", executor(task, loss=loss), [place]
+
+
+# CANDIDATES OF A SEARCH
 
 
 class Measured(NamedTuple):
     """Trees trained over seeds, each at the best of its learning rates."""
 
-    scores: np.ndarray  # [trees, seeds], of the validation set
-    rates: np.ndarray  # [trees], scale of the task's learning rate
+    scores: np.ndarray  # float64[trees, seeds], on the validation set
+    rates: np.ndarray  # float64[trees], scale of the task's learning rate
     steps: np.ndarray  # int64[trees], of all trainings at all rates
     finished: np.ndarray  # bool[trees], whether halving let it train to the end
 
     @property
     def means(self) -> np.ndarray:
-        """Mean scores ``[trees]``."""
+        """Mean scores ``float64[trees]``."""
         return self.scores.mean(axis=1)
 
 
@@ -186,17 +228,20 @@ def measure(
     rates: np.ndarray | None = None,
     halving: int = 1,
 ) -> Measured:
-    """Every tree trained with every seed, at every one of its rates.
+    """Train every tree with every seed, at every one of its rates.
 
     Args:
-      evaluator: for the trees' task.
+      evaluator: trains candidates on the trees' task.
       population: the trees.
       seeds: of each tree's trainings.
-      coefficients: of each tree, all 1 if left out.
-      rates: scales of the learning rate of each tree ``[trees, rates]``; 1 if left out.
-      halving: one in so many, the best pairs of tree and rate by mean score, is trained on after each of two rungs, at
-        1 / halving² and 1 / halving of the steps (successive halving, arXiv 1502.07943); the score of another is that
-        at its rung. 1 trains all to the end.
+      coefficients: of each tree. Defaults to all 1.
+      rates: scales of the task's learning rate of each tree, ``[trees, rates]``. Defaults to 1.
+      halving: one in ``halving`` pairs of tree and rate, the best by mean score, is trained on after each of two rungs
+        at 1 / halving² and 1 / halving of the steps (successive halving, arXiv 1502.07943). The others keep the score
+        of their rung. With 1 all are trained to the end.
+
+    Returns:
+      For each tree what it gave at its best rate, and what it cost.
     """
     rates = np.ones((len(population), 1)) if rates is None else rates
     pairs = [place for place in range(len(population)) for _ in range(rates.shape[1])]

@@ -1,15 +1,16 @@
-"""Which losses are worth training, told without a network, by stages that run on many trees at once.
+"""Which losses are worth training, found out without a network, in stages that run on many trees at once.
 
-A random tree is nearly always hopeless, and hopeless ones look alike: on a fixed probe batch of logits and labels most
-have no finite gradient, or one that does not depend on the labels, or one that another tree has too; and of those that
-are left most do not even raise the accuracy of free logits. The ideas of the last two stages are those of
-AutoLoss-Zero (arXiv 2103.14026); its sign of the derivative is no stage, as it would reject cross-entropy.
+A random tree is nearly always hopeless, and hopeless trees look alike. On a fixed probe batch of logits and labels most
+have no finite gradient, or one that does not depend on the labels, or one that another tree has too; and most of the
+rest do not even raise the accuracy of free logits. The last two stages follow AutoLoss-Zero (arXiv 2103.14026); its
+sign of the derivative is not a stage here, because it would reject cross-entropy.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,20 +34,20 @@ _DESCENT_STEPS = 100
 _LEAST_RISE = 0.1
 
 STAGES = ("finite", "guided", "distinct", "trainable")
-"""In their order, after the look for x and y; distinct is told by ``Screened.fingerprint`` or ``direction``."""
+"""The stages in their order, after the look for x and y. ``Screened.fingerprint`` or ``direction`` decide distinct."""
 
 
 class Probe(NamedTuple):
-    """What losses are tried on: outputs of a network and targets that have nothing to do with them."""
+    """What losses are tried on: outputs of a network, and targets that have nothing to do with them."""
 
     outputs: np.ndarray  # float32[samples, outputs]
     targets: np.ndarray  # float32[samples, outputs], the loss's x
     others: np.ndarray  # float32[samples, outputs], other targets
-    directions: np.ndarray  # float32[directions, samples, outputs], by which gradients are told apart
+    directions: np.ndarray  # float32[directions, samples, outputs], whose projections tell gradients apart
 
 
 def probe(classes: int = 10, samples: int = 100, seed: int = 0) -> Probe:
-    """Logits of standard deviation 1 and as many labels of every class."""
+    """A probe for classes: logits of standard deviation 1, and equally many labels of every class."""
     random = named_random(seed, "probe")
     one_hot = np.eye(classes, dtype=np.float32)[np.arange(samples) % classes]
     return Probe(
@@ -56,9 +57,10 @@ def probe(classes: int = 10, samples: int = 100, seed: int = 0) -> Probe:
 
 
 def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:
-    """What the losses of a task are tried on: ``probe()`` for classes, otherwise labels of its own.
+    """The probe of a task: ``probe()`` for classes, otherwise labels of its own.
 
-    Outputs are normal: of deviation 1 about 0 for a sigmoid, otherwise about the labels' mean with their deviation.
+    Outputs are normal: of deviation 1 about 0 for a sigmoid, otherwise about the mean of the labels with their
+    deviation.
     """
     kind = task.problem
     if kind.has_classes:
@@ -78,15 +80,15 @@ def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:
 
 
 class Screened(NamedTuple):
-    """What the stages say of each candidate; a later stage says false of what an earlier one rejected."""
+    """What the stages say of each candidate; a later stage is false for what an earlier one rejected."""
 
     both: np.ndarray  # bool[candidates], the tree holds x and y
     finite: np.ndarray  # bool[candidates], value and gradient are
     guided: np.ndarray  # bool[candidates], the gradient is not zero, and other labels change it
     fingerprint: np.ndarray  # float32[candidates, 8], projections of the gradient to 3 digits; NaN if rejected
-    direction: np.ndarray  # the same of the gradient over its size: a learning rate makes up for that
-    size: np.ndarray  # float32[candidates], norm of the gradient over that of the usual loss; NaN if rejected
-    trainable: np.ndarray  # bool[candidates], by it free outputs learn their labels
+    direction: np.ndarray  # the same of the gradient over its size, which a learning rate makes up for
+    size: np.ndarray  # float32[candidates], norm of the gradient over that of the baseline; NaN if rejected
+    trainable: np.ndarray  # bool[candidates], free outputs learn their labels by it
 
 
 def screen(
@@ -98,17 +100,21 @@ def screen(
     protected: bool = False,
     room: int | None = None,
 ) -> Screened:
-    """All stages for these trees.
+    """Put trees through all stages.
 
-    Trees with one fingerprint descend once.
+    Of trees with one fingerprint only the first descends.
 
     Args:
       population: the trees.
-      coefficients: of each tree, all 1 if left out.
-      given: what they are tried on; ``probe()`` if left out.
-      kind: of the problem.
+      coefficients: of each tree. Defaults to all 1.
+      given: what they are tried on. Defaults to ``probe()``.
+      kind: the kind of problem.
       protected: use the protected operators.
-      room: for instructions, as ``programs.encode``'s, and for the usual loss too; by the longest tree if left out.
+      room: for instructions, as in ``programs.encode``, those of the baseline too. Defaults to those of the longest
+        tree.
+
+    Returns:
+      What each stage says of each tree.
     """
     given = probe() if given is None else given
     count = len(population)
@@ -138,8 +144,8 @@ def screen(
     )
     for described in (fingerprint, direction, size):
         described[~guided] = np.nan
-    usual = programs.encode([kind.baseline.tree] * _BATCH, None, room)
-    size /= np.asarray(examine(usual, *given)[-1])[0]  # by the program that is compiled already
+    baseline = programs.encode([kind.baseline.tree] * _BATCH, None, room)
+    size /= np.asarray(examine(baseline, *given)[-1])[0]  # by the program that is compiled already
     if guided.any():
         (guides,) = np.nonzero(guided)
         _, first, which = np.unique(fingerprint[guides], axis=0, return_index=True, return_inverse=True)
@@ -168,6 +174,8 @@ def _examine(
     others: jax.Array,
     directions: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    chex.assert_equal_shape([outputs, targets, others])
+    chex.assert_shape(directions, (_DIRECTIONS, *outputs.shape))
     found, finite = gradient(program, outputs, targets, None)
     other, other_finite = gradient(program, outputs, others, None)
     finite = finite & other_finite
@@ -180,7 +188,7 @@ def _examine(
 
 
 def _rounded(projected: jax.Array) -> jax.Array:
-    """To digits of the largest; adding 0 makes -0 equal to 0 in its bytes too."""
+    """Rounded to digits of the largest; adding 0 makes -0 equal to 0 in its bytes too."""
     unit = 10.0 ** (jnp.floor(jnp.log10(jnp.abs(projected).max())) - (_DIGITS - 1))
     return jnp.round(projected / unit) * unit + 0.0
 
@@ -208,10 +216,10 @@ def _descend(
 
 
 def _goodness(output: Output) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """How well outputs tell the targets: a share of right ones, or of the variance that is explained.
+    """How well outputs predict the targets: the share of right ones, or of the variance explained.
 
-    Of the variance only what is beyond a half counts: outputs that come a little closer to targets, or to their mean,
-    have not learned them.
+    Only the variance beyond one half counts: outputs that come a little closer to the targets, or to their mean, have
+    not learned them.
     """
     if output == "softmax":
         return lambda outputs, targets: jnp.mean(outputs.argmax(axis=-1) == targets.argmax(axis=-1))

@@ -1,54 +1,77 @@
-"""Settings that searches share, and how they are checked."""
+"""The settings that searches share, and how they are checked.
 
+``SharedSettings`` has what every search and every tuning has; ``FitnessConfig`` adds what all searches of trees have.
+A search's own configuration extends one of them: ``evolution.SearchConfig``, ``exhaustive.ExhaustiveConfig``,
+``tuning.TuneConfig``.
+"""
+
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from glojax.discovery import screening
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-@dataclass(frozen=True)
-class FitnessConfig:
-    """Settings that every search has.
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """Settings that every search and every tuning has.
 
     Attributes:
-      seeds: trainings a candidate, whose mean is its fitness.
-      fair_rates: train every loss at three learning rates in place of the task's own: that at which its gradient is as
-        large as the usual loss's is at the best of ``scoring.RATES``, a third of it, and three times it. Its fitness
-        is that at its best.
-      halving: one in so many of the new trainings, the best, goes on at each rung (``scoring.measure``).
-      screening: stages of ``screening.STAGES`` that a tree must pass to be trained.
-      finalists: so many of the fittest distinct trees are trained again, over fresh seeds, and the best of them by
-        those trainings is the result: the fittest of thousands is often only the luckiest. 1 takes the fittest.
-      final_seeds: trainings of a finalist; the best quarter has three times as many more, and of these the one with
-        the best lower confidence bound is the result.
-      protected: use the protected operators.
-      budget: optimizer steps of all candidates together, after which nothing new is begun; the finals are beside it.
-      minutes: of training, after which nothing new is begun; a result that depends on the machine.
-      seed: from which all randomness derives.
+      seeds: trainings of a candidate; their mean score is its fitness.
+      finalists: how many of the fittest distinct candidates are trained again over fresh seeds. The best of them by
+        those trainings is the result, because the fittest of thousands is often only the luckiest. With 1 the fittest
+        itself is the result.
+      final_seeds: trainings of a finalist. The best quarter is trained three times as often again, and the result is
+        the one of these with the best lower confidence bound (``finals.decide``).
+      protected: use the protected operators (``grammar.PROTECTED_OPERATORS``).
+      seed: all randomness derives from it.
+
+    Raises:
+      ValueError: a setting out of range; the message names the field, its value and what is allowed.
     """
 
     seeds: int = 2
-    fair_rates: bool = True
-    halving: int = 3
-    screening: tuple[str, ...] = screening.STAGES
     finalists: int = 24
     final_seeds: int = 8
     protected: bool = False
-    budget: int | None = None
-    minutes: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_bounds(
-            self,
-            {
-                "seeds": (1, 1000), "finalists": (1, 10_000), "final_seeds": (1, 1000), "halving": (1, 100),
-                "seed": (0, 2**63 - 1),
-            },
-        )  # fmt: skip
+        check_bounds(self, seeds=(1, 1000), finalists=(1, 10_000), final_seeds=(1, 1000), seed=(0, 2**63 - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitnessConfig(SharedSettings):
+    """Settings that every search of trees has, beside the shared ones.
+
+    Attributes:
+      fair_rates: train every loss at three learning rates instead of the task's own: the rate at which its gradient is
+        as large as the baseline's at the best of ``scoring.RATES``, a third of it, and three times it. Its fitness is
+        its score at the best of the three.
+      halving: one in ``halving`` of the new trainings, the best, goes on at each rung (``scoring.measure``). With 1 all
+        are trained to the end.
+      screening: the stages of ``screening.STAGES`` that a tree must pass to be trained.
+      budget: optimizer steps of all candidates together, after which nothing new begins. Finals come on top.
+      minutes: minutes of training, after which nothing new begins. The result then depends on the machine.
+    """
+
+    fair_rates: bool = True
+    halving: int = 3
+    screening: tuple[str, ...] = screening.STAGES
+    budget: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_bounds(self, halving=(1, 100))
         if self.budget is not None:
-            check_bounds(self, {"budget": (1, 2**63 - 1)})
-        name = type(self).__name__
-        minutes = self.minutes
+            check_bounds(self, budget=(1, 2**63 - 1))
+        name, minutes = type(self).__name__, self.minutes
         if minutes is not None and (isinstance(minutes, bool) or not 0 < minutes < float("inf")):
             raise ValueError(f"{name}.minutes is {minutes!r}; a number above 0 is allowed.")
         unknown = [stage for stage in self.screening if stage not in screening.STAGES]
@@ -56,11 +79,41 @@ class FitnessConfig:
             raise ValueError(f"{name}.screening holds {unknown[0]!r}; allowed are {', '.join(screening.STAGES)}.")
 
 
-def check_bounds(config: object, bounds: dict[str, tuple[int, int]]) -> None:
-    """Raise ``ValueError`` for a field that is no integer or outside its inclusive bounds."""
+def check_bounds(config: object, **bounds: tuple[int, int]) -> None:
+    """Raise ``ValueError`` for a field that is not an integer or lies outside its inclusive bounds."""
     for field, (low, high) in bounds.items():
         value = getattr(config, field)
         if type(value) is not int or not low <= value <= high:
             raise ValueError(
                 f"{type(config).__name__}.{field} is {value!r}; an integer from {low} to {high} is allowed."
             )
+
+
+# OLD NAMES, which warn for a version
+
+
+def renamed_argument(old: str, new: str, adapt: Callable[[Any], Any] = lambda value: value) -> Callable[..., Any]:
+    """A decorator: the function also takes the keyword ``old``, warns, and passes ``adapt`` of its value as ``new``."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if old in kwargs:
+                name = getattr(function, "__name__", "this function")
+                warnings.warn(f"{name}: {old} is now {new}.", DeprecationWarning, stacklevel=2)
+                kwargs[new] = adapt(kwargs.pop(old))
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def renamed_attribute(old: str, new: str, adapt: Callable[[Any], Any] = lambda value: value) -> Any:
+    """A property under an old name: it warns, and gives ``adapt`` of the attribute ``new``."""
+
+    def get(self: object) -> Any:
+        warnings.warn(f"{type(self).__name__}.{old} is now {new}.", DeprecationWarning, stacklevel=2)
+        return adapt(getattr(self, new))
+
+    return property(get)

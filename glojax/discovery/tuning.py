@@ -1,97 +1,103 @@
 """Phase 2: CMA-ES on the identifiable coefficients of a tree (arXiv 1905.11528, section III-B).
 
 Every node of the tree carries a factor, 1 at the start; only the factors that change training in independent ways
-are tuned. The objective is phase 1's: the validation score after the shortened training, in the same program. The same
-search over the coefficients of a Taylor polynomial needs no phase 1 (TaylorGLO, arXiv 2002.00059).
+are tuned. The objective is that of phase 1: the validation score after the shortened training, in the same program.
+The same search over the coefficients of a Taylor polynomial needs no phase 1 (TaylorGLO, arXiv 2002.00059).
 """
 
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from glojax import (
-    tasks,
-)
-from glojax.discovery import scoring
-from glojax.discovery.cma_es import maximize
-from glojax.discovery.finals import decide, seeds_of_finals
-from glojax.discovery.settings import check_bounds
+from glojax import tasks
+from glojax.discovery import cma_es, finals, scoring
+from glojax.discovery.results import Event, OnEvent, Result
+from glojax.discovery.settings import SharedSettings, check_bounds, renamed_argument
 from glojax.executors import local
+from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import programs
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.losses.spaces import CoefficientSpace, coefficient_space, taylor_space
 from glojax.records.candidates import Record
-from glojax.records.run import Run
+from glojax.records.run import FINALS, Run
 from glojax.seeds import named_seed
 from glojax.statistics import winner
 from glojax.tasks.task import Task
 
 
-@dataclass(frozen=True)
-class TuneConfig:
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(SharedSettings):
     """Settings of a tuning.
 
     Attributes:
       generations: of CMA-ES.
-      population: vectors a generation; ``None`` for the usual 4 + floor(3 ln n).
+      population: vectors in a generation. Defaults to the usual 4 + floor(3 ln n).
       sigma: initial step size, in units of the coefficients.
-      rate: scale of the task's learning rate for all trainings: that which the tree was found at.
-      protected: use the protected operators.
-      seeds: trainings a vector, whose mean is its fitness.
-      finalists: so many of the fittest distinct vectors, and the start, are trained again over fresh seeds; the best of
-        them by those trainings is the result (``finals.decide``). With 1, the fittest is.
-      final_seeds: trainings of a finalist; the best quarter has three times as many more.
-      seed: from which all randomness derives.
+      rate: scale of the task's learning rate for all trainings: the one the tree was found at.
+
+    The other settings are those of ``SharedSettings``; a candidate is a vector, and the start is always a finalist.
 
     Raises:
-      ValueError: naming the field, its value and what is allowed.
+      ValueError: a setting out of range; the message names the field, its value and what is allowed.
     """
 
     generations: int = 20
     population: int | None = None
     sigma: float = 1.5
     rate: float = 1.0
-    protected: bool = False
-    seeds: int = 2
-    finalists: int = 24
-    final_seeds: int = 8
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        check_bounds(
-            self,
-            {
-                "generations": (1, 1_000_000), "seeds": (1, 1000), "finalists": (1, 10_000), "final_seeds": (1, 1000),
-                "seed": (0, 2**63 - 1),
-            },
-        )  # fmt: skip
+        super().__post_init__()
+        check_bounds(self, generations=(1, 1_000_000))
         if self.population is not None:
-            check_bounds(self, {"population": (4, 100_000)})
+            check_bounds(self, population=(4, 100_000))
         for field in ("sigma", "rate"):
             value = getattr(self, field)
             if not (isinstance(value, int | float) and 0 < value < math.inf):
-                raise ValueError(f"TuneConfig.{field} is {value!r}; a number above 0 is allowed.")
+                raise ValueError(f"{type(self).__name__}.{field} is {value!r}; a number above 0 is allowed.")
 
 
-class Tuned(NamedTuple):
-    """What a tuning reached."""
+@dataclass(frozen=True, kw_only=True)
+class TaylorConfig(TuneConfig):
+    """Settings of a search of Taylor polynomials: those of ``TuneConfig``, with defaults of its own."""
 
-    loss: Loss
-    rate: float  # scale of the task's learning rate that goes with it
-    fitness: float  # mean validation score: over fresh seeds if there were finals, else as in the tuning
-    start_fitness: float  # of the start, on the same trainings
-    vector: np.ndarray  # [n], what CMA-ES found
-    history: list[np.ndarray]  # fitness [population] of each generation
-    steps: int  # optimizer steps of all trainings without the finals
+    population: int | None = 28
+    sigma: float = 1.2
 
 
+@dataclass(frozen=True, eq=False)
+class TuningResult(Result):
+    """What a tuning ends with.
+
+    Attributes:
+      start_fitness: mean validation score of the start, on the trainings that decided.
+      vector: ``float64[n]``, the coefficients that CMA-ES found.
+
+    The others are those of ``Result``.
+    """
+
+    start_fitness: float
+    vector: np.ndarray
+
+    @property
+    def history(self) -> list[np.ndarray]:
+        """Fitness ``float64[population]`` of every generation, the start first."""
+        return [np.array([record.fitness for record in records]) for records in self.record]
+
+
+_old_callback = renamed_argument(
+    "on_generation", "on_event", lambda call: lambda event: call(event.number, event.fitness)
+)
+
+
+@_old_callback
 def tune(
     task: Task,
     tree: Tree | Loss | str,
@@ -99,154 +105,246 @@ def tune(
     run_dir: str | os.PathLike[str] | None = None,
     *,
     resume: bool = False,
-    on_generation: Callable[[int, np.ndarray], None] | None = None,
-) -> Tuned:
-    """Tune the coefficients of a tree; the result is never worse, on the trainings that decide, than all of them 1.
+    on_event: OnEvent | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
+) -> TuningResult:
+    """Tune the coefficients of a tree.
+
+    On the trainings that decide, the result is never worse than the tree with all coefficients 1.
 
     Args:
       task: what candidates are trained on.
-      tree: the loss, or an expression; it must hold x and y. Of a ``Loss`` the tree is taken.
-      config: the defaults if left out.
-      run_dir: where the record is kept, beside that of a search; in memory only if left out.
-      resume: go on with the tuning that ``run_dir`` holds; the result is that of a tuning never interrupted.
-      on_generation: called with the number and the fitness ``[population]`` of each generation.
+      tree: a tree or an expression with x and y, or a loss, whose tree is taken.
+      config: the settings. Defaults to ``TuneConfig()``.
+      run_dir: where the record is kept, beside that of a search. Defaults to memory alone.
+      resume: go on with the tuning that ``run_dir`` holds. The result is that of a tuning never interrupted.
+      on_event: called after each generation.
+      executor: what trains the candidates. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      The loss with its best coefficients, and how it was found.
 
     Raises:
-      ValueError: a tree without x or y, or a run directory that does not fit (``run.Run``).
+      ValueError: a tree without x or y, or a run directory that does not fit (``records.run.Run``).
+
+    Example:
+      tuned = glojax.tune(task, "log(y) - x / y", glojax.TuneConfig(generations=10))
+      tuned.loss.coefficients
     """
     tree = tree.tree if isinstance(tree, Loss) else Loss(tree).tree  # type: ignore[arg-type]
     config = TuneConfig() if config is None else config
-    return _tune("tune", coefficient_space(tree), task, config, run_dir, resume, on_generation)
+    tuner = _Tuner.of("tune", coefficient_space(tree), task, config, local.resolve(task, executor, group))
+    return _run(tuner, run_dir, resume, on_event)
 
 
+@_old_callback
 def search_taylor(
     task: Task,
     config: TuneConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     *,
     resume: bool = False,
-    on_generation: Callable[[int, np.ndarray], None] | None = None,
-) -> Tuned:
+    on_event: OnEvent | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
+) -> TuningResult:
     """Search a loss among third-order Taylor polynomials by CMA-ES alone (TaylorGLO, arXiv 2002.00059).
 
-    Its settings, where ``config`` is left out, are a population of 28 and a step size of 1.2. The scale of the
-    polynomial is one of its parameters, so that its learning rate is searched as well. Other arguments as ``tune``'s.
+    The scale of the polynomial is one of its parameters, so its learning rate is searched as well.
+
+    Args:
+      task: as for ``tune``, like the arguments that are not listed here.
+      config: the settings. Defaults to ``TaylorConfig()``.
+      run_dir: as for ``tune``.
+      resume: as for ``tune``.
+      on_event: as for ``tune``.
+      executor: as for ``tune``.
+      group: as for ``tune``.
+
+    Returns:
+      The best polynomial as a loss, and how it was found.
+
+    Raises:
+      ValueError: a run directory that does not fit (``records.run.Run``).
     """
-    config = TuneConfig(population=28, sigma=1.2) if config is None else config
-    return _tune("taylor", taylor_space(), task, config, run_dir, resume, on_generation)
+    config = TaylorConfig() if config is None else config
+    tuner = _Tuner.of("taylor", taylor_space(), task, config, local.resolve(task, executor, group))
+    return _run(tuner, run_dir, resume, on_event)
 
 
-def _tune(
-    phase: str,
-    space: CoefficientSpace,
-    task: Task,
-    config: TuneConfig,
-    run_dir: str | os.PathLike[str] | None,
-    resume: bool,
-    on_generation: Callable[[int, np.ndarray], None] | None,
-) -> Tuned:
-    tasks.check(task)
-    task.check_metric(for_search=True)
-    with Run(run_dir, phase, task, config, resume) as run:
-        objective = _Objective(task, space, config, run, on_generation)
-        # The start is a generation of its own, so that it is among the vectors the best is taken from.
-        objective(space.start[None])
-        if len(space.start):
-            maximize(
-                objective, space.start, sigma=config.sigma, population=config.population,
-                generations=config.generations, seed=named_seed(config.seed, phase),
-            )  # fmt: skip
-        vectors, fitness = np.concatenate(objective.vectors), np.concatenate(objective.history)
-        if config.finalists == 1:
-            best, start_fitness = int(np.argmax(fitness)), float(fitness[0])
-            reached = float(fitness[best])
-        else:
-            ranked = np.argsort(-fitness, kind="stable")[: config.finalists]
-            vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
-            best, reached, start_fitness = objective.finals(vectors)
-    loss = task.loss(space.tree, space.coefficients(vectors[best]), protected=config.protected)
-    return Tuned(loss, config.rate, reached, start_fitness, vectors[best], objective.history, objective.steps)
+# GENERATION AFTER GENERATION
 
 
-class _Objective:
-    """Fitness of vectors: read back while the record lasts, trained and recorded after it."""
+@dataclass(frozen=True)
+class _Tuner:
+    """What stays the same during a tuning."""
 
-    def __init__(
-        self,
-        task: Task,
-        space: CoefficientSpace,
-        config: TuneConfig,
-        run: Run,
-        report: Callable[[int, np.ndarray], None] | None,
-    ):
-        self.space, self.config, self.run, self.report = space, config, run, report
-        self.recorded = run.generations()
-        if self.recorded and self.recorded[0][0].expression != str(space.tree):
-            raise ValueError(
-                f"{run.directory} holds the tuning of {self.recorded[0][0].expression}, not of {space.tree}; "
-                "choose another directory."
-            )
+    phase: str
+    space: CoefficientSpace
+    task: Task
+    config: TuneConfig
+    evaluator: Evaluator
+
+    @classmethod
+    def of(cls, phase: str, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor) -> "_Tuner":
+        tasks.check(task)
+        task.check_metric(for_search=True)
         room = programs.room(programs.instructions_of(space.tree))
-        self.evaluator = local.of(task, instructions=room, protected=config.protected)
-        self.history: list[np.ndarray] = []
-        self.vectors: list[np.ndarray] = []
-        self.steps = 0
+        return cls(phase, space, task, config, executor(task, instructions=room, protected=config.protected))
 
-    def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Of vectors ``[population, n]``, the start first: the mean validation score of each."""
-        number = len(self.history)
-        if number < len(self.recorded):
-            records = self.recorded[number]
-            if not np.array_equal(vectors, [record.coefficients for record in records]):
-                raise ValueError(
-                    f"{self.run.directory} does not replay: generation {number} of its tuning was drawn otherwise, "
-                    "perhaps by another version of evosax or JAX. Choose another run directory."
-                )
-        else:
-            started = time.perf_counter()
-            seeds = [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
-            rates = np.full((len(vectors), 1), self.config.rate)
-            factors = list(map(self.space.coefficients, vectors))
-            measured = scoring.measure(self.evaluator, [self.space.tree] * len(vectors), seeds, factors, rates=rates)
-            found = [tuple(scores) for scores in measured.scores.tolist()]
-            records = self._records(vectors, found, measured.steps.tolist(), seeds[0], time.perf_counter() - started)
-            self.run.save_generation(number, records)
-        fitness = np.array([record.fitness for record in records])
-        self.steps += sum(record.steps for record in records)
-        self.history.append(fitness)
-        self.vectors.append(vectors)
-        if self.report is not None:
-            self.report(number, fitness)
-        return fitness
+    def losses(self, vectors: np.ndarray) -> tuple[list[Tree], list[tuple[float, ...]]]:
+        """The trees and the coefficients that vectors ``[population, n]`` stand for."""
+        return [self.space.tree] * len(vectors), list(map(self.space.coefficients, vectors))
 
-    def finals(self, vectors: np.ndarray) -> tuple[int, float, float]:
-        """Place of the best of these vectors over fresh seeds, its score, and that of the first of them."""
-        kept = self.run.finals()
-        if [record.coefficients for record in kept] != list(map(tuple, vectors.tolist())):
-            started = time.perf_counter()
-            seed, count, factors = (
-                self.config.seed,
-                self.config.final_seeds,
-                list(map(self.space.coefficients, vectors)),
-            )
-            decided = decide(
-                self.evaluator, [self.space.tree] * len(vectors), [self.config.rate] * len(vectors), seed, count,
-                factors, always=(0,),
-            )  # fmt: skip
-            seconds = time.perf_counter() - started
-            kept = self._records(vectors, decided.scores, decided.steps, seeds_of_finals(seed, 1)[0], seconds)
-            self.run.save_finals(kept)
-        best = winner([record.scores for record in kept])
-        return best, kept[best].fitness, kept[0].fitness
-
-    def _records(
+    def records(
         self, vectors: np.ndarray, scores: Sequence[tuple[float, ...]], steps: Sequence[int], seed: int, seconds: float
     ) -> list[Record]:
+        """What the run keeps of vectors that were trained in so many seconds."""
         expression, form = str(self.space.tree), str(canonical(self.space.tree))
         return [
             Record(
-                expression, form, tuple(map(float, vector)), float(np.mean(found)), found, self.config.rate, "trained",
-                (), seed, taken, seconds / len(vectors),
+                expression=expression,
+                canonical=form,
+                coefficients=tuple(map(float, vector)),
+                fitness=float(np.mean(found)),
+                scores=found,
+                rate=self.config.rate,
+                fate="trained",
+                parents=(),
+                seed=seed,
+                steps=taken,
+                seconds=seconds / len(vectors),
             )
             for vector, found, taken in zip(vectors, scores, steps, strict=True)
-        ]  # fmt: skip
+        ]
+
+
+class _Generation(NamedTuple):
+    """The vectors of one generation, evaluated."""
+
+    number: int
+    vectors: np.ndarray  # float64[population, n]
+    records: list[Record]
+
+    @property
+    def fitness(self) -> np.ndarray:
+        """Mean validation scores ``float64[population]``."""
+        return np.array([record.fitness for record in self.records])
+
+
+def _run(tuner: _Tuner, run_dir: str | os.PathLike[str] | None, resume: bool, on_event: OnEvent | None) -> TuningResult:
+    config = tuner.config
+    with Run(run_dir, tuner.phase, tuner.task, config, resume) as run:
+        _check_tree(tuner, run)
+        history = []
+        for generation in _generations(tuner, run):
+            history.append(generation)
+            if on_event is not None:
+                on_event(_event(tuner, generation))
+        vectors = np.concatenate([generation.vectors for generation in history])
+        records = [record for generation in history for record in generation.records]
+        if config.finalists > 1:
+            fitness = np.array([record.fitness for record in records])
+            ranked = np.argsort(-fitness, kind="stable")[: config.finalists]
+            vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
+            records = _finals(tuner, run, vectors)
+            best = winner([record.scores for record in records])
+        else:
+            best = int(np.argmax([record.fitness for record in records]))
+    return TuningResult(
+        phase=tuner.phase,
+        loss=tuner.task.loss(tuner.space.tree, tuner.space.coefficients(vectors[best]), protected=config.protected),
+        rate=config.rate,
+        scores=np.array(records[best].scores),
+        record=[generation.records for generation in history],
+        funnel={},
+        baseline=None,
+        steps=sum(record.steps for generation in history for record in generation.records),
+        start_fitness=records[0].fitness,
+        vector=vectors[best],
+    )
+
+
+def _check_tree(tuner: _Tuner, run: Run) -> None:
+    recorded = run.generations()
+    if recorded and recorded[0][0].expression != str(tuner.space.tree):
+        raise ValueError(
+            f"{run.directory} holds the tuning of {recorded[0][0].expression}, not of {tuner.space.tree}; "
+            "choose another directory."
+        )
+
+
+def _generations(tuner: _Tuner, run: Run) -> Iterator[_Generation]:
+    """The start as a generation of its own, so that it is among the vectors the best is taken from; then CMA-ES's."""
+    config, start = tuner.config, tuner.space.start
+    yield _evaluated(tuner, run, 0, start[None])
+    if not len(start):
+        return
+    population = cma_es.default_population(len(start)) if config.population is None else config.population
+    settings = cma_es.Settings(config.sigma, population, named_seed(config.seed, tuner.phase))
+    state = cma_es.start(start)
+    for number in range(1, config.generations + 1):
+        asked = cma_es.ask(settings, state)
+        generation = _evaluated(tuner, run, number, asked.vectors)
+        yield generation
+        state = cma_es.tell(state, asked, generation.fitness)
+
+
+def _evaluated(tuner: _Tuner, run: Run, number: int, vectors: np.ndarray) -> _Generation:
+    """A generation, trained unless it is on record."""
+
+    def train() -> list[Record]:
+        started = time.perf_counter()
+        seeds = [named_seed(tuner.config.seed, "search", i) for i in range(tuner.config.seeds)]
+        rates = np.full((len(vectors), 1), tuner.config.rate)
+        trees, factors = tuner.losses(vectors)
+        measured = scoring.measure(tuner.evaluator, trees, seeds, factors, rates=rates)
+        scores = [tuple(row) for row in measured.scores.tolist()]
+        return tuner.records(vectors, scores, measured.steps.tolist(), seeds[0], time.perf_counter() - started)
+
+    def is_this_generation(records: list[Record]) -> bool:
+        if not np.array_equal(vectors, [record.coefficients for record in records]):
+            raise ValueError(
+                f"{run.directory} does not replay: generation {number} of its tuning was drawn otherwise, perhaps by "
+                "another version of evosax or JAX. Choose another run directory."
+            )
+        return True
+
+    return _Generation(number, vectors, run.once(number, train, is_this_generation))
+
+
+def _finals(tuner: _Tuner, run: Run, vectors: np.ndarray) -> list[Record]:
+    """These vectors, of which the first is the start, over fresh seeds."""
+
+    def train() -> list[Record]:
+        started = time.perf_counter()
+        config = tuner.config
+        trees, factors = tuner.losses(vectors)
+        rates = [config.rate] * len(vectors)
+        decided = finals.decide(tuner.evaluator, trees, rates, config.seed, config.final_seeds, factors, always=(0,))
+        seed = finals.seeds_of_finals(config.seed, 1)[0]
+        return tuner.records(vectors, decided.scores, decided.steps, seed, time.perf_counter() - started)
+
+    asked = list(map(tuple, vectors.tolist()))
+    return run.once(FINALS, train, lambda kept: [record.coefficients for record in kept] == asked)
+
+
+def _event(tuner: _Tuner, generation: _Generation) -> Event:
+    best = tuner.task.loss(
+        tuner.space.tree,
+        tuner.space.coefficients(generation.vectors[int(generation.fitness.argmax())]),
+        protected=tuner.config.protected,
+    )
+    return Event(
+        phase=tuner.phase,
+        number=generation.number,
+        planned=tuner.config.generations + 1,
+        fitness=generation.fitness,
+        best=str(best),
+        trained=len(generation.vectors),
+        funnel={},
+        is_new=True,
+        records=generation.records,
+    )

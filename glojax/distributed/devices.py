@@ -18,12 +18,14 @@ _settings: Any = jax.config
 
 
 def all_devices() -> list[Any]:
-    """What populations are trained on: all accelerators of this machine, or on CPU its cores (``use_cores``).
+    """The devices that populations are trained on, as ``jax.Device`` objects.
 
-    Where several processes have joined, those of all, of each as many.
+    Returns:
+      All accelerators of this machine or, on CPU, its cores (``use_cores``). If several processes have joined, the
+      devices of all.
 
     Raises:
-      ValueError: processes with more devices than others.
+      ValueError: the processes have unlike numbers of devices.
     """
     with contextlib.suppress(RuntimeError):  # JAX has started already, and its devices are as they are
         use_cores()
@@ -41,15 +43,15 @@ def all_devices() -> list[Any]:
 def use_cores(count: int | None = None) -> None:
     """Make CPU cores devices of their own.
 
-    A population is split over devices, and on CPU several small ones do more than the threads of one. The first
-    training calls this; call it yourself, before any JAX computation, for another count or where JAX starts earlier.
+    A population is split over devices, and on CPU several small devices do more than the threads of one. The first
+    training calls this. Call it yourself, before any JAX computation, for another count or if JAX starts earlier.
 
     Args:
-      count: of the devices. Left out, there is one for every core that this process may use, unless the user has set
+      count: number of devices. Defaults to one for every core that this process may use, unless the user has set
         ``XLA_FLAGS`` or JAX's ``jax_num_cpu_devices``.
 
     Raises:
-      ValueError: a count below 1.
+      ValueError: ``count`` is below 1.
       RuntimeError: JAX has started already.
     """
     if count is None:
@@ -62,20 +64,20 @@ def use_cores(count: int | None = None) -> None:
 
 
 def cores() -> int:
-    """How many this process may use, or, where a system cannot tell that, how many there are."""
+    """The number of CPU cores that this process may use; all of the machine's where the system cannot tell."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_programs() -> None:
     """Keep compiled programs in ``files.cache_directory()``, at most 1 GiB, so that the next process starts at once.
 
-    The ``glojax`` command calls this, and so may a script. Where the user has set ``jax_compilation_cache_dir``, it
-    changes nothing.
+    The ``glojax`` command calls this, and so may a script. It changes nothing if the user has set
+    ``jax_compilation_cache_dir``.
     """
     if _settings.jax_compilation_cache_dir is not None:
         return
     jax.config.update("jax_compilation_cache_dir", str(files.cache_directory() / "programs"))
     jax.config.update("jax_compilation_cache_max_size", _MOST_BYTES)
-    # JAX leaves out what compiles within a second, which is most of what there is.
+    # By default JAX keeps nothing that compiles within a second, which is most programs.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,8 +1,8 @@
-"""Which of several processes live: each ends when one of them has ended, and says which.
+"""Which of several processes are alive: each ends when another has ended, and says which.
 
-A process that waits in a collective for one that died waits for good. So a thread of each tells by JAX's coordination
-service, which lives in the first of them, that its process lives, and looks there for what others tell. The first finds
-who has fallen silent.
+A process that waits in a collective operation for one that died waits forever. So a thread in each process writes signs
+of life to JAX's coordination service, which runs in the first process, and reads there what others report. The first
+process reports those that have fallen silent.
 """
 
 import atexit
@@ -15,74 +15,82 @@ import time
 from typing import Any, NamedTuple
 
 LOST = 75
-"""Exit status where another process has ended: EX_TEMPFAIL of sysexits.h, what may go well if tried again."""
+"""Exit status after another process has ended: EX_TEMPFAIL of sysexits.h, a failure that may not occur again."""
 
 AGAIN = "Start all of them again; a run with --run-dir goes on with --resume."
 
 _LOOK = 0.5  # seconds between two looks at the others
-_GRACE = 1.0  # seconds in which a process may meet by itself the error that another met
-_PARTING = 3.0  # seconds that the first, whose end ends the coordination service, leaves the others to hear of it
-_STATUS = {KeyboardInterrupt: 130, (ValueError, ImportError, OSError): 2}  # as the command's
+_GRACE = 1.0  # seconds in which a process may raise by itself the error that another raised
+_PARTING = 3.0  # seconds that the first process, whose end ends the coordination service, waits for the others
+_STATUS = {KeyboardInterrupt: 130, (ValueError, ImportError, OSError): 2}  # exit statuses, as the command's
 
 
 class SharedError(ValueError):
-    """What all processes raise at once, so that none needs to tell the others."""
+    """An error that all processes raise at once, so that none needs to tell the others."""
 
 
 class Place(NamedTuple):
-    """Which of the processes this is."""
+    """A process's place among those that joined."""
 
-    number: int
-    processes: int
-    coordinator: str  # address of the first
+    number: int  # from 0
+    processes: int  # how many there are
+    coordinator: str  # address of the first, HOST:PORT
     first_host: str
 
 
-class Watch:
-    """Tells the others that this process lives, and ends it where another has ended.
+class LivenessMonitor:
+    """Tells the other processes that this one is alive, and ends it when another has ended.
+
+    JAX's distributed service must have been initialized. The monitor runs a thread until ``finished``, ``failed`` or
+    ``leave``.
 
     Args:
-      heartbeat: seconds after which a process that is not heard of counts as dead.
-      parent: process whose end ends this one, if there is such.
+      heartbeat: seconds of silence after which a process counts as dead.
+      parent: process whose end ends this one. None if there is none.
       patience: seconds to wait for the first process.
+
+    Attributes:
+      place: this process's place among those that joined.
     """
 
     def __init__(self, heartbeat: float, parent: int | None, patience: int):
-        # There is no public way to the service that JAX's own processes meet in; Orbax takes this one.
+        # JAX has no public way to its coordination service; Orbax uses this one.
         from jax._src.distributed import global_state
 
         self._heartbeat, self._parent = heartbeat, parent
         self._client: Any = global_state.client
         self._client.key_value_set(f"glojax/host/{global_state.process_id}", socket.gethostname())
         self.place = Place(
-            global_state.process_id, global_state.num_processes, str(global_state.coordinator_address),
+            global_state.process_id,
+            global_state.num_processes,
+            str(global_state.coordinator_address),
             self._client.blocking_key_value_get("glojax/host/0", patience * 1000),
-        )  # fmt: skip
+        )
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="glojax-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="glojax-liveness", daemon=True)
         self._thread.start()
 
     @property
     def longest(self) -> float:
-        """Seconds in which this process ends if another has."""
+        """Seconds within which this process ends after another has ended."""
         return self._heartbeat + 2 * _LOOK + _GRACE + _PARTING
 
     def finished(self) -> None:
-        """Look no more: this process has done all that it does with the others."""
+        """Stop monitoring: this process needs the others no more."""
         self._stop()
         self._client.key_value_set(f"glojax/left/{self.place.number}", "", True)
 
     def failed(self, error: BaseException) -> None:
-        """Tell the others of an error of this process, which then ends without them."""
+        """Tell the others of an error in this process, and let it end without waiting for them."""
         self._stop()
         if not isinstance(error, SharedError):
             with contextlib.suppress(RuntimeError):
                 self._tell(self.place.number, f"stopped: {_first_line(error)}")
-        # After the error was shown, and before JAX, which would wait for the others.
+        # This runs after the error was shown, and before JAX's own handler, which would wait for the others.
         atexit.register(self._leave, next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1))
 
     def leave(self, status: int) -> None:
-        """Tell the others that this process was stopped, and exit."""
+        """Tell the others that this process was stopped, and exit with ``status``."""
         with contextlib.suppress(RuntimeError):
             self._tell(self.place.number, "was stopped")
         self._leave(status)
@@ -108,12 +116,12 @@ class Watch:
                         self._say(told[min(told)])
                         self._leave(LOST)
                     return
-        except RuntimeError as error:  # JAX's own; its client ends this process too, if it comes first
+        except RuntimeError as error:  # from JAX, whose client would end this process too
             self._say(f"process 0 (on {self.place.first_host}) cannot be reached: {_first_line(error)}")
             _exit(LOST)
 
     def _look_for_silent(self, heard: dict[int, tuple[str, float]]) -> None:
-        """Note what is heard of whom, and tell of those of whom nothing was for long."""
+        """Note who gave a sign of life, in ``heard``, and report those who have been silent for too long."""
         now = time.monotonic()
         for number, sign in self._read("lives").items():
             if number in heard and sign != heard[number][0]:
@@ -129,15 +137,15 @@ class Watch:
         found = self._client.key_value_dir_get(f"glojax/{kind}/")
         return {int(key.rpartition("/")[2]): value for key, value in found}
 
-    def _tell(self, number: int, what: str) -> None:
-        host = self._read("host").get(number, "a host unknown")
-        self._client.key_value_set(f"glojax/ended/{number}", f"process {number} (on {host}) {what}", True)
+    def _tell(self, number: int, event: str) -> None:
+        host = self._read("host").get(number, "an unknown host")
+        self._client.key_value_set(f"glojax/ended/{number}", f"process {number} (on {host}) {event}", True)
 
     def _say(self, reason: str) -> None:
         print(f"glojax: {reason}. Process {self.place.number} ends too. {AGAIN}", file=sys.stderr, flush=True)
 
     def _leave(self, status: int) -> None:
-        """Exit; the first does so last, if that does not take long."""
+        """Exit; the first process waits for the others to exit, but not for long."""
         with contextlib.suppress(RuntimeError):
             self._client.key_value_set(f"glojax/left/{self.place.number}", "", True)
             until = time.monotonic() + _PARTING

@@ -1,11 +1,11 @@
 """Several processes that run one search: the same Python in each, every population on the devices of all.
 
-    with processes.joined("10.0.0.1:9911", 4, 2):  # without arguments where JAX knows the cluster
+    with processes.joined("10.0.0.1:9911", 4, 2):  # no arguments where JAX knows the cluster
         found = glojax.search(task, config, run_dir)
 
-Every process makes the same decisions from the same scores, so that little is exchanged: scores, networks that come to
-another device where groups are formed anew, and what the first alone knows, which is its clock and its run directory.
-No other process reads or writes that.
+Every process makes the same decisions from the same scores, so little is exchanged: scores, networks that move to
+another device when groups are formed anew, and what only the first process knows, its clock and its run directory. No
+other process reads or writes those.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from glojax.distributed.liveness import Place, SharedError, Watch
+from glojax.distributed.liveness import LivenessMonitor, Place, SharedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,31 +26,41 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HEARTBEAT = 20.0
-"""Seconds after which a process that is not heard of counts as dead."""
+"""Seconds of silence after which a process counts as dead."""
 
 JOINING = 300
-"""Seconds in which all processes must have been started."""
+"""Seconds within which all processes must have been started."""
 
-_watch: Watch | None = None
+
+class _Membership:
+    """Whether this process has joined others; ``joined`` sets it, the functions of this module read it.
+
+    There is one for a process, as there is one of JAX's coordination service.
+    """
+
+    monitor: LivenessMonitor | None = None  # of a process that has joined others
+
+
+_membership = _Membership()
 
 
 def is_first() -> bool:
     """Whether this process keeps results and shows progress: the first of several, or the only one."""
-    return _watch is None or _watch.place.number == 0
+    return _membership.monitor is None or _membership.monitor.place.number == 0
 
 
 def count() -> int:
-    """How many processes there are."""
-    return 1 if _watch is None else _watch.place.processes
+    """The number of processes that have joined; 1 for a process alone."""
+    return 1 if _membership.monitor is None else _membership.monitor.place.processes
 
 
 def check(coordinator: str | None, processes: int | None, process: int | None, heartbeat: float = HEARTBEAT) -> None:
-    """Raise ``ValueError`` for arguments that ``joined`` cannot use."""
+    """Raise ``ValueError`` for arguments that ``joined`` cannot use; they are its own."""
     given = {"coordinator": coordinator, "processes": processes, "process": process}
     missing = [name for name, value in given.items() if value is None]
     if 0 < len(missing) < 3:
         raise ValueError(
-            f"{' and '.join(missing)} not given; coordinator, processes and process go together, and are all left out "
+            f"{' and '.join(missing)} not given; coordinator, processes and process go together, and none is needed "
             "where JAX finds them in the cluster's environment."
         )
     if coordinator is not None and not coordinator.rpartition(":")[2].isdecimal():
@@ -70,73 +80,83 @@ def joined(
     heartbeat: float = HEARTBEAT,
     parent: int | None = None,
 ) -> Iterator[Place]:
-    """Within it, all processes must do the same; it is entered before JAX starts, once.
+    """Join other processes: within this context, all must do the same. Enter it once, before JAX starts.
 
-    Where another process ends early, this one prints which and ends with status ``liveness.LOST``, within ``heartbeat``
-    + 5 seconds. Where the first is killed, JAX ends this one at once, by SIGABRT, before anything can be printed.
+    If another process ends early, this one prints which and exits with status ``liveness.LOST``, within ``heartbeat``
+    + 5 seconds. If the first is killed, JAX ends this one at once, by SIGABRT, before anything can be printed.
 
     Args:
-      coordinator: ``HOST:PORT`` of the first process. This and the next two are left out where JAX finds them in the
-        environment: Slurm, Open MPI, Kubernetes, TPU pods.
-      processes: how many there are.
-      process: which of them this is, from 0.
-      heartbeat: seconds after which a process that is not heard of counts as dead.
-      parent: process whose end ends this one.
+      coordinator: ``HOST:PORT`` of the first process. This and the next two default to what JAX finds in the
+        environment of Slurm, Open MPI, Kubernetes and TPU pods.
+      processes: the number of processes.
+      process: the number of this one, from 0.
+      heartbeat: seconds of silence after which a process counts as dead.
+      parent: process whose end ends this one. Defaults to none.
+
+    Yields:
+      This process's place among them.
 
     Raises:
-      ValueError: arguments out of range, some of which are missing, or all where no cluster is known.
+      ValueError: an argument is out of range or missing, or no cluster is known.
       OSError: the first process cannot listen at its address.
+
+    Example:
+      with joined("10.0.0.1:9911", processes=4, process=2):
+          found = glojax.search(task, config, run_dir)
     """
-    global _watch
     check(coordinator, processes, process, heartbeat)
     if coordinator is not None and process == 0:
         _try_port(coordinator)
     import jax
 
-    # It would take SIGTERM for itself, and leave the process running.
+    # Its handler of SIGTERM would keep the process running.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            coordinator, processes, process, initialization_timeout=JOINING,
-            # Later than the watch's, which names the process.
-            heartbeat_timeout_seconds=round(2 * heartbeat) + 5, shutdown_timeout_seconds=60,
-        )  # fmt: skip
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=JOINING,
+            # Later than the monitor's, which names the process.
+            heartbeat_timeout_seconds=round(2 * heartbeat) + 5,
+            shutdown_timeout_seconds=60,
+        )
     except ValueError as error:
         raise ValueError(
             f"JAX knows no cluster here ({error}); coordinator, processes and process must be given."
         ) from None
-    _watch = Watch(heartbeat, parent, JOINING)
+    monitor = _membership.monitor = LivenessMonitor(heartbeat, parent, JOINING)
     try:
-        yield _watch.place
+        yield monitor.place
     except BaseException as error:
-        _watch.failed(error)
+        monitor.failed(error)
         raise
-    _watch.finished()
+    monitor.finished()
 
 
 def leave(status: int) -> None:
-    """End this process at once, as it was told to; the others, if there are any, are told so and end."""
-    if _watch is not None:
-        _watch.leave(status)
+    """End this process at once with ``status``, as after a signal; the others, if any, are told and end too."""
+    if _membership.monitor is not None:
+        _membership.monitor.leave(status)
     os._exit(status)
 
 
 def _try_port(address: str) -> None:
-    """Listen for a moment: where JAX cannot, it may end in a segmentation fault."""
+    """Listen at an address for a moment: if JAX itself cannot, it may end in a segmentation fault."""
     try:
         socket.create_server(("", int(address.rpartition(":")[2]))).close()
     except OSError as error:
         raise OSError(f"process 0 cannot listen at {address}: {error.strerror}. Choose another port.") from None
 
 
-# WHAT IS EXCHANGED: all processes must come to it, in the same order.
+# EXCHANGES: every process must call these, in the same order.
 
 
 def gathered(array: Any) -> "np.ndarray":
-    """All of a JAX array whose parts may lie on the devices of all processes."""
+    """A JAX array as a NumPy array, also where its parts lie on the devices of several processes."""
     import numpy as np  # the command shows its help without it
 
-    if _watch is None:
+    if _membership.monitor is None:
         return np.asarray(array)
     from jax.experimental import multihost_utils
 
@@ -144,12 +164,18 @@ def gathered(array: Any) -> "np.ndarray":
 
 
 def first(function: Callable[[], T]) -> T:
-    """What a function gives in the first process, which alone calls it.
+    """Call a function in the first process alone, and share its result.
 
     Args:
-      function: what it returns must survive JSON. A ValueError or OSError that it raises is a ``SharedError`` of all.
+      function: its result must survive JSON.
+
+    Returns:
+      The function's result, in every process.
+
+    Raises:
+      SharedError: in every process, if the function raised a ValueError or OSError.
     """
-    if _watch is None:
+    if _membership.monitor is None:
         return function()
     sent = {}
     if is_first():
@@ -164,8 +190,8 @@ def first(function: Callable[[], T]) -> T:
 
 
 def first_arrays(arrays: Any) -> Any:
-    """The pytree of NumPy arrays of the first process; the others' must have its structure, shapes and types."""
-    if _watch is None:
+    """The first process's pytree of NumPy arrays; all must have the same structure, shapes and types."""
+    if _membership.monitor is None:
         return arrays
     import jax
     import numpy as np
@@ -177,12 +203,16 @@ def first_arrays(arrays: Any) -> Any:
 
 
 def agree(what: str, digest: str) -> None:
-    """Make sure that all processes are about to do the same.
+    """Check that all processes are about to do the same.
+
+    Args:
+      what: a plural noun for the message, such as ``"candidates"``.
+      digest: a text that differs where they would do something else.
 
     Raises:
-      SharedError: in all of them, naming those that are not.
+      SharedError: in every process, naming those that differ from the first.
     """
-    if _watch is None:
+    if _membership.monitor is None:
         return
     import numpy as np
     from jax.experimental import multihost_utils
@@ -211,7 +241,8 @@ def _exchanged(exchange: Callable[[], T]) -> T:
     try:
         return exchange()
     except Exception:
-        # Most likely another process has ended; what that looks like differs by network. The watch tells in time.
-        assert _watch is not None
-        time.sleep(_watch.longest)
+        # Most likely another process has ended; which error that makes depends on the network. The monitor ends this
+        # process meanwhile, and says which one has ended.
+        if _membership.monitor is not None:
+            time.sleep(_membership.monitor.longest)
         raise

@@ -1,26 +1,65 @@
-"""Candidates trained by this process, or by several that joined."""
+"""Training in this process, or in several that joined, and the choice between it and another executor.
 
-from functools import lru_cache
+``resolve`` gives the executor that a public function was asked to use. ``local_executor`` is the one of this process:
+its evaluators are ``Trainer`` objects, which are kept with their task, so that search, tuning and comparison of one
+task share their compiled programs.
+"""
 
-from glojax.executors.protocol import Evaluator
+from functools import partial
+
+from glojax.executors.protocol import Executor
 from glojax.losses.loss import LossFunction
 from glojax.tasks.task import Task
+from glojax.training import grouping
 from glojax.training.trainer import Trainer
 
-
-def of(task: Task, *, instructions: int = 1, protected: bool = False, loss: LossFunction | None = None) -> Evaluator:
-    """The evaluator that the task's executor makes."""
-    executor = local if task.executor is None else task.executor
-    return executor(task, instructions=instructions, protected=protected, loss=loss)
+_MEMO = "_trainers"  # attribute of a task that holds its trainers, so that they are freed with it
 
 
-def local(task: Task, *, instructions: int = 1, protected: bool = False, loss: LossFunction | None = None) -> Trainer:
-    """The ``Trainer`` of these settings; search, tuning and comparison share one, and its compiled programs."""
+def resolve(task: Task, executor: Executor | None = None, group: int | None = None) -> Executor:
+    """The executor that trains a task's candidates.
+
+    Args:
+      task: the task. Its own ``executor`` and ``group``, the deprecated way to give them, serve where the arguments
+        are None.
+      executor: what trains. Defaults to this process (``local_executor``).
+      group: candidates trained together on a device, at most. Defaults to as many as fit
+        (``grouping.group_that_fits``). Scores do not depend on it.
+
+    Returns:
+      An executor with ``group`` bound: call it with the task and the settings of ``protocol.Executor``.
+
+    Raises:
+      ValueError: ``group`` is not a whole number of at least 1.
+
+    Example:
+      evaluator = resolve(task, group=4)(task, instructions=31)
+    """
+    old = vars(task)  # the deprecated fields, which are no attributes that a type checker sees
+    chosen = old["executor"] if executor is None else executor
+    size = old["group"] if group is None else group
+    grouping.check_group(size)
+    chosen = local_executor if chosen is None else chosen
+    return chosen if size is None else partial(chosen, group=size)
+
+
+def local_executor(
+    task: Task,
+    *,
+    instructions: int = 1,
+    protected: bool = False,
+    loss: LossFunction | None = None,
+    group: int | None = None,
+) -> Trainer:
+    """The trainer of these settings in this process; the arguments are those of ``protocol.Executor``.
+
+    Equal settings of one task share a trainer and its compiled programs, except for a fixed ``loss``, which gets a new
+    one. The trainers are freed with the task.
+    """
     if loss is not None:
-        return Trainer(task, loss=loss)
-    return _shared(task, instructions, protected)
-
-
-@lru_cache(maxsize=8)
-def _shared(task: Task, instructions: int, protected: bool) -> Trainer:
-    return Trainer(task, instructions=instructions, protected=protected)
+        return Trainer(task, loss=loss, group=group)
+    trainers: dict[tuple[int, bool, int | None], Trainer] = vars(task).setdefault(_MEMO, {})
+    settings = instructions, protected, group
+    if settings not in trainers:
+        trainers[settings] = Trainer(task, instructions=instructions, protected=protected, group=group)
+    return trainers[settings]

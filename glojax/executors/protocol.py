@@ -1,7 +1,8 @@
-"""The seam between a search and what trains for it: batches of candidates in, scores out.
+"""The interface between a search and what trains for it: batches of candidates go in, scores come out.
 
-A search asks ``of`` for an evaluator, gives it batches, and knows nothing else of it. Which one it is given is
-``Task.executor``: ``local`` if left out, in this process or in several that joined (``processes``).
+A search is given an ``Executor``, asks it for an ``Evaluator`` of its task, hands that batches of candidates, and knows
+nothing else of it. ``local.resolve`` chooses the executor: this process, several that joined
+(``distributed.processes``), or Ray's workers (``ray_executor``).
 """
 
 import os
@@ -19,13 +20,14 @@ from glojax.training.candidates import Candidates, Trained
 class Evaluator(Protocol):
     """Trains candidates on one task and scores them.
 
-    What it gives depends on the task and the candidate alone, not on what is trained beside it, where, or how often it
-    had to be begun again. So a batch may be divided in any way, and a part that was lost is trained anew.
+    A score depends on the task and the candidate alone: not on what is trained beside it, nor on where, nor on how
+    often its training was started again. So a batch may be divided in any way, and a part that was lost can be trained
+    again.
     """
 
     @property
     def task(self) -> Task:
-        """What candidates are trained on."""
+        """The task that candidates are trained on."""
         ...
 
     def candidates(
@@ -35,7 +37,7 @@ class Evaluator(Protocol):
         coefficients: Sequence[Sequence[float] | None] | None = None,
         rates: Sequence[float] | None = None,
     ) -> Candidates:
-        """A batch, as NumPy arrays: trees with one seed each, as ``Trainer.candidates``."""
+        """A batch of candidates as NumPy arrays; the arguments are those of ``Trainer.candidates``."""
         ...
 
     def train(
@@ -48,12 +50,12 @@ class Evaluator(Protocol):
         directory: str | os.PathLike[str] | None = None,
         on_stop: Callable[[int, np.ndarray], None] | None = None,
     ) -> Trained:
-        """Train a batch and score it at every stop, as ``Trainer.train``.
+        """Train a batch and score it at every stop; arguments and result are those of ``Trainer.train``.
 
-        ``keep`` and ``on_stop`` are the search's own, and are called where it runs. ``keep`` compares candidates, so it
-        needs the scores of the whole batch: an evaluator that divides it has every part trained to a stop and its
-        networks held there, calls ``keep`` once with all scores, and sends each part the answer for its candidates. A
-        part that is begun again is given the answers of the stops before, which are known.
+        ``keep`` and ``on_stop`` belong to the search and are called in its process. ``keep`` compares candidates, so it
+        needs the scores of the whole batch. An evaluator that divides a batch trains every part to the stop, holds the
+        networks where they are, calls ``keep`` once with all scores, and sends each part the answer for its own
+        candidates. A part that is trained again is given the answers of the earlier stops, which are known by then.
         """
         ...
 
@@ -62,7 +64,21 @@ class Executor(Protocol):
     """Makes evaluators."""
 
     def __call__(
-        self, task: Task, *, instructions: int = 1, protected: bool = False, loss: LossFunction | None = None
+        self,
+        task: Task,
+        *,
+        instructions: int = 1,
+        protected: bool = False,
+        loss: LossFunction | None = None,
+        group: int | None = None,
     ) -> Evaluator:
-        """An evaluator for a task; the other arguments are ``Trainer``'s."""
+        """An evaluator for a task.
+
+        Args:
+          task: what candidates are trained on.
+          instructions: room for each tree's inner nodes.
+          protected: whether losses use the protected operators.
+          loss: one fixed loss for all candidates instead of their own programs. Defaults to None.
+          group: candidates trained together on a device, at most. Defaults to as many as fit.
+        """
         ...

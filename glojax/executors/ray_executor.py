@@ -1,10 +1,10 @@
 """Ray: candidates trained on machines that come and go (the extra ``glojax[ray]``).
 
     with RayExecutor("10.0.0.1:6379") as executor:
-        found = glojax.search(dataclasses.replace(task, executor=executor), config)
+        found = glojax.search(task, config, executor=executor)
 
 The search itself stays in this process. A population is divided into batches, which are handed to workers as these
-become free (``dispatch`` has the rules); the results are those of one process.
+become free (``scheduling`` has the rules); the results are those of one process.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import LossFunction
 from glojax.tasks.task import Task
 from glojax.training import grouping
-from glojax.training.candidates import Candidates, PopulationProgress, Trained, check_stops, encoded
+from glojax.training.candidates import Candidates, PopulationProgress, Trained, check_stops, encode_candidates
 
 BATCHES = 2
 """Batches of a population for each worker: more are better balanced, fewer fill their groups better after a rung."""
@@ -33,25 +33,27 @@ BATCHES = 2
 ANSWER = 5.0
 """Seconds in which a cluster must answer."""
 
-_STORE = 100 * 2**20  # bytes of Ray's object store on this machine; what is larger goes to the disk
+_STORE = 100 * 2**20  # bytes of Ray's object store on this machine; the rest goes to the disk
 
 
 class RayExecutor:
     """Makes evaluators whose candidates are trained by Ray's workers.
 
-    It uses the connection that there is already, or makes one and ends it with ``close``. The workers are processes
-    with one device each, on a cluster with GPUs one of these, elsewhere a core, on all machines that are there and on
-    those that join later. Where this process shares a machine with GPUs, start it with ``JAX_PLATFORMS=cpu``, so that
-    it leaves them to the workers.
+    It uses Ray's existing connection, or makes one and ends it with ``close``. Workers are processes with one device
+    each: a GPU if the cluster has any, else a core, on all machines of the cluster and on those that join later. If
+    this process shares a machine with GPUs, start it with ``JAX_PLATFORMS=cpu``, so that it leaves them to the workers.
 
     Args:
-      address: ``HOST:PORT`` of a cluster's head, or ``"auto"`` for the cluster that this machine belongs to; left out,
-        Ray is started on this machine alone, where it listens on loopback only.
-      workers: how many; left out, one for every GPU or core, as they come and go.
+      address: ``HOST:PORT`` of a cluster's head, or ``"auto"`` for the cluster that this machine belongs to. Defaults
+        to a new one on this machine alone, which listens on loopback only.
+      workers: number of workers. Defaults to one for every GPU or core, as they come and go.
+
+    Attributes:
+      pool: the workers.
 
     Raises:
       ImportError: Ray is not installed.
-      ValueError: fewer than one worker, or an address that is none.
+      ValueError: ``workers`` is below 1, or ``address`` has another form.
       OSError: no cluster answers there, or one of another version of Ray or Python.
     """
 
@@ -59,30 +61,37 @@ class RayExecutor:
         if workers is not None and workers < 1:
             raise ValueError(f"RayExecutor.workers is {workers}; it must be at least 1.")
         self._connected = _connect(address, workers)
-        from glojax.executors.ray_workers import Pool  # with Ray, which reads its environment as it is imported
+        from glojax.executors.ray_workers import WorkerPool  # imports Ray, which reads its environment then
 
-        self.pool = Pool(workers)
+        self.pool = WorkerPool(workers)
         self._shipped: dict[int, tuple[Task, Any]] = {}
 
     def __call__(
-        self, task: Task, *, instructions: int = 1, protected: bool = False, loss: LossFunction | None = None
+        self,
+        task: Task,
+        *,
+        instructions: int = 1,
+        protected: bool = False,
+        loss: LossFunction | None = None,
+        group: int | None = None,
     ) -> "RayEvaluator":
-        """An evaluator for a task, which goes to the workers once; the other arguments are ``Trainer``'s.
+        """An evaluator for a task, which is sent to the workers once; the arguments are ``protocol.Executor``'s.
 
         Raises:
-          ValueError: a task or loss that cannot be sent to another process.
+          ValueError: the task or the loss cannot be sent to another process.
         """
         if id(task) not in self._shipped:
-            self._shipped[id(task)] = task, _shipped("the task", dataclasses.replace(task, executor=None))
+            # A new task has no compiled programs with it, and no executor.
+            self._shipped[id(task)] = task, _ship("the task", dataclasses.replace(task, executor=None, group=None))
         _, reference = self._shipped[id(task)]
-        options = {"instructions": instructions, "protected": protected, "loss": loss}
-        return RayEvaluator(self, task, (reference, _shipped("the loss", options)), instructions)
+        options = {"instructions": instructions, "protected": protected, "loss": loss, "group": group}
+        return RayEvaluator(self, task, (reference, _ship("the loss", options)), instructions, group)
 
     def __str__(self) -> str:
         return str(self.pool)
 
     def close(self) -> None:
-        """End the workers, and the connection if it was made here."""
+        """End the workers, and the connection if this executor made it."""
         import ray
 
         if ray.is_initialized():
@@ -98,12 +107,28 @@ class RayExecutor:
 
 
 class RayEvaluator:
-    """Trains candidates by Ray's workers (``protocol.Evaluator``)."""
+    """Trains candidates by Ray's workers (``protocol.Evaluator``); ``RayExecutor`` makes it.
 
-    def __init__(self, executor: RayExecutor, task: Task, setup: tuple[Any, Any], instructions: int):
+    Args:
+      executor: has the workers.
+      task: what candidates are trained on.
+      setup: Ray's references to the task and to the trainer's other arguments.
+      instructions: room for each tree's inner nodes.
+      group: candidates trained together on a device, at most. Defaults to as many as fit a core.
+    """
+
+    def __init__(
+        self,
+        executor: RayExecutor,
+        task: Task,
+        setup: tuple[Any, Any],
+        instructions: int,
+        group: int | None = None,
+    ):
+        grouping.check_group(group)
         self.task = task
         self._executor, self._setup, self._instructions = executor, setup, instructions
-        self._group = task.group or grouping.group_that_fits(task, jax.local_devices(backend="cpu")[0])
+        self._group = group or grouping.group_that_fits(task, jax.local_devices(backend="cpu")[0])
 
     def candidates(
         self,
@@ -112,8 +137,8 @@ class RayEvaluator:
         coefficients: Sequence[Sequence[float] | None] | None = None,
         rates: Sequence[float] | None = None,
     ) -> Candidates:
-        """As ``Trainer.candidates``."""
-        return encoded(population, seeds, coefficients, rates, self._instructions)
+        """A batch of candidates; the arguments are those of ``Trainer.candidates``."""
+        return encode_candidates(population, seeds, coefficients, rates, self._instructions)
 
     def train(
         self,
@@ -125,60 +150,74 @@ class RayEvaluator:
         directory: str | os.PathLike[str] | None = None,
         on_stop: Callable[[int, np.ndarray], None] | None = None,
     ) -> Trained:
-        """As ``Trainer.train``, without a directory.
+        """Train candidates and score them at every stop, as ``Trainer.train`` does, without checkpoints.
 
         Raises:
           ValueError: what ``Trainer.train`` refuses, or a directory: networks in training are with the workers.
-          OSError: a batch that no worker survives, or workers that do not start.
+          OSError: a batch whose workers were lost too often, or workers that do not start.
         """
-        from glojax.executors.ray_workers import Batch
-
         if directory is not None:
             raise ValueError(
                 "Ray's workers keep no checkpoints of a training under way: leave out the run directory of train, or "
                 "train in this process."
             )
         check_stops(self.task, stops, splits)
-        parts, population = self._divided(candidates), secrets.token_hex(8)
+        parts, population = self._divide(candidates), secrets.token_hex(8)
         progress = PopulationProgress.start(len(candidates.seed), len(stops), len(splits))
         answers: list[np.ndarray] = []  # of each stop so far, which candidates go on
         for reached in range(1, len(stops) + 1) if keep or on_stop else (len(stops),):
             batches = {
-                number: Batch(
-                    self._setup, (population, number), jax.tree.map(lambda leaf, part=part: leaf[part], candidates),
-                    tuple(stops), tuple(splits), tuple(answer[part] for answer in answers), reached,
-                )
+                number: self._batch(candidates, part, (population, number), stops, splits, answers, reached)
                 for number, part in enumerate(parts)
                 if progress.alive[part].any()
-            }  # fmt: skip
+            }
             for number, found in zip(batches, self._executor.pool.run(list(batches.values())), strict=True):
-                for whole, new in zip(progress, found, strict=True):
-                    whole[parts[number]] = new
+                progress = progress.with_part(parts[number], found)
             if reached < len(stops):
                 kept = np.ones(len(progress.alive), bool) if keep is None else keep(progress.scores[:, reached - 1])
-                progress.drop(reached, kept)
+                progress = progress.drop(reached, kept)
                 answers.append(kept)
             if on_stop is not None:
                 on_stop(reached, progress.scores)
         return Trained(progress.scores, progress.steps)
 
-    def _divided(self, candidates: Candidates) -> list[np.ndarray]:
-        """Places of the candidates of each batch: whole groups, as a worker would form them."""
-        found = grouping.split(candidates.seed, self._group)
-        count = min(len(found), BATCHES * self._executor.pool.wanted)
-        bounds = np.linspace(0, len(found), count + 1).astype(int)
-        return [np.concatenate(found[first:last]) for first, last in itertools.pairwise(bounds)]
+    def _batch(
+        self,
+        candidates: Candidates,
+        part: np.ndarray,
+        name: tuple[str, int],
+        stops: Sequence[int],
+        splits: Sequence[str],
+        answers: Sequence[np.ndarray],
+        target: int,
+    ) -> Any:
+        from glojax.executors.ray_workers import Batch
+
+        chosen = jax.tree.map(lambda leaf: leaf[part], candidates)
+        known = tuple(answer[part] for answer in answers)
+        return Batch(self._setup, name, chosen, tuple(stops), tuple(splits), known, target)
+
+    def _divide(self, candidates: Candidates) -> list[np.ndarray]:
+        """Places of the candidates of each batch: whole groups, as a worker forms them."""
+        return list(divide(candidates.seed, self._group, BATCHES * self._executor.pool.wanted))
+
+
+def divide(seeds: np.ndarray, group: int, most: int) -> Iterator[np.ndarray]:
+    """Divide candidates with these seeds into at most ``most`` batches of whole groups, about equally many in each."""
+    found = grouping.split(seeds, group)
+    bounds = np.linspace(0, len(found), min(len(found), most) + 1).astype(int)
+    return (np.concatenate(found[first:last]) for first, last in itertools.pairwise(bounds))
 
 
 def _connect(address: str | None, workers: int | None) -> bool:
-    """Connect to Ray, unless this process is; whether it was not.
+    """Connect to Ray unless this process is connected; whether it had to.
 
-    Ray reads its environment as it is imported, so what is set there has no effect on a user who has imported it.
+    Ray reads its environment when it is imported, so the settings here have no effect if the user imported it before.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it would warn
     if address is None:
-        # On Windows and macOS Ray keeps to loopback by itself, and everywhere if it is told so.
+        # On Windows and macOS Ray keeps to loopback by itself, elsewhere if it is told to.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     else:
         _check_address(address)
@@ -191,20 +230,20 @@ def _connect(address: str | None, workers: int | None) -> bool:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         with warnings.catch_warnings():
-            # JAX fears for processes that fork; Ray's execute another program at once.
+            # JAX warns of a fork; Ray's processes execute another program at once.
             warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
             ray.init("local", num_cpus=workers or cores(), include_dashboard=False, object_store_memory=_STORE, **quiet)
         return True
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError) as error:
-        # Of several lines, as with another version of Ray or Python, the message is one.
+        # A message of several lines, as with another version of Ray or Python, becomes one.
         raise OSError(f"no Ray cluster can be joined at {address}: {' '.join(str(error).split())}") from None
     return True
 
 
 def _check_address(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Raise for an address of another form, or where nothing answers: Ray itself would try for minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -216,8 +255,8 @@ def _check_address(address: str) -> None:
         raise OSError(f"no Ray cluster answers at {address}: {error}.") from None
 
 
-def _shipped(what: str, thing: Any) -> Any:
-    """A reference to something that Ray has taken into its object store."""
+def _ship(name: str, thing: object) -> Any:
+    """Put an object into Ray's store; gives the reference to it."""
     import ray
     from ray import cloudpickle
 
@@ -226,4 +265,4 @@ def _shipped(what: str, thing: Any) -> Any:
     try:
         return ray.put(thing)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{what} cannot be sent to another process: {error}.") from error
+        raise ValueError(f"{name} cannot be sent to another process: {error}.") from error

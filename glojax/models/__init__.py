@@ -1,6 +1,12 @@
 """Reference networks, adapters for users' models, and convolutions that stay fast for a population.
 
-May import ``distributed`` and below.
+Modules:
+  networks: the reference networks in Flax Linen, and their pooling and normalization.
+  adapters: a Linen module, an NNX constructor or a pair of functions, as one pair of pure functions.
+  convolutions: ``glojax.convolution``, for Flax's own layers too.
+  autotune: times forms of a computation on an accelerator and remembers the fastest.
+
+May import ``distributed``, ``errors`` and ``files``.
 """
 
 from glojax.models.adapters import Model, as_model, shapes

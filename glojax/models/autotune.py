@@ -1,4 +1,8 @@
-"""Forms of one computation timed on a device; the fastest is remembered on disk."""
+"""Timing several forms of one computation on a device, and remembering the fastest on disk.
+
+A form is a function of two arrays. All forms of a computation give the same values; which is fastest depends on the
+device and the shapes, and is kept in ``convolutions.json`` in the folder ``files.cache_directory()``.
+"""
 
 import contextlib
 import json
@@ -6,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,38 +19,43 @@ from glojax.distributed import processes
 
 _SCHEMA = 1
 _TIMED_CALLS = 5
-Function = Callable[[jax.Array, jax.Array], jax.Array]
+
+Form = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def fastest(key: str, forms: dict[str, Function], shapes: Sequence[Any]) -> str:
-    """The name of the form that takes least time on this kind of device: timed once, then remembered on disk.
+def fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeStruct]) -> str:
+    """Name of the form that takes the least time on this kind of device.
 
-    Of several processes that joined, the first one's is taken by all.
+    It is timed once for a key and then remembered on disk. When several processes have joined, all use the choice of
+    the first. It may be called while a program is being traced.
 
     Args:
-      key: what the forms compute.
-      forms: by name.
-      shapes: of the arguments.
+      key: text that identifies the computation, including its shapes and types.
+      forms: forms by name, at least one.
+      shapes: shapes and types of the two arguments.
+
+    Returns:
+      A key of ``forms``. A form that runs out of memory is never chosen unless all do.
     """
-    # The caller is being traced; another thread is not.
+    # The caller may be tracing a program; another thread is not.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(processes.first, lambda: _fastest(key, forms, shapes)).result()
 
 
-def _fastest(key: str, forms: dict[str, Function], shapes: Sequence[Any]) -> str:
+def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeStruct]) -> str:
     key = f"{jax.devices()[0].device_kind}, jax {jax.__version__}: {key}"
     known = _remembered()
     if known.get(key) not in tuple(forms):
         seconds = {name: _seconds(form, shapes) for name, form in forms.items()}
         known = _remembered() | {key: min(seconds, key=seconds.__getitem__)}
         content = json.dumps({"schema": _SCHEMA, "fastest": known}, indent=1, sort_keys=True) + "\n"
-        with contextlib.suppress(OSError):  # where nothing can be kept, it is timed again
+        with contextlib.suppress(OSError):  # where nothing can be written, it is timed again in the next run
             files.write_atomically(_path(), content)
     return known[key]
 
 
-def _seconds(form: Function, shapes: Sequence[Any]) -> float:
-    """The least time of a few calls; infinite if the form needs more memory than there is."""
+def _seconds(form: Form, shapes: Sequence[jax.ShapeDtypeStruct]) -> float:
+    """Shortest time of a few calls in seconds; infinite if the device's memory does not suffice."""
     try:
         arguments = [jnp.ones(shape.shape, shape.dtype) for shape in shapes]
         run = jax.jit(form).lower(*arguments).compile()
@@ -68,7 +76,7 @@ def _path() -> Path:
 
 
 def _remembered() -> dict[str, str]:
-    """What the file holds; nothing if it is damaged or of another version, for it can be made again."""
+    """Fastest forms by key; empty if the file is missing, damaged or of another schema, since it can be made again."""
     try:
         content = json.loads(_path().read_text())
         known = content["fastest"] if content["schema"] == _SCHEMA else {}

@@ -1,60 +1,63 @@
-"""Convolutions that stay fast for a population of networks, in Flax's own layers too.
+"""Convolutions that stay fast for a population of networks, inside Flax's own layers too.
 
-    nn.Conv(32, (3, 3), conv_general_dilated=glojax.convolution)    # Linen and NNX alike
+    nn.Conv(32, (3, 3), conv_general_dilated=glojax.convolution)  # in Linen and in NNX
 
-A population trains inside a compiled loop, each network with kernels of its own. There XLA on CPU takes a naive path
-for a convolution that ``vmap`` made of many, and for the gradients of any (jax issue 12868). Here gradients are
-ordinary convolutions of operands that were transposed beforehand, and candidates take them one after another, or, where
-all share the input as in a first layer, as one convolution with the kernels of all. Accelerators differ from each
-other: there the forms are timed, once for every shape, and the fastest is remembered on disk.
+A population trains inside a compiled loop, each network with its own kernels. There XLA on CPU uses a slow, naive
+algorithm for a convolution that ``vmap`` has batched over kernels, and for the gradients of any convolution (jax issue
+12868). Here the gradients are ordinary convolutions of operands that were transposed beforehand. Candidates run one
+after another or, where they all share the input, as in a first layer, as one convolution with all their kernels.
+Accelerators differ from each other, so there several forms are timed once for each shape, and the fastest is remembered
+on disk (``autotune``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from glojax.models.autotune import Function, fastest
+from glojax.models.autotune import Form, fastest
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_CACHE_BYTES = 320 * 2**10  # what a core's own cache holds beside a convolution's working memory
+_CACHE_BYTES = 320 * 2**10  # room for operands in a core's own cache, beside a convolution's working memory
 
-Pair = tuple[int, int]
+Pair = tuple[int, int]  # of height and width
 
 
 def convolution(
     lhs: jax.Array,
     rhs: jax.Array,
     window_strides: Sequence[int],
-    padding: str | Sequence[tuple[int, int]],
+    padding: str | Sequence[Pair],
     lhs_dilation: Sequence[int] | None = None,
     rhs_dilation: Sequence[int] | None = None,
-    dimension_numbers: Any = None,
+    dimension_numbers: jax.lax.ConvGeneralDilatedDimensionNumbers = None,
     feature_group_count: int = 1,
     **options: Any,
 ) -> jax.Array:
-    """``jax.lax.conv_general_dilated`` with the same arguments and values, fast for a population.
+    """Drop-in replacement for ``jax.lax.conv_general_dilated`` that is fast for a population.
 
-    It is for the argument ``conv_general_dilated`` of Flax's ``Conv``. What a layer with two spatial dimensions asks
-    for is covered, strides and dilated kernels included. All else, such as other layouts, groups of features or a
-    precision of one's own, is JAX's convolution unchanged. It has no forward-mode derivative (``jax.jvp``).
+    It gives the same values and is meant for the argument ``conv_general_dilated`` of Flax's ``Conv``. Layers with two
+    spatial dimensions are accelerated, with any strides, padding and kernel dilation. Everything else, such as other
+    layouts, feature groups or an explicit precision, is passed on to JAX unchanged. There is no forward-mode
+    derivative (``jax.jvp``).
 
     Args:
-      lhs: ``[batch, height, width, inputs]``.
+      lhs: inputs ``[batch, height, width, inputs]``.
       rhs: kernel ``[height, width, inputs, outputs]``.
-      window_strides: of the output.
-      padding: ``"SAME"``, ``"VALID"``, or pairs.
-      lhs_dilation: of the input.
-      rhs_dilation: of the kernel.
-      dimension_numbers: as Flax gives them.
-      feature_group_count: groups of features.
-      **options: what else ``conv_general_dilated`` takes.
+      window_strides: steps of the window along height and width.
+      padding: ``"SAME"``, ``"SAME_LOWER"``, ``"VALID"``, or a pair (before, after) for each dimension.
+      lhs_dilation: dilation of the inputs; JAX computes any other than 1.
+      rhs_dilation: dilation of the kernel. Defaults to 1.
+      dimension_numbers: layout; ``("NHWC", "HWIO", "NHWC")``, which Flax passes, is accelerated.
+      feature_group_count: number of feature groups; JAX computes any other than 1.
+      **options: other arguments of ``conv_general_dilated``; JAX computes those that are not None.
 
     Returns:
-      ``[batch, height, width, outputs]``.
+      Outputs ``[batch, height, width, outputs]``.
     """
     dimensions = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     covered = lhs.ndim == 4 and dimensions == jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUT)
@@ -72,35 +75,41 @@ def convolution(
 
 
 class _Geometry(NamedTuple):
-    """Of a convolution along height and width."""
+    """Settings of a convolution along height and width."""
 
     strides: Pair
-    padding: tuple[Pair, Pair]
+    padding: tuple[Pair, Pair]  # before and after, of each
     lhs_dilation: Pair
     rhs_dilation: Pair
 
 
-def _pair(values: Sequence[Any]) -> Pair:
+def _pair(values: Sequence[int]) -> Pair:
     first, second = values
     return int(first), int(second)
 
 
 def _reach(size: int, step: int) -> int:
-    """Length of so many points that lie so far apart."""
+    """Length spanned by ``size`` points at a distance of ``step``."""
     return (size - 1) * step + 1
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _convolution(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    chex.assert_rank([x, kernel], 4)
     return _batched(_forward, geometry)(x, kernel)
 
 
-def _with_residuals(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
+def _with_residuals(
+    geometry: _Geometry, x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _convolution(geometry, x, kernel), (x, kernel)
 
 
-def _gradients(geometry: _Geometry, residuals: Any, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _gradients(
+    geometry: _Geometry, residuals: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
+    chex.assert_shape(dy, (len(x), None, None, kernel.shape[-1]))
     padding = []
     for axis in range(2):
         reach = _reach(kernel.shape[axis], geometry.rhs_dilation[axis])
@@ -110,7 +119,9 @@ def _gradients(geometry: _Geometry, residuals: Any, dy: jax.Array) -> tuple[jax.
     backward = _Geometry((1, 1), (padding[0], padding[1]), geometry.strides, geometry.rhs_dilation)
     flipped = jax.lax.optimization_barrier(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
     window = _pair(kernel.shape[:2])
-    return _batched(_forward, backward)(dy, flipped), _batched(_kernel_gradient, geometry, window)(x, dy)
+    dx, dkernel = _batched(_forward, backward)(dy, flipped), _batched(_kernel_gradient, geometry, window)(x, dy)
+    chex.assert_trees_all_equal_shapes((dx, dkernel), (x, kernel))
+    return dx, dkernel
 
 
 _convolution.defvjp(_with_residuals, _gradients)
@@ -128,10 +139,10 @@ def _forward_as_product(geometry: _Geometry, x: jax.Array, kernel: jax.Array) ->
 
 def _kernel_gradient(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
     if jax.default_backend() != "cpu":
-        # What cuDNN and the TPU have an operation for.
+        # cuDNN and the TPU have an operation for this form.
         kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], dy.shape[-1]), x.dtype)
         return jax.linear_transpose(partial(_forward, geometry, x), kernel)(dy)[0]
-    # It reads every example once for each place of the kernel: fastest for as many at a time as the cache holds.
+    # Every example is read once for each point of the kernel, which is fastest for as many examples as the cache holds.
     size = min(len(x), max(1, _CACHE_BYTES * len(x) // (x.nbytes + dy.nbytes)))
 
     def of_part(first: jax.Array | int, size: int) -> jax.Array:
@@ -144,14 +155,14 @@ def _kernel_gradient(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Ar
 
 
 def _kernel_gradient_by_convolution(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
-    """The gradient as a convolution whose features are the examples."""
+    """Gradient of the kernel as a convolution in which the examples are the features."""
     padding = []
     for axis in range(2):
         low = geometry.padding[axis][0]
         covered = _reach(window[axis], geometry.rhs_dilation[axis]) - 1
         covered += _reach(dy.shape[1 + axis], geometry.strides[axis])
         padding.append((low, covered - x.shape[1 + axis] - low))
-    # The barrier keeps XLA from taking the transpositions back into the convolution, which makes it a naive one.
+    # Without the barrier XLA moves the transpositions into the convolution, which then takes the naive algorithm.
     x, dy = jax.lax.optimization_barrier((x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)))
     swapped = _Geometry(geometry.rhs_dilation, (padding[0], padding[1]), (1, 1), geometry.strides)
     return _forward(swapped, x, dy).transpose(1, 2, 0, 3)
@@ -164,7 +175,7 @@ def _kernel_gradient_as_product(geometry: _Geometry, window: Pair, x: jax.Array,
 
 
 def _patches(geometry: _Geometry, window: Pair, x: jax.Array) -> jax.Array:
-    """What each output sees of the input, ``[batch, height, width, window height * window width * inputs]``."""
+    """Inputs in each output's window, ``[batch, height, width, window height * window width * inputs]``."""
     edges = [(*pads, step - 1) for pads, step in zip(geometry.padding, geometry.lhs_dilation, strict=True)]
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
     counts = [
@@ -187,8 +198,8 @@ _AS_PRODUCT: dict[Callable[..., jax.Array], Callable[..., jax.Array]] = {
 
 
 @lru_cache(maxsize=1024)
-def _batched(operation: Callable[..., jax.Array], *static: Any) -> Function:
-    """The operation, whose ``vmap`` takes the fastest form."""
+def _batched(operation: Callable[..., jax.Array], *static: Hashable) -> Form:
+    """The operation as a function of two arrays whose ``vmap`` takes the fastest form."""
 
     @custom_vmap
     def function(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -196,7 +207,7 @@ def _batched(operation: Callable[..., jax.Array], *static: Any) -> Function:
 
     @function.def_vmap
     def rule(size: int, batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
-        del size
+        chex.assert_tree_shape_prefix([each for each, mapped in zip((a, b), batched, strict=True) if mapped], (size,))
         in_axes = tuple(0 if each else None for each in batched)
         forms = _forms(operation, static, in_axes)
         if jax.default_backend() == "cpu":
@@ -208,7 +219,11 @@ def _batched(operation: Callable[..., jax.Array], *static: Any) -> Function:
     return function
 
 
-def _forms(operation: Callable[..., jax.Array], static: Sequence[Any], in_axes: Sequence[Any]) -> dict[str, Function]:
+def _forms(
+    operation: Callable[..., jax.Array], static: Sequence[Hashable], in_axes: Sequence[int | None]
+) -> dict[str, Form]:
+    """Forms of the batched operation by name."""
+
     def one_by_one(a: jax.Array, b: jax.Array) -> jax.Array:
         shared = [each if axis is None else None for each, axis in zip((a, b), in_axes, strict=True)]
         mapped = [each for each, axis in zip((a, b), in_axes, strict=True) if axis == 0]
@@ -220,7 +235,7 @@ def _forms(operation: Callable[..., jax.Array], static: Sequence[Any], in_axes: 
         return jax.lax.map(one, mapped)
 
     return {
-        # vmap makes one convolution of all: with the kernels of all where they share x, in groups where they do not.
+        # vmap makes one convolution: with all kernels side by side where x is shared, and in groups where it is not.
         "together": jax.vmap(partial(operation, *static), in_axes),
         "one by one": one_by_one,
         "products": jax.vmap(partial(_AS_PRODUCT[operation], *static), in_axes),

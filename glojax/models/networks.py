@@ -1,11 +1,15 @@
-"""The reference networks, in Flax Linen, and what turns a user's model into pure functions.
+"""Reference networks in Flax Linen, from a small MLP to those of the papers.
 
-A network maps inputs ``[batch, ...]`` to logits ``[batch, classes]``.
+A network maps inputs ``[batch, ...]`` to logits ``[batch, classes]``. Those with dropout or batch statistics also take
+``train``, a bool. All convolutions are ``glojax.convolution``.
+
+    logits = PaperCNN().apply(variables, x, train=False)  # x [batch, 28, 28, 1]
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,7 +19,11 @@ from glojax.models.convolutions import convolution
 
 
 class MLP(nn.Module):
-    """Fully connected layers with ReLU between them; the input is flattened."""
+    """Multilayer perceptron: flattening, then fully connected layers with ReLU between them.
+
+    Attributes:
+      features: outputs of each layer, the last being the classes. Defaults to 64 hidden units and 10 classes.
+    """
 
     features: Sequence[int] = (64, 10)
 
@@ -28,10 +36,15 @@ class MLP(nn.Module):
 
 
 class Linear(nn.Module):
-    """A fully connected layer of ``[features, batch]``, whose kernel is ``[outputs, inputs]``.
+    """Fully connected layer with the batch last: from ``[inputs, batch]`` to ``[features, batch]``.
 
-    In this layout neither the products of a population nor the gradient of a kernel need a transposition, and a first
-    layer, whose input all candidates share, is one matrix product.
+    The kernel is ``[outputs, inputs]``. In this layout neither the products of a population nor the gradient of a
+    kernel need a transposition, and a first layer, whose input all candidates share, is one matrix product.
+
+    Attributes:
+      features: number of outputs.
+      kernel_init: initializer of the kernel. Defaults to LeCun's normal.
+      bias_init: initializer of the bias. Defaults to zeros.
     """
 
     features: int
@@ -40,21 +53,26 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        chex.assert_rank(x, 2)
         kernel = self.param("kernel", self.kernel_init, (self.features, x.shape[0]))
         bias = self.param("bias", self.bias_init, (self.features,))
         return kernel @ x + bias[:, None]
 
 
 def _flattened(x: jax.Array) -> jax.Array:
-    """``[features, batch]`` of ``[batch, ...]``."""
+    """Flatten ``[batch, ...]`` to ``[features, batch]``."""
     return x.reshape(len(x), -1).T
 
 
 class CNN(nn.Module):
-    """3x3 convolutions with ReLU, each followed by 2x2 max pooling, then an ``MLP``.
+    """Small convolutional network for ``[batch, height, width, channels]``.
 
-    The input is ``[batch, height, width, channels]``. ReLU of the maximum is the maximum of ReLU, of a quarter of the
-    values.
+    For each width: 3x3 convolution, 2x2 max pooling, ReLU. Then an ``MLP``. Pooling comes before ReLU, which gives the
+    same values and leaves ReLU a quarter of the work. Sides must stay even until the last pooling.
+
+    Attributes:
+      channels: width of each convolution.
+      features: outputs of each layer of the ``MLP``.
     """
 
     channels: Sequence[int] = (16, 32)
@@ -68,10 +86,18 @@ class CNN(nn.Module):
 
 
 class PaperCNN(nn.Module):
-    """The MNIST network of arXiv 1905.11528, section 3: two 5x5 convolutions, 1024 hidden units, dropout of 40%.
+    """The MNIST network of arXiv 1905.11528, section 3.
 
-    The input is ``[batch, height, width, channels]``, 28x28x1 in the paper, its sides divisible by 4. Kernels start
-    uniform as by Glorot, TensorFlow's default, of which the paper says nothing.
+    Layers: 5x5 convolution with 32 channels, 2x2 max pooling, ReLU; the same with 64 channels; fully connected layer of
+    1,024 units with ReLU; dropout of 40%; fully connected layer of logits. Inputs are ``[batch, height, width,
+    channels]``, 28x28x1 in the paper, with sides divisible by 4. Kernels start from Glorot's uniform distribution,
+    TensorFlow's default; the paper does not name an initialization.
+
+    Attributes:
+      channels: widths of the two convolutions.
+      hidden: units of the hidden layer.
+      classes: number of logits.
+      dropout: fraction of hidden units that training drops.
     """
 
     channels: Sequence[int] = (32, 64)
@@ -89,10 +115,16 @@ class PaperCNN(nn.Module):
 
 
 class CifarCNN(nn.Module):
-    """The CIFAR-10 network of arXiv 1905.11528, section 3, that of TensorFlow's tutorial after AlexNet.
+    """The CIFAR-10 network of arXiv 1905.11528, section 3: that of TensorFlow's tutorial, after AlexNet.
 
-    The input is ``[batch, height, width, channels]``, 24x24x3 in the paper. It starts as that tutorial's does, with
-    logits near 0: from the larger ones of other initializations, Baikal's slopes of 1 / y lead to NaN within steps.
+    Layers: 5x5 convolution with 64 channels, 3x3 max pooling with stride 2, ReLU, local response normalization; 5x5
+    convolution with 64 channels, ReLU, local response normalization, 3x3 max pooling with stride 2; fully connected
+    layers of 384 units with ReLU and of 192 units without; logits. Inputs are ``[batch, height, width, channels]``,
+    24x24x3 in the paper, with sides divisible by 4. The initialization is the tutorial's, with logits near 0: from the
+    larger logits of other initializations, Baikal's slope of 1 / y leads to NaN within a few steps.
+
+    Attributes:
+      classes: number of logits.
     """
 
     classes: int = 10
@@ -110,18 +142,30 @@ class CifarCNN(nn.Module):
 
 
 class AllCNN(nn.Module):
-    """All-CNN-C of arXiv 1412.6806, table 1 and section 3: convolutions alone, those of stride 2 in place of pooling.
+    """All-CNN-C of arXiv 1412.6806, table 1 and section 3: convolutions only, with stride 2 in place of pooling.
 
-    The input is ``[batch, height, width, channels]``, 32x32x3 in the paper. The last 3x3 convolution is without
-    padding: only that leaves the 6x6 points over which the paper averages. The logits too are behind a ReLU there.
+    Layers: dropout of 20%; three 3x3 convolutions with 96 channels, the third with stride 2; dropout of 50%; three 3x3
+    convolutions with 192 channels, the third with stride 2; dropout of 50%; a 3x3 convolution with 192 channels and no
+    padding, which leaves the 6x6 points of the paper; 1x1 convolutions with 192 channels and with one per class; mean
+    over all points. ReLU follows every convolution, the last included, as in the paper. Inputs are ``[batch, height,
+    width, channels]``, 32x32x3 in the paper. Kernels start from He's normal distribution (arXiv 1502.01852).
+
+    Attributes:
+      channels: width of each stage of three convolutions.
+      classes: number of logits.
+      dropout: fractions that training drops of the input and after each convolution of stride 2.
+
+    Raises:
+      ValueError: when called with images so small that fewer than 3x3 points reach the convolution without padding.
     """
 
     channels: Sequence[int] = (96, 192)
     classes: int = 10
-    dropout: tuple[float, float] = (0.2, 0.5)  # of the input, and after every convolution of stride 2
+    dropout: tuple[float, float] = (0.2, 0.5)
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        chex.assert_rank(x, 4)
         x = nn.Dropout(self.dropout[0], deterministic=not train)(x)
         for width in self.channels:
             for stride in (1, 1, 2):
@@ -138,19 +182,27 @@ class AllCNN(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """The pre-activation network of arXiv 1603.05027, in a size of arXiv 1512.03385, section 4.2: 6n + 2 layers, n = 3.
+    """ResNet-20 with pre-activation: arXiv 1603.05027, in the size 6n + 2, n = 3, of arXiv 1512.03385, section 4.2.
 
-    The input is ``[batch, height, width, channels]``, 32x32x3 in the papers. A shortcut has no parameters, but for a
-    1x1 convolution where the shape changes. That, and the first shortcut of all, begins after the unit's first
-    activation, as in the authors' code (github.com/KaimingHe/resnet-1k-layers). Batch statistics are the state.
+    Layers: 3x3 convolution with 16 channels; three units (``ResidualUnit``) with 16 channels, three with 32 and three
+    with 64, where the first unit of the second and the third stage has stride 2; batch normalization, ReLU, mean over
+    all points, logits. Inputs are ``[batch, height, width, channels]``, 32x32x3 in the papers. Shortcuts have no
+    parameters, except for a 1x1 convolution where the shape changes. Those of each stage's first unit start after its
+    first activation, as in the authors' code (github.com/KaimingHe/resnet-1k-layers). The state is batch statistics.
+
+    Attributes:
+      units: n, the number of units of each width.
+      channels: width of each stage.
+      classes: number of logits.
     """
 
-    units: int = 3  # of every width: n
+    units: int = 3
     channels: Sequence[int] = (16, 32, 64)
     classes: int = 10
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        chex.assert_rank(x, 4)
         x = _he_conv(self.channels[0], 3, use_bias=False)(x)
         for stage, width in enumerate(self.channels):
             for unit in range(self.units):
@@ -160,11 +212,19 @@ class ResNet20(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Twice batch normalization, ReLU and a 3x3 convolution, and their input added (arXiv 1603.05027, figure 4e)."""
+    """Full pre-activation unit of arXiv 1603.05027, figure 4e.
+
+    Layers: batch normalization, ReLU, 3x3 convolution; the same again; then the shortcut is added.
+
+    Attributes:
+      channels: width of both convolutions.
+      stride: stride of the first convolution and the shortcut.
+      late_shortcut: whether the shortcut starts after the first activation instead of at the input.
+    """
 
     channels: int
     stride: int
-    late_shortcut: bool  # whether it begins after the first activation
+    late_shortcut: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -186,16 +246,26 @@ def _conv(channels: int, window: int, **options: Any) -> nn.Conv:
 
 
 def _he_conv(channels: int, window: int, **options: Any) -> nn.Conv:
-    """A convolution initialized for many layers of ReLU (arXiv 1502.01852), padded alike on all sides."""
+    """Convolution with He's initialization for deep ReLU networks (arXiv 1502.01852), padded equally on all sides."""
     initial = {"kernel_init": nn.initializers.he_normal(), "padding": window // 2}
     return _conv(channels, window, **initial | options)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """2x2 max pooling with stride 2 of ``[batch, height, width, channels]``, both sides even.
+    """2x2 max pooling with stride 2.
 
-    By reshape and maximum: on CPU the gradient of ``reduce_window`` takes eleven times as long.
+    It uses reshapes and maxima because on CPU the gradient of ``reduce_window`` takes eleven times as long.
+
+    Args:
+      x: ``[batch, height, width, channels]`` with even sides.
+
+    Returns:
+      ``[batch, height / 2, width / 2, channels]``.
+
+    Raises:
+      ValueError: a side is odd.
     """
+    _check_sides("max_pool", x)
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
     upper, lower = (jnp.maximum(x[:, :, row, :, 0], x[:, :, row, :, 1]) for row in range(2))
@@ -203,10 +273,20 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def overlapping_max_pool(x: jax.Array) -> jax.Array:
-    """3x3 max pooling with stride 2 and SAME padding of ``[batch, height, width, channels]``, both sides even.
+    """3x3 max pooling with stride 2 and ``"SAME"`` padding.
 
-    By the maximum of shifted slices, for the same reason as ``max_pool``.
+    It uses maxima of shifted slices, for the same reason as ``max_pool``.
+
+    Args:
+      x: ``[batch, height, width, channels]`` with even sides.
+
+    Returns:
+      ``[batch, height / 2, width / 2, channels]``.
+
+    Raises:
+      ValueError: a side is odd.
     """
+    _check_sides("overlapping_max_pool", x)
     for axis in (1, 2):
         padding = [(0, 0)] * x.ndim
         padding[axis] = (0, 1)
@@ -218,10 +298,21 @@ def overlapping_max_pool(x: jax.Array) -> jax.Array:
     return x
 
 
-def local_response_normalization(x: jax.Array) -> jax.Array:
-    """Each of ``[..., channels]`` over (1 + 0.001/9 sum of squares in the 9 channels around it)^0.75.
+def _check_sides(function: str, x: jax.Array) -> None:
+    chex.assert_rank(x, 4)
+    _, height, width, _ = x.shape
+    if height % 2 or width % 2:
+        raise ValueError(f"{function}: {height}x{width} points have an odd side; even sides are needed.")
 
-    The formula is AlexNet's, the constants those of arXiv 1905.11528, section 3.
+
+def local_response_normalization(x: jax.Array) -> jax.Array:
+    """Divide each value by (1 + 0.001/9 · sum of squares over the 9 channels around it)^0.75.
+
+    The formula is AlexNet's (Krizhevsky et al. 2012, section 3.3), the constants are those of arXiv 1905.11528,
+    section 3. At the first and last channels the sum has fewer terms.
+
+    Args:
+      x: ``[..., channels]``.
     """
     channel = np.arange(x.shape[-1])
     around = (np.abs(channel[:, None] - channel) <= 4).astype(x.dtype)

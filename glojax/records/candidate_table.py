@@ -7,30 +7,33 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import ModuleType
+from typing import BinaryIO
 
 from glojax import files
 from glojax.records import directory
 from glojax.records.candidates import LISTS, Record
 
 COLUMNS = ("phase", "generation", "place", *Record._fields)
-"""Of the table. The fate of a tree that screening rejected is ``not`` and the stage; it has no place and no scores."""
+"""Columns of the table. A tree that screening rejected has the fate ``not`` and its stage, no place and no scores."""
+
+Row = dict[str, object]  # values by column
 
 
-def write(run_dir: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
-    """Write the candidates of all phases of a run, which may be going on, and the trees that screening rejected.
+def write_candidate_table(run_dir: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
+    """Write the candidates of all phases of a run, and the trees that screening rejected; the run may be going on.
 
     Args:
-      run_dir: of the run.
-      path: of the file, which is replaced; its ending, ``.csv`` or ``.parquet``, names the format.
+      run_dir: the run directory.
+      path: the file, which is replaced; its ending, ``.csv`` or ``.parquet``, is its format.
 
     Returns:
       The number of rows.
 
     Raises:
-      ValueError: another ending, no run, or a damaged record; the message names it.
-      ImportError: pyarrow is missing, and the ending is ``.parquet``.
-      OSError: a file that cannot be read or written.
+      ValueError: another ending, not a run, or a damaged record; the message names it.
+      ImportError: the ending is ``.parquet`` and pyarrow is missing.
+      OSError: a file cannot be read or written.
     """
     path = Path(path)
     writers = {".csv": _write_csv, ".parquet": _write_parquet}
@@ -42,25 +45,31 @@ def write(run_dir: str | os.PathLike[str], path: str | os.PathLike[str]) -> int:
         return writers[path.suffix](_rows(Path(run_dir)), file)
 
 
-def _rows(run_dir: Path) -> Iterator[list[dict[str, Any]]]:
-    """The rows of one generation after another, and of what each phase rejected."""
+def _rows(run_dir: Path) -> Iterator[list[Row]]:
+    """The rows of each generation in turn, then of the trees that each phase rejected."""
     _, store = directory.read(run_dir)
     with contextlib.closing(store):
         for phase in store.phases():
-            # One query a generation: while it lasts, a search that goes on waits to write.
-            for number in range(store.length(phase)):
+            # One query for each generation: while a query lasts, a search that is going on cannot write.
+            for number in range(store.generation_count(phase)):
                 yield [
                     {"phase": phase, "generation": number, "place": place, **record._asdict()}
                     for place, record in enumerate(store.generation(phase, number))
                 ]
-            yield [
-                {"phase": phase, "generation": number, "expression": one.expression, "canonical": one.canonical,
-                 "fate": f"not {one.stage}"}
-                for number, one in store.rejected_by_generation(phase)
-            ]  # fmt: skip
+            for number, rejected in store.rejected_by_generation(phase).items():
+                yield [
+                    {
+                        "phase": phase,
+                        "generation": number,
+                        "expression": tree.expression,
+                        "canonical": tree.canonical,
+                        "fate": f"not {tree.stage}",
+                    }
+                    for tree in rejected
+                ]
 
 
-def _write_csv(generations: Iterator[list[dict[str, Any]]], file: BinaryIO) -> int:
+def _write_csv(generations: Iterator[list[Row]], file: BinaryIO) -> int:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
@@ -74,15 +83,14 @@ def _write_csv(generations: Iterator[list[dict[str, Any]]], file: BinaryIO) -> i
     return count
 
 
-def _write_parquet(generations: Iterator[list[dict[str, Any]]], file: BinaryIO) -> int:
+def _write_parquet(generations: Iterator[list[Row]], file: BinaryIO) -> int:
     pyarrow, parquet = _pyarrow()
     number, whole, text = pyarrow.float64(), pyarrow.int64(), pyarrow.string()
-    kinds = {
-        "phase": text, "generation": whole, "place": whole, "expression": text, "canonical": text,
-        "coefficients": pyarrow.list_(number), "fitness": number, "scores": pyarrow.list_(number), "rate": number,
-        "fate": text, "parents": pyarrow.list_(whole), "seed": whole, "steps": whole, "seconds": number,
-    }  # fmt: skip
-    schema, count = pyarrow.schema([(name, kinds[name]) for name in COLUMNS]), 0
+    types = dict.fromkeys(("phase", "expression", "canonical", "fate"), text)
+    types |= dict.fromkeys(("generation", "place", "seed", "steps"), whole)
+    types |= dict.fromkeys(("fitness", "rate", "seconds"), number)
+    types |= dict(coefficients=pyarrow.list_(number), scores=pyarrow.list_(number), parents=pyarrow.list_(whole))
+    schema, count = pyarrow.schema([(name, types[name]) for name in COLUMNS]), 0
     with parquet.ParquetWriter(file, schema) as writer:
         for rows in generations:
             if rows:
@@ -91,7 +99,7 @@ def _write_parquet(generations: Iterator[list[dict[str, Any]]], file: BinaryIO) 
     return count
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
     try:
         import pyarrow
         import pyarrow.parquet

@@ -1,9 +1,9 @@
-"""One candidate of a record, and what screening rejected."""
+"""One candidate of a generation as the record keeps it, and a tree that screening rejected."""
 
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from glojax.errors import quoted
 
@@ -12,16 +12,16 @@ class Record(NamedTuple):
     """One candidate of one generation."""
 
     expression: str
-    canonical: str
-    coefficients: tuple[float, ...]  # of the nodes that phase 2 tunes; empty in phase 1
+    canonical: str  # canonical form of the expression
+    coefficients: tuple[float, ...]  # the tuned ones; empty in a search of trees
     fitness: float  # mean score of all trainings so far
-    scores: tuple[float, ...]  # of the trainings of this generation; empty if there were none
+    scores: tuple[float, ...]  # of the trainings in this generation; empty if there were none
     rate: float  # scale of the task's learning rate
-    fate: str  # "trained", "dropped" (trained in part), "cached", "invalid" (without x or y), "elite"
-    parents: tuple[int, ...]  # places in the generation before
-    seed: int  # of the training, the first if there are several
+    fate: str  # "trained", "dropped" (stopped early by halving), "cached", "invalid" (lacks x or y), "elite"
+    parents: tuple[int, ...]  # their places in the previous generation
+    seed: int  # of the first training
     steps: int  # optimizer steps of all its trainings
-    seconds: float  # its share of the generation's training time; all else is the same in every run of one seed
+    seconds: float  # its share of the generation's training time; the only field that two equal runs do not share
 
 
 class Rejected(NamedTuple):
@@ -29,21 +29,34 @@ class Rejected(NamedTuple):
 
     canonical: str
     expression: str
-    stage: str  # the first of ``screening.STAGES`` that it does not pass
+    stage: str  # the first stage of screening that it failed
 
 
 LISTS = ("coefficients", "scores", "parents")
 """Fields of a record that the tables hold as JSON."""
 
 
-def from_row(columns: Sequence[Any]) -> Record:
-    """Of a row of the tables."""
-    record = Record(*columns)
+def to_row(record: Record) -> tuple[str | int | float, ...]:
+    """The columns of a record in the table of candidates."""
+    return tuple(json.dumps(value) if isinstance(value, list | tuple) else value for value in record)
+
+
+def from_row(columns: Sequence[str | int | float]) -> Record:
+    """A record from its columns in the table of candidates.
+
+    Raises:
+      ValueError, TypeError: a column has a value of the wrong type.
+    """
+    record = Record(*columns)  # type: ignore[arg-type]
     return checked(record._replace(**{name: json.loads(getattr(record, name)) for name in LISTS}))
 
 
 def checked(record: Record) -> Record:
-    """The record with tuples for lists; raises ValueError or TypeError where one of its fields is of another type."""
+    """The record with tuples for lists.
+
+    Raises:
+      ValueError, TypeError: a field has the wrong type.
+    """
     record = record._replace(**{name: tuple(getattr(record, name)) for name in LISTS})
     texts = (record.expression, record.canonical, record.fate)
     integers = (record.seed, record.steps, *record.parents)
@@ -54,7 +67,12 @@ def checked(record: Record) -> Record:
     return record
 
 
-def checked_funnel(counts: Any) -> dict[str, int]:
+def checked_funnel(counts: object) -> dict[str, int]:
+    """The counts of a funnel.
+
+    Raises:
+      ValueError: they are not integers by name.
+    """
     if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
-        raise ValueError(f"{quoted(counts)} is no funnel")
+        raise ValueError(f"{quoted(counts)} is not a funnel")
     return counts

@@ -1,5 +1,6 @@
-"""The rows of a comparison, as a run keeps them."""
+"""The rows of a comparison over fresh seeds, as a run keeps them."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,29 +9,29 @@ from glojax.losses.loss import Loss
 
 
 class Comparison(NamedTuple):
-    """One row of a report: a loss, at a scale of the task's learning rate, over seeds."""
+    """One row: a loss at one scale of the task's learning rate, over several seeds."""
 
     name: str
     rate: float
-    steps: list[int]  # [points], of the scores
+    steps: list[int]  # [points] at which the scores were taken
     scores: np.ndarray  # float64[seeds, points, splits]: validation and, where the task has one, test
 
     @property
     def validation(self) -> np.ndarray:
-        """Scores ``[seeds]`` at the end of training."""
+        """Validation scores ``[seeds]`` at the end of training."""
         return self.scores[:, -1, 0]
 
     @property
     def test(self) -> np.ndarray:
-        """The same of the test set, empty where there is none."""
+        """Test scores ``[seeds]`` at the end of training; empty where there is no test set."""
         return self.scores[:, -1, 1] if self.scores.shape[2] > 1 else np.zeros(0)
 
 
-def asked_of(loss: Loss) -> list[Any]:
-    """What a comparison keeps of a loss, by which it is known again."""
+def loss_identity(loss: Loss) -> list[str | list[float] | bool]:
+    """What a comparison keeps of a loss, as JSON, to recognize it later: tree, coefficients and protection."""
     return [str(loss.tree), list(loss.coefficients), loss.protected]
 
 
-def comparisons(kept: dict[str, Any]) -> list[Comparison]:
-    """The rows of a comparison as a run keeps them."""
+def rows_of(kept: Mapping[str, Any]) -> list[Comparison]:
+    """The rows of a comparison from the JSON that a run keeps."""
     return [Comparison(row["name"], row["rate"], kept["steps"], np.array(row["scores"])) for row in kept["rows"]]

@@ -1,14 +1,14 @@
-"""How many trees came how far."""
+"""How many trees passed each stage, from drawing to the end of training."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 FUNNEL = ("drawn", "valid", "finite", "guided", "distinct", "trainable", "trained", "finished")
-"""What is counted of trees, in the order in which they drop out; valid is with x and y."""
+"""The stages, in the order in which trees drop out. A valid tree contains both x and y."""
 
 
 def total(funnels: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The sum of funnels."""
+    """The sum of funnels, stage by stage."""
     counts = Counter[str]()
     for funnel in funnels:
         counts.update(funnel)

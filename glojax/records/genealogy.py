@@ -1,7 +1,7 @@
-"""Where a candidate comes from: its ancestors through the record of a search, back to the first generation.
+"""The ancestors of a loss, from the record of a search.
 
-A loss is one ancestor however often it was carried over or drawn again: it counts where it came first, and its parents
-there are its parents.
+A loss is one ancestor however often it was carried over or drawn again. It stands where it first appeared, with the
+parents that it had there.
 """
 
 from collections.abc import Sequence
@@ -11,36 +11,34 @@ from glojax.records.candidates import Record
 
 
 class Ancestor(NamedTuple):
-    """A loss where it came first."""
+    """A loss where it first appeared."""
 
     record: Record
     generation: int
-    parents: tuple[
-        int, ...
-    ]  # places in the genealogy: of the one that was changed, then of the one that gave a subtree
+    parents: tuple[int, ...]  # places in the genealogy: the parent that was changed, then the one that gave a subtree
 
     @property
     def origin(self) -> str:
-        """How it came to be."""
+        """How it was made: ``"drawn"``, ``"mutation"`` or ``"crossover"``."""
         return ("drawn", "mutation", "crossover")[min(len(self.parents), 2)]
 
 
 def genealogy(generations: Sequence[Sequence[Record]], canonical: str) -> list[Ancestor]:
-    """A loss and all its ancestors, itself first, later generations before earlier ones.
+    """A loss and all its ancestors: the loss first, then later generations before earlier ones.
 
     Args:
       generations: every candidate of a search.
-      canonical: form of the loss.
+      canonical: the canonical form of the loss.
 
     Raises:
-      ValueError: it is none of them, or parents that the generation before does not have.
+      ValueError: the loss is no candidate, or a candidate has parents that the previous generation lacks.
     """
     first: dict[str, tuple[int, Record]] = {}
     for number, records in enumerate(generations):
         for record in records:
             first.setdefault(record.canonical, (number, record))
     if canonical not in first:
-        raise ValueError(f"{canonical} is no candidate of this search")
+        raise ValueError(f"{canonical} is not a candidate of this search")
 
     def parents_of(form: str) -> list[str]:
         number, record = first[form]
@@ -63,7 +61,7 @@ def genealogy(generations: Sequence[Sequence[Record]], canonical: str) -> list[A
 
 
 def main_line(family: Sequence[Ancestor]) -> list[int]:
-    """Places of the first one, of the one it was changed from, and so on to one that was drawn."""
+    """Places of the loss, of the parent it was changed from, and so on back to a tree that was drawn."""
     line = [0]
     while family[line[-1]].parents:
         line.append(family[line[-1]].parents[0])

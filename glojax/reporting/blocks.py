@@ -1,4 +1,4 @@
-"""What a report is made of: pictures, tables, paragraphs and source, and how numbers are written in them."""
+"""What the sections of a report are made of: pictures, tables, paragraphs and source code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,19 @@ from matplotlib.figure import Figure
 
 from glojax.reporting import style
 
+MOST_ROWS = 300
+"""Rows of a table that are shown."""
+
 
 @dataclass(frozen=True)
 class Picture:
     """A figure.
 
     Attributes:
-      name: of its image, unlike that of any other.
+      name: unique in the report; also the name of its image file.
       figure: made under ``style.style``.
-      caption: below it.
-      description: for those who do not see it.
+      caption: shown below it.
+      description: for readers who cannot see it.
       text_as_paths: as for ``style.to_svg``.
     """
 
@@ -30,13 +33,20 @@ class Picture:
 
     @property
     def svg(self) -> str:
-        """It, to stand in a page."""
+        """The figure as an SVG element for a page."""
         return style.to_svg(self.figure, self.name, self.description, text_as_paths=self.text_as_paths)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``summary`` is the line that stands for one that is folded away."""
+    """A table.
+
+    Attributes:
+      head: names of the columns.
+      rows: texts of the cells.
+      caption: shown below it.
+      summary: if given, the table is folded away under this line.
+    """
 
     kind: ClassVar[str] = "table"
     head: Sequence[str]
@@ -47,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; ``is_lead`` one that is to be read if nothing else is."""
+    """A paragraph; ``is_lead`` marks the one to read if nothing else is read."""
 
     kind: ClassVar[str] = "text"
     text: str
@@ -56,7 +66,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Source:
-    """Source code; ``summary`` as a table's."""
+    """Source code; if ``summary`` is given, it is folded away under this line."""
 
     kind: ClassVar[str] = "source"
     text: str
@@ -67,14 +77,19 @@ Block = Picture | Table | Text | Source
 
 
 class Code(str):
-    """A cell of a table that is code."""
+    """A table cell that holds code."""
 
     is_code = True
 
 
 class Section(NamedTuple):
-    """A part of a report."""
+    """A section of a report."""
 
     name: str
     title: str
     blocks: list[Block]
+
+
+def cut_remark(rows: Sequence[object]) -> str:
+    """What a caption adds if only the first ``MOST_ROWS`` rows are shown."""
+    return f" (the first {MOST_ROWS:,} of {len(rows):,}; the record has all)" if len(rows) > MOST_ROWS else ""

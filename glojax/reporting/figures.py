@@ -1,4 +1,7 @@
-"""Figures: how a search went, and what losses look like."""
+"""Figures of runs and losses: how a search went, how losses train, and what they look like.
+
+``search_figure``, ``loss_figure`` and ``training_figure`` are whole figures; the functions under PANELS draw into axes.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,11 +20,12 @@ from glojax.records.candidates import Record
 from glojax.records.curves import Curves
 from glojax.records.genealogy import Ancestor, main_line
 from glojax.reporting import style
+from glojax.statistics import Summary
 from glojax.tasks import metrics
 from glojax.tasks.problems import KINDS, Kind
 
 MOST_ANCESTORS = 1000
-"""In a figure, the latest ones."""
+"""Ancestors that a figure shows, the latest ones."""
 
 _DASHES = ("-", "--", "-.", ":")
 
@@ -34,24 +38,30 @@ def search_figure(
     *,
     score: str = "accuracy",
 ) -> Figure:
-    """A figure of a run: fitness by generation in both phases, its funnel, and the found loss beside the usual one.
+    """A figure of a run: fitness by generation in both phases, the funnel, and the found loss beside the baseline.
 
     Args:
       generations: every candidate of the search.
-      funnel: how many trees came so far.
+      funnel: how many trees passed each stage.
       tuning: every vector of CMA-ES.
       curves: losses by name.
-      score: what fitness is.
+      score: name of the fitness. Defaults to accuracy.
+
+    Returns:
+      The figure, in which an empty part says "none".
     """
     with style.style():
         figure = Figure(figsize=(10, 6), layout="constrained")
         search, stages, cma_es, loss = np.asarray(figure.subfigures(2, 2)).flat
-        for part, title, is_there in (
-            (search, "Search", generations), (stages, "Trees that came so far", funnel), (cma_es, "CMA-ES", tuning),
+        parts = (
+            (search, "Search", generations),
+            (stages, "Trees that passed each stage", funnel),
+            (cma_es, "CMA-ES", tuning),
             (loss, "Loss", curves),
-        ):  # fmt: skip
+        )
+        for part, title, content in parts:
             part.suptitle(title)
-            if not is_there:
+            if not content:
                 part.text(0.5, 0.5, "none", ha="center")
         for part, phase in ((search, generations), (cma_es, tuning)):
             if phase:
@@ -64,9 +74,14 @@ def search_figure(
 
 
 def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
-    """The curve of a loss beside the usual one, as arXiv 1905.11528 plots it, and its slope."""
-    usual = next((kind for kind in KINDS.values() if kind.output == loss.output), Kind(loss.output, metrics.r2))
-    curves = {"this loss": loss, usual.baseline_name: usual.baseline}
+    """Write the curve of a loss beside the baseline, as arXiv 1905.11528 plots it, and its slope.
+
+    Args:
+      path: the image; its ending is its format.
+      loss: any loss of the grammar.
+    """
+    kind = next((kind for kind in KINDS.values() if kind.output == loss.output), Kind(loss.output, metrics.r2))
+    curves = {"this loss": loss, kind.baseline_name: kind.baseline}
     with style.style():
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         value_axes, slope_axes = figure.subplots(1, 2)
@@ -76,13 +91,13 @@ def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
 
 
 def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *, score: str = "accuracy") -> None:
-    """The scores of losses by steps: mean over seeds and its 95% interval, a panel for each part of the data.
+    """Write the scores of losses by steps: mean over seeds and its 95% interval, one panel for each split.
 
     Args:
-      path: of the image; its ending names the format.
-      curves: ``full_training.train``'s.
-      title: above the panels.
-      score: what they are.
+      path: the image; its ending is its format.
+      curves: scores of full trainings.
+      title: shown above the panels.
+      score: name of the scores. Defaults to accuracy.
     """
     with style.style():
         figure = Figure(figsize=(6 * len(curves.splits), 4), layout="constrained")
@@ -98,8 +113,16 @@ def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *,
     style.save(figure, path)
 
 
-def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> None:
-    """Mean of scores ``[seeds, points]`` as a line, their 95% confidence interval around it."""
+def band(axes: Axes, x: Sequence[float] | np.ndarray, scores: np.ndarray, label: str, **style: Any) -> None:
+    """Draw the mean of scores ``[seeds, points]`` as a line and its 95% interval as a band around it.
+
+    Args:
+      axes: to draw into.
+      x: ``[points]``.
+      scores: ``[seeds, points]``.
+      label: for the legend.
+      **style: of the line, as for ``Axes.plot``.
+    """
     summaries = [statistics.summarize(column) for column in scores.T]
     (line,) = axes.plot(x, [summary.mean for summary in summaries], label=label, **style)
     if len(scores) > 1:
@@ -108,7 +131,7 @@ def band(axes: Axes, x: Any, scores: np.ndarray, label: str, **style: Any) -> No
 
 
 def binary_curve(loss: Loss, y: np.ndarray) -> np.ndarray:
-    """The loss of a binary problem whose label is the first class and whose prediction for it is ``y`` ``[points]``."""
+    """The loss ``[points]`` of two classes, where the first is the label and its prediction is ``y`` ``[points]``."""
     y = np.asarray(y, np.float64)
     with np.errstate(all="ignore"):
         terms = [
@@ -119,7 +142,7 @@ def binary_curve(loss: Loss, y: np.ndarray) -> np.ndarray:
 
 
 def single_curve(loss: Loss, y: np.ndarray, target: float) -> np.ndarray:
-    """The loss of one output whose prediction is ``y`` ``[points]``."""
+    """The loss ``[points]`` of one output whose prediction is ``y`` ``[points]``."""
     y = np.asarray(y, np.float64)
     with np.errstate(all="ignore"):
         value = trees.evaluate(loss.tree, np.full_like(y, target), y, np, loss.protected, loss.coefficients)
@@ -130,16 +153,29 @@ def single_curve(loss: Loss, y: np.ndarray, target: float) -> np.ndarray:
 
 
 def fitness(axes: Sequence[Axes], generations: Sequence[Sequence[Record]], score: str) -> None:
-    """The best of each generation above, the mean of those that could be trained below, each with its 95% interval.
+    """Draw the best candidate of each generation, and the mean of all that could be trained, with 95% intervals.
 
-    That of the best is over its trainings so far, that of the mean over candidates.
+    Args:
+      axes: two, for the best and for the mean. The interval of the best is over its trainings so far, that of the mean
+        over candidates.
+      generations: every candidate of a search.
+      score: name of the fitness.
     """
+    best, mean = _best_and_mean(generations)
+    for number, (part, summaries, label) in enumerate(zip(axes, (best, mean), ("best", "mean"), strict=True)):
+        _band_by_generation(part, summaries, label, style.COLORS[number])
+    axes[0].set_title(f"validation {score}", loc="left")
+    axes[-1].set_xlabel("generation")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _best_and_mean(generations: Sequence[Sequence[Record]]) -> tuple[list[Summary], list[Summary]]:
     scores: dict[tuple[str, tuple[float, ...]], tuple[bool, tuple[float, ...]]] = {}
     best, mean = [], []
     for records in generations:
         for record in records:
             finished, before = scores.get((record.canonical, record.coefficients), (False, ()))
-            if record.scores:  # as fitness.Fitness counts them: to the end in place of those that halving stopped
+            if record.scores:  # scores of trainings to the end replace those that halving stopped
                 kept = before if finished else ()
                 scores[record.canonical, record.coefficients] = (record.fate != "dropped", (*kept, *record.scores))
         top = max(records, key=lambda record: record.fitness)
@@ -147,25 +183,24 @@ def fitness(axes: Sequence[Axes], generations: Sequence[Sequence[Record]], score
         best.append(statistics.summarize(np.array(found or (top.fitness,))))
         alive = np.array([record.fitness for record in records if record.fitness > 0])
         mean.append(statistics.summarize(alive if len(alive) else np.array([np.nan])))
-    for number, (part, summaries, label) in enumerate(zip(axes, (best, mean), ("best", "mean"), strict=True)):
-        middle, low, high = (np.array([getattr(one, name) for one in summaries]) for name in ("mean", "low", "high"))
-        places = np.arange(len(middle))
-        color = style.COLORS[number]
-        part.plot(places, middle, color=color, marker="o" if len(places) < 50 else None, markersize=3, label=label)
-        part.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
-        shown, halves = middle[np.isfinite(middle)], (high - low)[np.isfinite(high - low)] / 2
-        if len(shown):
-            # The interval of two trainings is often far wider than all that is to be seen here.
-            margin = 0.1 * np.ptp(shown) + (np.median(halves) if len(halves) else 0) + 0.002
-            part.set_ylim(shown.min() - margin, shown.max() + margin)
-        part.set_ylabel(label)
-    axes[0].set_title(f"validation {score}", loc="left")
-    axes[-1].set_xlabel("generation")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return best, mean
+
+
+def _band_by_generation(axes: Axes, summaries: Sequence[Summary], label: str, color: str) -> None:
+    middle, low, high = (np.array([getattr(one, name) for one in summaries]) for name in ("mean", "low", "high"))
+    places = np.arange(len(middle))
+    axes.plot(places, middle, color=color, marker="o" if len(places) < 50 else None, markersize=3, label=label)
+    axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+    shown, halves = middle[np.isfinite(middle)], (high - low)[np.isfinite(high - low)] / 2
+    if len(shown):
+        # The interval of two trainings is often far wider than everything else in the panel.
+        margin = 0.1 * np.ptp(shown) + (np.median(halves) if len(halves) else 0) + 0.002
+        axes.set_ylim(shown.min() - margin, shown.max() + margin)
+    axes.set_ylabel(label)
 
 
 def best_by_steps(axes: Axes, searches: Mapping[str, Sequence[Sequence[Record]]], score: str) -> None:
-    """The best fitness so far of each search by the optimizer steps of all its candidates."""
+    """Draw the best fitness so far of each search by the optimizer steps of all its candidates."""
     for number, (name, generations) in enumerate(searches.items()):
         steps = np.cumsum([sum(record.steps for record in records) for records in generations])
         best = np.maximum.accumulate([max(record.fitness for record in records) for records in generations])
@@ -177,7 +212,7 @@ def best_by_steps(axes: Axes, searches: Mapping[str, Sequence[Sequence[Record]]]
 
 
 def funnel_bars(axes: Axes, funnel: Mapping[str, int]) -> None:
-    """How many trees came so far."""
+    """Draw how many trees passed each stage."""
     bars = axes.barh(list(funnel), list(funnel.values()), color=style.COLORS[0])
     axes.bar_label(bars, labels=[f"{count:,}" for count in funnel.values()], padding=3)
     axes.set(xscale="log", xlim=(0.5, 12 * max(funnel.values())), xlabel="trees")
@@ -187,46 +222,36 @@ def funnel_bars(axes: Axes, funnel: Mapping[str, int]) -> None:
 
 
 def family_map(axes: Axes, family: Sequence[Ancestor], score: str) -> None:
-    """The ancestors of the first one by generation and fitness, each joined to its parents; its main line is thick."""
+    """Draw a loss and its ancestors by generation and fitness, each joined to its parents; the main line is thick."""
     line = main_line(family)
     generations = np.array([ancestor.generation for ancestor in family])
     drawn = range(min(len(family), MOST_ANCESTORS))
     values = np.array([ancestor.record.fitness for ancestor in family])
     floor = max(0.0, float(np.median(values)) - 2 * float(values.max() - np.median(values)) - 0.02)
-    values = np.maximum(values, floor)  # far ones stand at the lower edge
+    values = np.maximum(values, floor)  # those far below are drawn at the lower edge
     ends = [(place, parent) for place in drawn for parent in family[place].parents]
     joins = [[(generations[end], values[end]) for end in pair] for pair in ends]
     axes.add_collection(LineCollection(joins, colors=style.COLORS[4], linewidths=0.5, alpha=0.5))
     axes.plot(generations[line], values[line], color=style.COLORS[0], linewidth=2)
-    for is_dropped, label, fill in (
-        (False, "trained to the end", "full"), (True, "stopped early by halving", "none"),
-    ):  # fmt: skip
+    for is_dropped, label, fill in ((False, "trained to the end", "full"), (True, "stopped early by halving", "none")):
         places = [place for place in drawn if (family[place].record.fate == "dropped") == is_dropped]
         if places:
             marks: dict[str, Any] = {"color": style.COLORS[4], "markersize": 4, "fillstyle": fill}
             axes.plot(generations[places], values[places], "o", label=label, **marks)
     axes.plot(generations[line], values[line], "o", color=style.COLORS[0], markersize=5, label="main line")
-    axes.set(xlabel="generation in which it came first", ylabel=f"validation {score} then")
+    axes.set(xlabel="generation of first appearance", ylabel=f"validation {score} then")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
 
 
 def ranking(axes: Axes, shown: Sequence[tuple[str, Sequence[float]]], label: str) -> None:
-    """Names with scores, one under another: mean, its 95% interval, and every score as a dot."""
+    """Draw named scores one below another: every score as a dot, the mean, and its 95% interval."""
     for place, (_, scores) in enumerate(shown, start=1):
         summary = statistics.summarize(np.array(scores))
         axes.plot(scores, [place] * len(scores), "o", color=style.COLORS[4], markersize=3, alpha=0.6)
         error = [[summary.mean - summary.low], [summary.high - summary.mean]] if len(scores) > 1 else None
-        axes.errorbar(
-            [summary.mean],
-            [place],
-            xerr=error,
-            fmt="D",
-            markersize=4,
-            color=style.COLORS[0],
-            elinewidth=1.3,
-            capsize=2,
-        )
+        look: dict[str, Any] = dict(fmt="D", markersize=4, color=style.COLORS[0], elinewidth=1.3, capsize=2)
+        axes.errorbar([summary.mean], [place], xerr=error, **look)
     axes.set_yticks(range(1, len(shown) + 1), [name for name, _ in shown])
     axes.set_ylim(len(shown) + 0.6, 0.4)
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -235,7 +260,7 @@ def ranking(axes: Axes, shown: Sequence[tuple[str, Sequence[float]]], label: str
 
 
 def learning_curves(axes: Axes, steps: Sequence[int], rows: Mapping[str, np.ndarray], label: str) -> None:
-    """Values ``[seeds, points]`` by name: means and their 95% intervals by steps; what is not finite is left out."""
+    """Draw values ``[seeds, points]`` by name: means and 95% intervals by steps, without points that are not finite."""
     for number, (name, values) in enumerate(rows.items()):
         finite = np.isfinite(values).all(axis=0)
         band(axes, np.array(steps)[finite], values[:, finite], name, linestyle=_DASHES[number % len(_DASHES)])
@@ -244,12 +269,12 @@ def learning_curves(axes: Axes, steps: Sequence[int], rows: Mapping[str, np.ndar
 
 
 def loss_curves(axes: Axes, curves: Mapping[str, Loss]) -> None:
-    """Losses by the prediction."""
+    """Draw losses by the prediction."""
     _curves(axes, curves, slope=False)
 
 
 def loss_slopes(axes: Axes, curves: Mapping[str, Loss]) -> None:
-    """Their slopes."""
+    """Draw the slopes of losses by the prediction."""
     _curves(axes, curves, slope=True)
 
 
@@ -259,7 +284,7 @@ def _curves(axes: Axes, curves: Mapping[str, Loss], slope: bool) -> None:
     inner = (y > 0.1) if is_probability else np.full(y.shape, True)
     for number, (name, loss) in enumerate(curves.items()):
         values = binary_curve(loss, y) if loss.output == "softmax" else single_curve(loss, y, float(is_probability))
-        # An additive constant changes no training, and a scale is a learning rate: shapes are what is compared.
+        # A constant changes no gradient and a factor only the learning rate, so only the shapes are compared.
         middle = values[inner & (np.abs(y) < 0.9) & np.isfinite(values)]
         if len(middle):
             values = (values - middle.min()) / (np.ptp(middle) or 1)
@@ -278,7 +303,7 @@ def _curves(axes: Axes, curves: Mapping[str, Loss], slope: bool) -> None:
 
 
 def _short(value: float) -> str:
-    """A count in thousands or millions."""
+    """A count with a unit: k, M or G."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{unit}"

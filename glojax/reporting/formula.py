@@ -12,15 +12,15 @@ from glojax.losses.loss import Loss
 from glojax.reporting.style import style
 
 _FORMULA_SIZE = 17  # in points
-_FORMULA_WIDTH = 72  # characters of a line of a formula, about
+_FORMULA_WIDTH = 72  # characters in a line, about
 
 
 def formula(loss: Loss) -> Figure:
-    """f(x, y) of a loss as it is written by hand, a long sum in several lines."""
+    """A figure of f(x, y) of a loss as one writes it by hand, with a long sum in several lines."""
     lines = [f"${line}$" for line in _lines(loss)]
     font = FontProperties(size=_FORMULA_SIZE, math_fontfamily="stix")
     parser = MathTextParser("path")
-    measured = [parser.parse(line, 72, font)[:3] for line in lines]  # width, height, of it below the line; in points
+    measured = [parser.parse(line, 72, font)[:3] for line in lines]  # width, height, depth; in points
     gap = 0.4 * _FORMULA_SIZE
     width = max(width for width, _, _ in measured) + gap
     height = sum(height for _, height, _ in measured) + gap * len(lines)
@@ -46,18 +46,18 @@ def _lines(loss: Loss) -> list[str]:
 
 
 def _polished(latex: str) -> str:
-    """Parentheses as high as what they hold, and a sign between two numbers that are multiplied."""
+    """LaTeX with parentheses as high as their content, and a dot between two numbers that are multiplied."""
     latex = re.sub(r"(?<!\\left)\(", r"\\left(", re.sub(r"(?<!\\right)\)", r"\\right)", latex))
     return re.sub(r"(\d|\)) \\, (?=\d)", r"\1 \\cdot ", latex).replace(r"\frac", r"\dfrac")
 
 
 def _terms(tree: Tree, coefficients: tuple[float, ...], protected: bool) -> list[str]:
-    """The terms of a sum in LaTeX, each after the first with its sign."""
+    """The terms of a sum in LaTeX, each but the first with its sign."""
     if tree.symbol not in ("+", "-") or coefficients[0] != 1:
         return [export.to_latex(tree, coefficients, protected)]
     left, right = tree.children
     first, last = coefficients[1 : 1 + left.size], coefficients[1 + left.size :]
-    # As the right operand of the same sign, so that it has the parentheses that it needs there.
+    # Exported as a right operand, so that it gets the parentheses that it needs there.
     alone = Tree(tree.symbol, (Tree("y"), right))
     latex = export.to_latex(alone, (1.0, 1.0, *last), protected).removeprefix("y ")
     return [*_terms(left, first, protected), latex]

@@ -6,14 +6,14 @@ from glojax import statistics
 
 
 def number(value: float) -> str:
-    """A metric, to four digits after the point or, where it is large, four in all; nothing for NaN."""
+    """A metric with four decimals or, from 100 up, four significant digits; empty for NaN."""
     if not np.isfinite(value):
         return "infinite" if np.isinf(value) else ""
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
 
 
 def signed(value: float) -> str:
-    """The same of a difference."""
+    """A difference of metrics, with its sign."""
     return f"{'−' if value < 0 else '+'}{number(abs(value))}"
 
 
@@ -23,13 +23,23 @@ def effect(value: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """To two digits."""
+    """A p-value with two significant digits."""
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def rate(value: float) -> str:
     """A scale of the learning rate."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def rate_in_words(value: float) -> str:
+    """A scale of the learning rate as part of a sentence."""
+    return "the task's learning rate" if value == 1 else f"{rate(value)} times the task's learning rate"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count of things, such as "1 finalist" or "1,200 finalists"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def mean(values: np.ndarray) -> str:
@@ -41,7 +51,7 @@ def mean(values: np.ndarray) -> str:
 
 
 def interval(values: np.ndarray) -> str:
-    """The 95% interval of the mean, if there is one."""
+    """The 95% interval of the mean of a metric ``[seeds]``; empty where there is none."""
     if len(values) < 2 or not np.isfinite(values).all():
         return ""
     summary = statistics.summarize(values)

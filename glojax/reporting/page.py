@@ -11,39 +11,43 @@ from matplotlib.figure import Figure
 
 from glojax import files
 from glojax.records import summary
-from glojax.records.summary import Overview
-from glojax.reporting import conclusions, figures, formula, sections, style
+from glojax.records.phases import SEARCHES
+from glojax.records.summary import RunSummary
+from glojax.reporting import conclusions, figures, formula, style
 from glojax.reporting.blocks import Block, Picture
+from glojax.reporting.loss_section import curves_of
 from glojax.reporting.numbers import effect, number, p_value, signed
+from glojax.reporting.sections import sections_of
 
 
-def write(run_dir: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
-    """Write the report of a run, which may be going on, and its figures into a folder of the page's name beside it.
+def write_report(run_dir: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
+    """Write the report of a run, which may be going on, and its figures into a folder beside it.
 
     Args:
-      run_dir: of the run.
-      output: the page, ``report.html`` in the run's directory if left out.
+      run_dir: the run directory.
+      output: the page; the folder of figures gets its name without the ending. Defaults to ``report.html`` in the run
+        directory.
 
     Returns:
-      Where the page is.
+      The path of the page.
 
     Raises:
-      ValueError: no run, or a damaged one; the message names the file.
-      OSError: a file that cannot be read or written.
+      ValueError: not a run, or a damaged one; the message names the file.
+      OSError: a file cannot be read or written.
     """
     run = summary.read(run_dir)
     path = Path(run_dir) / "report.html" if output is None else Path(output)
     if path.suffix == "":
-        raise ValueError(f"{path} is to be the page; give it an ending such as .html, as its figures go into a folder.")
+        raise ValueError(f"{path} needs an ending such as .html: the folder of its figures has the name without it.")
     try:
-        parts, formula = sections.sections_of(run), _formula(run)
+        sections, formula = sections_of(run), _formula(run)
     except ValueError as error:
         raise ValueError(f"{run.directory} cannot be shown, its record may be damaged: {error}.") from None
-    pictures = [block for part in parts for block in part.blocks if isinstance(block, Picture)]
-    figures = {picture.name: picture.figure for picture in [*pictures, *([formula] if formula else [])]}
-    for name, figure in (figures | {"overview": _overview(run)}).items():
+    pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
+    images = {picture.name: picture.figure for picture in [*pictures, *([formula] if formula else [])]}
+    for name, figure in (images | {"overview": _overview(run)}).items():
         style.save(figure, path.with_suffix("") / f"{name}.png")
-    files.write_atomically(path, _template().render(run=run, sections=parts, formula=formula, tiles=_tiles(run)))
+    files.write_atomically(path, _template().render(run=run, sections=sections, formula=formula, tiles=_tiles(run)))
     return path
 
 
@@ -61,40 +65,44 @@ def _template() -> jinja2.Template:
 
 
 def _groups(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Blocks in their order, pictures that follow one another together."""
+    """Blocks in their order, with consecutive pictures in one group."""
     return [list(group) for _, group in itertools.groupby(blocks, key=lambda block: block.kind == "picture")]
 
 
-def _formula(run: Overview) -> Picture | None:
+def _formula(run: RunSummary) -> Picture | None:
     if run.found is None:
         return None
     return Picture("formula", formula.formula(run.found.loss), "", f"f(x, y) = {run.found.loss}", text_as_paths=True)
 
 
-def _tiles(run: Overview) -> list[tuple[str, str, str]]:
-    """The numbers that matter: name, value, remark."""
+def _tiles(run: RunSummary) -> list[tuple[str, str, str]]:
+    """The numbers that matter most: name, value, remark."""
     if run.found is None:
         return []
-    found = None if run.entry is None else conclusions.against(run, run.entries[0].best, run.entry.best)
-    if run.entry is None or found is None:
-        has_finals = run.found.phase.is_ended and run.found.phase.finals
-        remark = "mean over fresh seeds" if has_finals else "as the search saw it"
-        return [(f"Validation {run.about.score}", number(run.found.fitness), remark)]
-    label, seeds = f"{conclusions.split(run).capitalize()} {run.about.metric}", len(run.entry.best.validation)
-    low, high = signed(found.difference.low), signed(found.difference.high)
+    ours = run.found_in_comparison
+    difference = None if ours is None else conclusions.difference_from(run, run.compared[0].best, ours.best)
+    if ours is None or difference is None:
+        has_finals = run.found.phase.is_finished and run.found.phase.finals
+        remark = "mean over fresh seeds" if has_finals else "as measured by the search"
+        return [(f"Validation {run.task.score}", number(run.found.fitness), remark)]
+    label, seed_count = f"{conclusions.judged_split(run).capitalize()} {run.task.metric}", len(ours.best.validation)
+    found, base, gap = difference.other, difference.base, difference.difference
     return [
-        (label, number(found.other.mean), f"± {number(found.other.std)} over {seeds} fresh seeds"),
-        (run.about.baseline.capitalize(), number(found.base.mean), f"± {number(found.base.std)}, at its best rate"),
-        ("Difference", signed(found.difference.mean), f"{low} to {high} at 95%"),
-        ("Welch's p", p_value(found.p), f"Hedges' g {effect(found.effect)}"),
+        (label, number(found.mean), f"± {number(found.std)} over {seed_count} fresh seeds"),
+        (run.task.baseline.capitalize(), number(base.mean), f"± {number(base.std)}, at its best rate"),
+        ("Difference", signed(gap.mean), f"{signed(gap.low)} to {signed(gap.high)} (95% interval)"),
+        ("Welch's p", p_value(difference.p), f"Hedges' g {effect(difference.effect)}"),
     ]
 
 
-def _overview(run: Overview) -> Figure:
-    searched = next((run.phases[name] for name in summary.SEARCHES if name in run.phases), None)
+def _overview(run: RunSummary) -> Figure:
+    """The figure that shows the whole run."""
+    searched = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
     tuned = run.phases.get("tune")
-    funnel = searched.funnel if searched and any(searched.funnel.values()) else {}
     return figures.search_figure(
-        searched.generations if searched else [], funnel, tuned.generations if tuned else [], sections.curves_of(run),
-        score=run.about.score,
-    )  # fmt: skip
+        searched.generations if searched else [],
+        searched.funnel if searched and any(searched.funnel.values()) else {},
+        tuned.generations if tuned else [],
+        curves_of(run),
+        score=run.task.score,
+    )

@@ -1,22 +1,28 @@
-"""How a run goes as scalars for TensorBoard, by tensorboardX, which needs no TensorFlow."""
+"""The progress of a run as scalars for TensorBoard, written by tensorboardX, which needs no TensorFlow."""
 
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from glojax.records import summary
 
-Watch = Callable[[Any, Mapping[str, int]], None]
-"""Called with the fitness ``[population]`` of each generation in turn, and with how many trees came how far in it."""
+Watch = Callable[[np.ndarray, Mapping[str, int]], None]
+"""Called for each generation with its fitness ``[population]`` and how many of its trees passed each stage."""
 
 
 class Board:
-    """The folder ``tensorboard`` of a run's directory, in which every phase is a run of TensorBoard's.
+    """The folder ``tensorboard`` of a run directory, in which every phase is a run of TensorBoard's.
 
-    A phase is written from its beginning: a search that is resumed shows the generations that it reads back once more,
-    and what was written of them before is replaced.
+    A phase is written from its start. A search that is resumed writes the generations that it reads back once more, in
+    place of those written before.
+
+    Args:
+      run_dir: the run directory.
 
     Raises:
       ImportError: tensorboardX is missing.
@@ -29,10 +35,10 @@ class Board:
         self._lengths: dict[str, int] = {}
 
     def phase(self, name: str) -> Watch:
-        """What writes a phase's generations; nothing is touched before the first."""
+        """A function that writes a phase's generations; no file is made before the first."""
         self._lengths[name] = 0
 
-        def write(fitness: Any, funnel: Mapping[str, int]) -> None:
+        def write(fitness: np.ndarray, funnel: Mapping[str, int]) -> None:
             values = {"best": fitness.max(), "mean": fitness.mean(), "failed": (fitness == 0).mean()}
             tagged = {f"fitness/{label}": float(value) for label, value in values.items()}
             self._write(name, self._lengths[name], tagged | {f"funnel/{stage}": funnel[stage] for stage in funnel})
@@ -41,17 +47,17 @@ class Board:
         return write
 
     def finish(self) -> None:
-        """Write what the record has of finals, and the comparison's learning curves, and close."""
+        """Write the winners of the finals and the learning curves of the comparison from the record, and close."""
         run = summary.read(self._run_dir)
         for name, length in self._lengths.items():
             phase = run.phases[name]
             if phase.finals and phase.best is not None:
                 self._write(name, length, {"finals/winner": phase.best.fitness})
-        for entry in run.entries:
-            means = run.as_metric(entry.best.scores).mean(axis=0)  # [points, splits]
-            for steps, row in zip(entry.best.steps, means.tolist(), strict=True):
-                named = zip(("validation", "test"), row, strict=False)  # there may be no test set
-                self._write(f"comparison {entry.name}", steps, {f"comparison/{split}": value for split, value in named})
+        for loss in run.compared:
+            means = run.as_metric(loss.best.scores).mean(axis=0)  # [points, splits]
+            for steps, row in zip(loss.best.steps, means.tolist(), strict=True):
+                named = zip(("validation", "test"), row, strict=False)  # a task may lack the test set
+                self._write(f"comparison {loss.name}", steps, {f"comparison/{split}": value for split, value in named})
         self.close()
 
     def close(self) -> None:
@@ -60,7 +66,7 @@ class Board:
             writer.close()
 
     def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
-        """At once and not, as by tensorboardX's ``SummaryWriter``, from a thread that an interruption ends."""
+        """Write at once; tensorboardX's ``SummaryWriter`` writes from a thread, which an interruption ends."""
         events, summary, make = _tensorboard()
         if name not in self._writers:
             folder = self._run_dir / "tensorboard" / name.replace("/", "-")
@@ -73,8 +79,8 @@ class Board:
         self._writers[name].flush()
 
 
-def _tensorboard() -> tuple[Any, Any, Any]:
-    """What events are, what makes a scalar, and what writes a file of them."""
+def _tensorboard() -> tuple[ModuleType, Callable[..., Any], Callable[..., Any]]:
+    """The module of events, the function that makes a scalar, and the class that writes events to a file."""
     try:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2

@@ -13,7 +13,7 @@ import chex
 import jax
 import numpy as np
 
-from glojax.data.datasets import Split
+from glojax.data.splits import Split
 
 
 def contents(

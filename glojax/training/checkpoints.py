@@ -1,35 +1,41 @@
-"""Checkpoints of a training under way, by Orbax: written whole or not at all, the newest kept."""
+"""A checkpoint of a training under way, written by Orbax: whole or not at all, and only the newest is kept.
+
+What is saved is a pytree of NumPy arrays (``Trainer.on_host``) and the identity of the training. A checkpoint is
+restored only for a training of the same identity.
+"""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import orbax.checkpoint as ocp
 from orbax.checkpoint.options import MultiprocessingOptions
 
 from glojax.distributed import processes
 
+Arrays = TypeVar("Arrays")
+
 
 class Checkpoint:
-    """The newest checkpoint in a folder; of several processes that joined, only the first one's is written and read.
+    """The newest checkpoint in a folder. Of several processes that joined, only the first reads and writes it.
 
     Args:
-      directory: of this training alone; made when the first is saved.
-      identity: of what is trained. A checkpoint of something else is refused.
+      directory: folder of this training alone; it is made by the first ``save``.
+      identity: digest of what is trained.
     """
 
     def __init__(self, directory: str | os.PathLike[str], identity: str):
         self.directory, self.identity = Path(directory).absolute(), identity
 
-    def save(self, number: int, arrays: Any) -> None:
-        """Keep a checkpoint in place of the one before.
+    def save(self, number: int, arrays: object) -> None:
+        """Save a checkpoint in place of the previous one.
 
         Args:
-          number: of the checkpoint, above that of the one before.
+          number: number of the checkpoint, above that of the previous one.
           arrays: pytree of NumPy arrays.
 
         Raises:
-          OSError: the folder cannot be written; the one before is still there.
+          OSError: the folder cannot be written; the previous checkpoint is still there.
         """
         content = ocp.args.Composite(
             arrays=ocp.args.StandardSave(arrays),  # type: ignore[call-arg]
@@ -40,16 +46,19 @@ class Checkpoint:
             with self._manager() as manager:
                 manager.save(number, args=content)
 
-    def restore(self, like: Any) -> tuple[int, Any] | None:
-        """The number and the arrays of the newest checkpoint; none if nothing was saved.
+    def restore(self, like: Arrays) -> tuple[int, Arrays] | None:
+        """Read the newest checkpoint.
 
         Args:
-          like: a pytree of arrays with the structure, shapes and types of the one that was saved.
+          like: a pytree of arrays with the structure, shapes and types of the saved one.
+
+        Returns:
+          Its number and its arrays, the same in all processes; None if nothing was saved.
 
         Raises:
-          ValueError: a checkpoint of something else, or a damaged one; the message names the folder.
+          ValueError: the checkpoint is of another training, or damaged; the message names its folder.
         """
-        kept: tuple[int, Any] | None = None
+        kept: tuple[int, Arrays] | None = None
 
         def read() -> int | None:
             nonlocal kept
@@ -59,7 +68,7 @@ class Checkpoint:
         number = processes.first(read)
         return None if number is None else (number, processes.first_arrays(like if kept is None else kept[1]))
 
-    def _read(self, like: Any) -> tuple[int, Any] | None:
+    def _read(self, like: Arrays) -> tuple[int, Arrays] | None:
         if not self.directory.is_dir():
             return None
         with self._manager() as manager:
@@ -79,7 +88,10 @@ class Checkpoint:
 
     def _manager(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True, create=False,
+            max_to_keep=1,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+            create=False,
             multiprocessing_options=MultiprocessingOptions(primary_host=0, active_processes={0}),
-        )  # fmt: skip
+        )
         return ocp.CheckpointManager(self.directory, options=options)

@@ -1,10 +1,17 @@
-"""Which candidate trains where, and how many together: NumPy on the host, with nothing of the training itself."""
+"""Which candidate trains on which device, and together with which others: NumPy on the host.
 
+A ``GroupPlan`` says how large groups may be and how many a device may hold. ``blocks`` divides a population into parts
+that fit the devices at once, and ``lay_out`` places the candidates of one part in groups that share a seed.
+"""
+
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import numpy as np
+from jax.extend.core import Jaxpr, JaxprEqn
 
 from glojax import models
 from glojax.tasks.task import Task
@@ -13,18 +20,21 @@ _MAX_ROWS = 64
 
 
 class GroupPlan(NamedTuple):
-    """The shapes that groups may take on a mesh of devices; each pair of them that is used is compiled once.
+    """The shapes that groups may take on a mesh of devices; each pair of size and rows that is used is compiled once.
 
-    A group takes its whole time even where it is not full. On CPU there is one shape, as its groups are small; an
-    accelerator's are large, so that smaller ones pay.
+    A group takes its whole time even where it is not full. On CPU groups are small and there is one shape; on an
+    accelerator they are large, so that smaller shapes pay.
     """
 
     devices: int
-    sizes: tuple[int, ...]  # of a group, rising
+    sizes: tuple[int, ...]  # candidates in a group, rising
     rows: tuple[int, ...]  # groups that a device holds, rising
 
     def shape(self, seeds: np.ndarray) -> tuple[int, int]:
-        """Rows and size of the groups for candidates with these seeds: the smallest size with the fewest rows."""
+        """Rows and size of the groups for candidates with these seeds, ``uint32[candidates]``.
+
+        The size is the smallest of those that need the fewest rows.
+        """
 
         def most_rows(size: int) -> int:
             return -(-len(split(seeds, size)) // self.devices)
@@ -34,10 +44,28 @@ class GroupPlan(NamedTuple):
         return next(rows for rows in self.rows if rows >= fewest), size
 
 
-def plan(task: Task, devices: Sequence[Any]) -> GroupPlan:
-    """The shapes for a task on these devices, for groups of at most the task's own size, or of what fits."""
+def check_group(group: int | None) -> None:
+    """Raise ``ValueError`` unless a size of groups is None or a whole number of at least 1."""
+    if group is None:
+        return
+    if not isinstance(group, numbers.Integral) or isinstance(group, bool) or group < 1:
+        raise ValueError(f"group is {group!r}; it must be at least 1, a whole number.")
+
+
+def plan(task: Task, devices: Sequence[Any], group: int | None = None) -> GroupPlan:
+    """Plan the shapes of groups for a task on some devices.
+
+    Args:
+      task: gives the sizes of its network and batch.
+      devices: ``jax.Device`` objects of one kind.
+      group: candidates in a group, at most. Defaults to as many as fit (``group_that_fits``).
+
+    Raises:
+      ValueError: ``group`` is not a whole number of at least 1.
+    """
+    check_group(group)
     device = devices[0]
-    size = group_that_fits(task, device) if task.group is None else task.group
+    size = group_that_fits(task, device) if group is None else group
     params, state = models.shapes(task.pure_model)
     kept = (params, state, jax.eval_shape(task.optimizer.init, params))
     beside = sum(other.process_index == device.process_index for other in devices)
@@ -55,27 +83,29 @@ def plan(task: Task, devices: Sequence[Any]) -> GroupPlan:
 
 
 class _Budgets(NamedTuple):
-    group: int  # candidates
-    step: int  # bytes that a step of a group goes through
-    kept: int  # bytes of the networks that lie on a device between their steps
+    group: int  # candidates in a group, at most
+    step: int  # bytes of intermediate results in one step of a group
+    kept: int  # bytes of the networks that a device holds between their steps
 
 
 def _budgets(device: Any, devices: int) -> _Budgets:
     if device.platform == "cpu":
-        # A group of 8 digits networks is fastest; a step beyond what the caches hold gains nothing by company.
+        # A group of 8 digits networks is fastest; a step larger than the caches gains nothing from a larger group.
         return _Budgets(8, 8 * 2**20, 512 * 2**20 // devices)
     memory = (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
     return _Budgets(1024, memory // 2, memory // 4)
 
 
 def group_that_fits(task: Task, device: Any) -> int:
-    """How many candidates to train together on a device: a power of two, by the memory that a step takes.
+    """How many candidates a device trains together: a power of two, by the memory that one step takes.
 
-    That memory is estimated by the sizes of all that the forward pass of one network computes.
+    Args:
+      task: gives the sizes of its network and batch.
+      device: a ``jax.Device``; on CPU, caches count instead of memory.
     """
     params, state = models.shapes(task.pure_model)
 
-    def apply(params: Any, state: Any, x: jax.Array) -> Any:
+    def apply(params: chex.ArrayTree, state: chex.ArrayTree, x: jax.Array) -> tuple[jax.Array, chex.ArrayTree]:
         return task.pure_model.apply(params, state, x, jax.random.key(0), True)
 
     forward = jax.make_jaxpr(apply)(params, state, task.batch)
@@ -84,7 +114,7 @@ def group_that_fits(task: Task, device: Any) -> int:
     return 2 ** (min(max(fitting, 1), budgets.group).bit_length() - 1)
 
 
-def _intermediate_bytes(jaxpr: Any) -> int:
+def _intermediate_bytes(jaxpr: Jaxpr) -> int:
     total = 0
     for equation in jaxpr.eqns:
         inner = sum(map(_intermediate_bytes, inner_jaxprs(equation)))
@@ -92,7 +122,7 @@ def _intermediate_bytes(jaxpr: Any) -> int:
     return total
 
 
-def inner_jaxprs(equation: Any) -> list[Any]:
+def inner_jaxprs(equation: JaxprEqn) -> list[Jaxpr]:
     """The functions that an equation of a jaxpr calls."""
     parts = [getattr(part, "jaxpr", part) for part in jax.tree.leaves(equation.params)]
     return [part for part in parts if hasattr(part, "eqns")]
@@ -116,12 +146,16 @@ class Layout(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """Candidates, empty places included, that the busiest device trains one group after another."""
+        """Candidates, empty places included, that the busiest device trains."""
         return int(self.counts.max()) * self.slots.shape[1]
 
 
 def split(seeds: np.ndarray, size: int) -> list[np.ndarray]:
-    """Places of the candidates with these seeds, in groups of at most ``size`` that share one."""
+    """Divide candidates with these seeds, ``uint32[candidates]``, into groups of at most ``size`` that share one.
+
+    Returns:
+      The places of the candidates of each group, ``int64[group]``.
+    """
     groups = []
     for seed in np.unique(seeds):
         places = np.flatnonzero(seeds == seed)
@@ -130,7 +164,13 @@ def split(seeds: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def lay_out(plan: GroupPlan, members: np.ndarray, seeds: np.ndarray) -> Layout:
-    """Lay out the candidates at places ``members``, which have these seeds; they must fit one block."""
+    """Lay out candidates that fit the devices at once.
+
+    Args:
+      plan: the shapes of groups.
+      members: places of the candidates in their population, ``int64[members]``.
+      seeds: their seeds, ``uint32[members]``.
+    """
     rows, size = plan.shape(seeds)
     slots = np.full((plan.devices, rows, size), members[0])
     groups = split(seeds, size)
@@ -141,7 +181,11 @@ def lay_out(plan: GroupPlan, members: np.ndarray, seeds: np.ndarray) -> Layout:
 
 
 def blocks(plan: GroupPlan, seeds: np.ndarray) -> list[np.ndarray]:
-    """Places of all candidates in blocks that the devices hold at once."""
+    """Divide candidates with these seeds, ``uint32[candidates]``, into blocks that the devices hold at once.
+
+    Returns:
+      The places of the candidates of each block, ``int64[members]``.
+    """
     most, size = plan.devices * plan.rows[-1], plan.sizes[-1]
     groups = split(seeds, size)
     return [np.concatenate(groups[first : first + most]) for first in range(0, len(groups), most)]

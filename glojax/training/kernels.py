@@ -1,21 +1,45 @@
-"""What runs on one device: start, advance and score the candidates that it holds."""
+"""What runs on one device: start, advance and score the groups of candidates that it holds.
 
+Arrays have the axes ``[rows, group, ...]``: a row is one group, whose candidates share a seed. The device works through
+its first ``count`` rows, one after another, and through the candidates of a row at once, by ``vmap``. Rows beyond the
+count hold nothing, so the number of groups changes without a new compilation.
+"""
+
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 
+from glojax.expressions.programs import Array
 from glojax.tasks.task import Task
-from glojax.training import learner as training
+from glojax.training import learner as learning
 from glojax.training.candidates import Candidates
 from glojax.training.gradients import Gradient
 from glojax.training.learner import Learner
 
+Arrays = TypeVar("Arrays")
+Data = Mapping[str, tuple[jax.Array, jax.Array]]
+"""Inputs and labels ``[examples, ...]`` of each split of a task, by its name."""
+
 
 def start_groups(task: Task, seeds: jax.Array, count: jax.Array) -> Learner:
+    """Initialize the networks of every group.
+
+    Args:
+      task: gives model and optimizer.
+      seeds: ``uint32[rows, group]``, the same throughout a row.
+      count: ``int32[1]``, rows in use.
+
+    Returns:
+      Learners ``[rows, group]``; zeros in the rows that are not in use.
+    """
+    _check_rows(seeds, count)
+
     def row(i: jax.Array) -> Learner:
-        learner = training.start(task, training.keys_of(seeds[i, 0]))
+        learner = learning.start(task, learning.keys_of(seeds[i, 0]))
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
 
     shapes = jax.eval_shape(row, jax.ShapeDtypeStruct((), jnp.int32))
@@ -33,20 +57,38 @@ def advance_groups(
     places: jax.Array,
     first: jax.Array,
     last: jax.Array,
-    data: dict[str, tuple[jax.Array, jax.Array]],
+    data: Data,
 ) -> Learner:
-    """The learners after the steps from ``first`` to ``last``, whose minibatches are ``places[rows, steps, batch]``."""
+    """Train every group for some steps.
+
+    Args:
+      task: gives model and optimizer.
+      gradient: of the mean loss by the outputs.
+      learners: ``[rows, group]``.
+      candidates: ``[rows, group]``.
+      count: ``int32[1]``, rows in use.
+      places: ``int32[rows, steps, batch]``, the minibatches of the steps from ``first``; there may be room for more.
+      first: ``int32[]``, the first step.
+      last: ``int32[]``, the step after the last.
+      data: the task's splits.
+
+    Returns:
+      The learners after these steps, ``[rows, group]``.
+    """
+    _check_rows(candidates.seed, count)
+    chex.assert_shape(places, (len(candidates.seed), None, task.batch_size))
+    chex.assert_type(places, jnp.int32)
     x, labels = data["train"]
-    step = jax.vmap(partial(training.step, task, gradient), in_axes=(0, 0, 0, None, None, None, None))
+    step = jax.vmap(partial(learning.step, task, gradient), in_axes=(0, 0, 0, None, None, None, None))
 
     def row(i: jax.Array, learners: Learner) -> Learner:
         members = _row(candidates, i)
-        keys = training.keys_of(members.seed[0])
+        keys = learning.keys_of(members.seed[0])
 
         def one(number: jax.Array, learner: Learner) -> Learner:
             chosen = places[i, number - first]
-            # Once for the group, outside ``vmap``.
-            batch = training.network_input(task, keys, number, x[chosen])
+            # Outside ``vmap``, and so once for the group.
+            batch = learning.network_input(task, keys, number, x[chosen])
             return step(learner, members.program, members.rate, keys, number, batch, labels[chosen])
 
         return _with_row(learners, i, jax.lax.fori_loop(first, last, one, _row(learners, i)))
@@ -55,21 +97,30 @@ def advance_groups(
 
 
 def score_groups(
-    task: Task,
-    learners: Learner,
-    seeds: jax.Array,
-    count: jax.Array,
-    wanted: jax.Array,
-    data: dict[str, tuple[jax.Array, jax.Array]],
+    task: Task, learners: Learner, seeds: jax.Array, count: jax.Array, wanted: jax.Array, data: Data
 ) -> jax.Array:
-    """Scores ``[rows, group, splits]``; 0 where a split is not wanted."""
+    """Score every group on some splits.
+
+    Args:
+      task: gives model and metric.
+      learners: ``[rows, group]``.
+      seeds: ``uint32[rows, group]``, the same throughout a row.
+      count: ``int32[1]``, rows in use.
+      wanted: ``bool[splits]``, which splits are scored, in the task's order.
+      data: the task's splits.
+
+    Returns:
+      Scores ``float32[rows, group, splits]``; 0 in rows that are not in use and for splits that are not wanted.
+    """
+    _check_rows(seeds, count)
+    chex.assert_shape(wanted, (len(task.splits),))
 
     def row(i: jax.Array, scores: jax.Array) -> jax.Array:
-        learner, keys = _row(learners, i), training.keys_of(seeds[i, 0])
+        learner, keys = _row(learners, i), learning.keys_of(seeds[i, 0])
         found = [
             jax.lax.cond(
                 wanted[place],
-                lambda part=part: jax.vmap(lambda one: training.score(task, one, keys, *part))(learner),
+                lambda part=part: jax.vmap(lambda one: learning.score(task, one, keys, *part))(learner),
                 lambda: jnp.zeros(seeds.shape[1]),
             )
             for place, part in enumerate(data[split] for split in task.splits)
@@ -79,13 +130,29 @@ def score_groups(
     return jax.lax.fori_loop(0, count[0], row, jnp.zeros((*seeds.shape, len(task.splits))))
 
 
-def _row(arrays: Any, i: jax.Array) -> Any:
+def regroup(learners: Learner, slots: jax.Array) -> Learner:
+    """Form new groups of learners.
+
+    Args:
+      learners: ``[rows, group]``.
+      slots: ``int32[new rows, new group]``, a learner's place in ``rows * group``.
+
+    Returns:
+      Learners ``[new rows, new group]``.
+    """
+    chex.assert_rank(slots, 2)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[slots], learners)
+
+
+def _check_rows(seeds: Array, count: jax.Array) -> None:
+    chex.assert_rank(seeds, 2)
+    chex.assert_type([seeds, count], [jnp.uint32, jnp.int32])
+    chex.assert_shape(count, (1,))
+
+
+def _row(arrays: Arrays, i: jax.Array) -> Arrays:
     return jax.tree.map(lambda leaf: leaf[i], arrays)
 
 
-def _with_row(arrays: Any, i: jax.Array, row: Any) -> Any:
+def _with_row(arrays: Arrays, i: jax.Array, row: Arrays) -> Arrays:
     return jax.tree.map(lambda leaf, new: leaf.at[i].set(new), arrays, row)
-
-
-def regrouped(learners: Learner, slots: jax.Array) -> Learner:
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[slots], learners)

@@ -1,13 +1,18 @@
-"""The training of one network with one loss, as pure functions; ``populations`` trains many by them."""
+"""The training of one network with one loss, as pure functions.
 
-from typing import Any, NamedTuple
+A ``Learner`` is the state: ``start`` makes one from the keys of a seed, ``step`` takes it through one minibatch, and
+``score`` judges it. ``kernels`` maps these functions over the candidates of a group.
+"""
 
+from typing import NamedTuple
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax.expressions.programs import Program
+from glojax.expressions.programs import Array, Program
 from glojax.seeds import named_random
 from glojax.tasks.task import Task
 from glojax.training.gradients import Gradient
@@ -16,16 +21,16 @@ _EVALUATION_BATCH = 500
 
 
 class Learner(NamedTuple):
-    """A network in the course of its training."""
+    """A network in training."""
 
-    params: Any
-    state: Any  # of the model: what changes without gradients
-    optimizer_state: Any
-    finite: jax.Array  # bool[], whether losses and slopes were finite so far
+    params: chex.ArrayTree
+    state: chex.ArrayTree  # the model's own, such as batch statistics: it changes without gradients
+    optimizer_state: optax.OptState
+    finite: jax.Array  # bool[], whether losses and gradients were finite so far
 
 
 class Keys(NamedTuple):
-    """Randomness of one training on the device; its minibatches are drawn by ``minibatches``."""
+    """Random keys of one training on the device, each ``key[]``; its minibatches are drawn by ``minibatches``."""
 
     init: jax.Array
     dropout: jax.Array
@@ -34,15 +39,26 @@ class Keys(NamedTuple):
 
 
 def keys_of(seed: jax.Array) -> Keys:
-    """The keys that a seed, uint32[], stands for."""
+    """The random keys of a seed, ``uint32[]``."""
+    chex.assert_shape(seed, ())
     return Keys(*jax.random.split(jax.random.fold_in(jax.random.key(0), seed), 4))
 
 
 def minibatches(seed: int, examples: int, batch_size: int, first: int, last: int) -> np.ndarray:
-    """Places ``[last - first, batch]`` of the examples for these steps.
+    """Draw the minibatches of some steps of a training.
 
-    Every epoch has a new order; its incomplete last batch is left out. Drawn on the host, where a sort of the data
-    set costs nothing beside the steps of its epoch.
+    Every epoch has a new order; its incomplete last batch is left out. They are drawn on the host, where sorting the
+    data set costs nothing beside the steps of its epoch.
+
+    Args:
+      seed: seed of the training.
+      examples: size of the training set.
+      batch_size: examples in a minibatch.
+      first: the first step, from 0.
+      last: the step after the last.
+
+    Returns:
+      Places of examples, ``int32[last - first, batch_size]``.
     """
     in_epoch = examples // batch_size
     epochs = range(first // in_epoch, -(-last // in_epoch))
@@ -58,12 +74,12 @@ def start(task: Task, keys: Keys) -> Learner:
 
 
 def shapes(task: Task) -> Learner:
-    """The shapes and types of what ``start`` gives."""
+    """A learner of the task as ``jax.ShapeDtypeStruct`` leaves; nothing is computed."""
     return jax.eval_shape(lambda seed: start(task, keys_of(seed)), jax.ShapeDtypeStruct((), jnp.uint32))
 
 
 def network_input(task: Task, keys: Keys, number: jax.Array, x: jax.Array) -> jax.Array:
-    """A minibatch as the network is given it in step ``number``; the same for all networks with these keys."""
+    """A minibatch as the network sees it in step ``number``; the same for all networks with these keys."""
     return task.training_input(jax.random.fold_in(keys.augmentation, number), x)
 
 
@@ -72,16 +88,30 @@ def step(
     gradient: Gradient,
     learner: Learner,
     program: Program,
-    rate: jax.Array,
+    rate: Array,
     keys: Keys,
     number: jax.Array,
     x: jax.Array,
     labels: jax.Array,
 ) -> Learner:
-    """One optimizer step on a minibatch, its updates scaled by ``rate``; ``number`` counts steps from 0.
+    """Take one optimizer step on a minibatch.
 
-    ``x`` is what ``network_input`` gives.
+    Args:
+      task: gives model, optimizer and targets.
+      gradient: of the mean loss by the outputs.
+      learner: the network before the step.
+      program: its loss.
+      rate: ``float32[]``, scale of the optimizer's updates.
+      keys: of its seed.
+      number: ``int32[]``, steps taken before this one.
+      x: inputs ``[batch, ...]`` from ``network_input``.
+      labels: ``[batch, ...]``.
+
+    Returns:
+      The network after the step.
     """
+    chex.assert_rank([rate, number], 0)
+    chex.assert_equal_shape_prefix([x, labels], 1)
     params, state, optimizer_state, finite = learner
     dropout_key = jax.random.fold_in(keys.dropout, number)
     logits, backward, state = jax.vjp(
@@ -90,19 +120,28 @@ def step(
     logits_gradient, step_is_finite = gradient(program, logits, *task.targets(labels, logits.shape[-1]))
     (params_gradient,) = backward(logits_gradient)
     updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
-    params = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
-    return Learner(params, state, optimizer_state, finite & step_is_finite)
+    moved = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
+    return Learner(moved, state, optimizer_state, finite & step_is_finite)  # type: ignore[arg-type]
 
 
 def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array) -> jax.Array:
-    """The task's score on a part of the data; 0 if a NaN or infinity was met, in training or here."""
+    """The task's score on a split, ``float32[]``; 0 if a NaN or infinity occurred, in training or here.
+
+    Args:
+      task: gives model and metric.
+      learner: the trained network.
+      keys: of its seed.
+      x: inputs ``[examples, ...]``, as the data holds them.
+      labels: ``[examples, ...]``.
+    """
+    chex.assert_equal_shape_prefix([x, labels], 1)
     outputs = predict(task, learner, keys, x)
     sound = learner.finite & jnp.isfinite(outputs).all()
     return jnp.where(sound, task.score(outputs, labels), 0.0)
 
 
 def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:
-    """Logits ``[examples, classes]`` outside training, a batch at a time so that large sets fit the memory."""
+    """Outputs ``[examples, outputs]`` outside training, a batch at a time so that large sets fit the memory."""
     size = min(len(x), _EVALUATION_BATCH)
     blocks = -(-len(x) // size)
     padded = jnp.concatenate([x, x[: blocks * size - len(x)]]).reshape(blocks, size, *x.shape[1:])

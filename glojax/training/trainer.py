@@ -1,100 +1,128 @@
 """Train and score a whole population: every candidate's network in one compiled program.
 
-A candidate is data - its loss as a ``Program``, a scale of its learning rate, a seed - so one program serves a
-whole search, however many trees it meets. Candidates run in groups: a group shares its seed, hence its
-initialization, minibatches, their augmentation and dropout masks, and takes a chunk of steps while its parameters lie
-in the cache. Groups are spread over a mesh of devices; how many run is data too, so a small generation costs little
-and compiles nothing. Between chunks the groups are formed anew from the candidates that are worth going on with.
+A candidate is data: its loss as a ``Program``, a scale of its learning rate, and a seed. So one program serves a whole
+search, however many trees it meets. Candidates run in groups. A group shares its seed, hence its initialization,
+minibatches, augmentation and dropout masks, and takes ``blocks.CHUNK`` steps while its parameters lie in the cache.
+Groups are spread over a mesh of devices; how many there are is data too, so a small generation costs little and
+compiles nothing. Between chunks, groups are formed anew from the candidates that are still alive.
 
-What a step does to one network is in ``learner``, which candidate runs where in ``grouping``; here ``vmap`` makes one
-training that of a group.
+``Trainer`` never changes once it is built. A training under way is a ``TrainingState``: ``Trainer.begin`` gives the
+first, ``advance`` the next. ``Trainer.train`` runs one from start to end.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from glojax.distributed import processes
 from glojax.distributed.devices import all_devices
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import LossFunction
 from glojax.tasks.task import Task
-from glojax.training import gradients, grouping, learner
-from glojax.training.candidates import Candidates, PopulationProgress, Trained, check_stops, encoded, identity_of
-from glojax.training.grouping import GroupPlan, Layout
-from glojax.training.kernels import advance_groups, regrouped, score_groups, start_groups
+from glojax.training import blocks, gradients, grouping
+from glojax.training.blocks import Block
+from glojax.training.candidates import (
+    Candidates,
+    PopulationProgress,
+    Trained,
+    check_stops,
+    encode_candidates,
+    identity_of,
+)
+from glojax.training.compiled import CompiledKernels, compile_kernels
+from glojax.training.grouping import GroupPlan
 from glojax.training.learner import Learner
 
-CHUNK = 100
-"""Steps between two looks at which candidates still live."""
+
+class TrainingRequest(NamedTuple):
+    """What a training was asked to do."""
+
+    candidates: Candidates  # [candidates]
+    stops: tuple[int, ...]  # steps after which candidates are scored, rising
+    splits: tuple[str, ...]  # parts of the data that are scored
+    members: tuple[np.ndarray, ...]  # int64[members], places of the candidates of each block
+    identity: str  # digest of all that the scores depend on
 
 
-class _Block(NamedTuple):
-    """Candidates that the devices hold at once, in the course of their training."""
+class TrainingState(NamedTuple):
+    """A training between two stops; ``Trainer.advance`` gives the next state and consumes the networks of this one."""
 
-    layout: Layout
-    candidates: Candidates  # [devices * rows, group], as laid out
-    learners: Learner  # [devices * rows, group], on the devices
+    request: TrainingRequest
+    reached: int  # stops so far
+    progress: PopulationProgress  # [candidates]
+    blocks: Mapping[int, Block]  # networks on the devices, by the number of their block
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last stop was reached."""
+        return self.reached == len(self.request.stops)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Scores at the stop that was reached last, ``float32[candidates, splits]``."""
+        return self.progress.scores[:, self.reached - 1]
+
+    def drop(self, kept: np.ndarray) -> "TrainingState":
+        """The state where only candidates that are kept, bool ``[candidates]``, go on; others keep their last score."""
+        return self._replace(progress=self.progress.drop(self.reached, kept))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Trainer:
-    """Trains candidates on a task and scores them; compiled once, whatever their number and that of the steps.
+    """Trains candidates on a task and scores them; compiled once, whatever their number and the number of steps.
 
     Args:
-      task: what they are trained on.
+      task: what candidates are trained on.
       instructions: room for each tree's inner nodes.
-      loss: instead of candidates' programs, one fixed loss for all of them.
-      protected: use the protected operators.
-      devices: all of the machine if left out.
+      loss: one fixed loss for all candidates instead of their own programs. Defaults to None.
+      protected: whether losses use the protected operators.
+      group: candidates trained together on a device, at most. Defaults to as many as fit
+        (``grouping.group_that_fits``). Scores do not depend on it.
+      devices: the devices to train on. Defaults to all (``distributed.devices.all_devices``).
+
+    Attributes:
+      plan: the shapes of groups.
+      compiled: the programs that run on the devices.
+
+    Raises:
+      ValueError: a metric or loss that does not fit the task, or a ``group`` that is not a whole number of at least 1.
+
+    Example:
+      trainer = Trainer(task, instructions=31)
+      scores = trainer.scores(trainer.candidates([parse("x * log(y)")], seeds=[0]))
     """
 
-    def __init__(
-        self,
-        task: Task,
-        *,
-        instructions: int = 1,
-        loss: LossFunction | None = None,
-        protected: bool = False,
-        devices: Sequence[Any] | None = None,
-    ):
-        self.task = task
-        self._instructions = instructions
-        mesh = Mesh(np.array(all_devices() if devices is None else devices), ("candidates",))
-        on, sizes, rows = processes.first(lambda: grouping.plan(task, list(mesh.devices.flat)))
-        self.plan = GroupPlan(on, tuple(sizes), tuple(rows))
-        task.check_metric()
-        if loss is not None:
-            gradients.check_loss(task, loss)
-        output = task.problem.output
-        gradient = gradients.program_gradient(protected, output) if loss is None else gradients.fixed_gradient(loss)
-        shard, whole = PartitionSpec("candidates"), PartitionSpec()
+    task: Task
+    _: KW_ONLY
+    instructions: int = 1
+    loss: LossFunction | None = None
+    protected: bool = False
+    group: int | None = None
+    devices: InitVar[Sequence[Any] | None] = None
+    plan: GroupPlan = field(init=False)
+    compiled: CompiledKernels = field(init=False)
 
-        def on_devices(function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
-            # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
-            mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=shard, check_vma=False)
-            return jax.jit(mapped, **options)
-
-        self._start = on_devices(partial(start_groups, task), shard, shard)
-        self._advance = on_devices(
-            partial(advance_groups, task, gradient), shard, shard, shard, shard, whole, whole, whole, donate_argnums=0
-        )
-        self._score = on_devices(partial(score_groups, task), shard, shard, shard, whole, whole)
-        # JAX keeps one cache for a function: a partial is this trainer's own.
-        self._sharded, self._whole = (partial(_placed, NamedSharding(mesh, spec)) for spec in (shard, whole))
-        self._regroup = jax.jit(partial(regrouped), out_shardings=NamedSharding(mesh, shard))
-        self._data = self._whole({name: tuple(part) for name, part in task.splits.items()})
+    def __post_init__(self, devices: Sequence[Any] | None) -> None:
+        chosen = list(all_devices() if devices is None else devices)
+        # The plan of the first process is the plan of all, even where their devices have unlike memory.
+        count, sizes, rows = processes.first(lambda: grouping.plan(self.task, chosen, self.group))
+        plan = GroupPlan(count, tuple(sizes), tuple(rows))
+        self.task.check_metric()
+        if self.loss is None:
+            gradient = gradients.program_gradient(self.protected, self.task.problem.output)
+        else:
+            gradients.check_loss(self.task, self.loss)
+            gradient = gradients.fixed_gradient(self.loss)
+        object.__setattr__(self, "plan", plan)
+        object.__setattr__(self, "compiled", compile_kernels(self.task, gradient, chosen, plan))
 
     @property
     def compilations(self) -> int:
         """How many programs were compiled so far."""
-        programs: Any = (self._start, self._advance, self._score, self._regroup)
-        return sum(program._cache_size() for program in programs)
+        return self.compiled.compilations
 
     def candidates(
         self,
@@ -103,13 +131,32 @@ class Trainer:
         coefficients: Sequence[Sequence[float] | None] | None = None,
         rates: Sequence[float] | None = None,
     ) -> Candidates:
-        """Trees with one seed each; coefficients and scales of the learning rate are 1 if left out."""
-        return encoded(population, seeds, coefficients, rates, self._instructions)
+        """Encode trees as candidates.
+
+        Args:
+          population: trees, one for each candidate.
+          seeds: one for each candidate, below 2³².
+          coefficients: for each tree the factor of each of its nodes in pre-order; None stands for all 1.
+          rates: scales of the task's learning rate. Defaults to 1.
+
+        Raises:
+          ValueError: a tree has more inner nodes than ``instructions``, or another number of coefficients than nodes.
+        """
+        return encode_candidates(population, seeds, coefficients, rates, self.instructions)
 
     def scores(
         self, candidates: Candidates, *, splits: Sequence[str] = ("validation",), steps: int | None = None
     ) -> np.ndarray:
-        """Scores ``[candidates, splits]`` after so many steps, the task's own number if left out; as ``train``'s."""
+        """Train candidates and score them once.
+
+        Args:
+          candidates: what is trained.
+          splits: parts of the data that are scored.
+          steps: optimizer steps. Defaults to the task's.
+
+        Returns:
+          Scores ``float32[candidates, splits]``; 0 for a candidate that met NaN or infinity.
+        """
         return self.train(candidates, [self.task.steps if steps is None else steps], splits=splits).scores[:, -1]
 
     def train(
@@ -124,211 +171,108 @@ class Trainer:
     ) -> Trained:
         """Train candidates, and score them at every stop.
 
-        One that meets NaN or infinity scores 0 from then on. It is trained no further, nor is one that is not kept;
-        the others' scores are what they would be if all were.
+        A candidate that meets NaN or infinity scores 0 from then on and is trained no further; nor is one that is not
+        kept. The scores of the others are what they would be if all were trained to the end.
 
         Args:
           candidates: what is trained.
           stops: numbers of optimizer steps, rising; training ends at the last.
           splits: parts of the data that are scored.
-          keep: called at every stop but the last with scores ``[candidates, splits]``; which candidates go on, as
-            bool ``[candidates]``. One that does not keeps that score at the stops that follow.
-          directory: keep all that training needs to go on there, at every stop; go on with what is there already,
-            on as many devices as there are now.
-          on_stop: called after every stop with their number so far and scores ``[candidates, stops, splits]``.
+          keep: called at every stop but the last with scores ``[candidates, splits]``; gives which candidates go on,
+            bool ``[candidates]``. The others keep that score at all later stops.
+          directory: folder of a checkpoint, written at every stop. If it holds one already, training goes on from
+            there, also on another number of devices.
+          on_stop: called after every stop with the number of stops so far and scores ``[candidates, stops, splits]``.
+
+        Returns:
+          Scores at every stop, and the steps that each candidate was trained for.
 
         Raises:
-          ValueError: stops that do not rise from 1, an unknown split, or a directory that cannot be gone on with.
+          ValueError: stops that do not rise from 1, an unknown split, or a checkpoint of another training.
         """
-        training = self.begin(candidates, stops, splits)
-        checkpoint = None
+        state, checkpoint = self.begin(candidates, stops, splits), None
         if directory is not None:
             from glojax.training.checkpoints import Checkpoint  # Orbax takes most of a second to import
 
-            checkpoint = Checkpoint(directory, training.identity)
-            if (kept := checkpoint.restore(training.like)) is not None:
-                training.restore(*kept)
+            checkpoint = Checkpoint(directory, state.request.identity)
+            if (saved := checkpoint.restore(self.host_arrays(state))) is not None:
+                state = self.restore(state, *saved)
                 if on_stop is not None:
-                    on_stop(training.reached, training.progress.scores)
-        while training.reached < len(stops):
-            scores = training.advance(hold=checkpoint is not None)
-            if keep is not None and training.reached < len(stops):
-                training.drop(keep(scores))
+                    on_stop(state.reached, state.progress.scores)
+        while not state.is_complete:
+            state = self.advance(state, hold=checkpoint is not None)
+            if keep is not None and not state.is_complete:
+                state = state.drop(keep(state.scores))
             if checkpoint is not None:
-                checkpoint.save(training.reached, training.on_host())
+                checkpoint.save(state.reached, self.on_host(state))
             if on_stop is not None:
-                on_stop(training.reached, training.progress.scores)
-        return Trained(training.progress.scores, training.progress.steps)
+                on_stop(state.reached, state.progress.scores)
+        return Trained(state.progress.scores, state.progress.steps)
 
-    def begin(self, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]) -> "Training":
-        """The same from stop to stop, for those who have something to do between; arguments as ``train``'s.
+    def begin(self, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]) -> TrainingState:
+        """The state of a training before its first step; the arguments are those of ``train``.
 
         Raises:
           ValueError: stops that do not rise from 1, or an unknown split.
+          SharedError: processes that joined were given different candidates.
         """
         check_stops(self.task, stops, splits)
-        return Training(self, candidates, stops, splits)
+        identity = identity_of(self.task, candidates, stops, splits)
+        processes.agree("candidates", identity)
+        members = tuple(grouping.blocks(self.plan, candidates.seed))
+        request = TrainingRequest(candidates, tuple(stops), tuple(splits), members, identity)
+        progress = PopulationProgress.start(len(candidates.seed), len(stops), len(splits))
+        return TrainingState(request, 0, progress, {})
 
-    def _train_block(
-        self,
-        block: _Block,
-        candidates: Candidates,
-        members: np.ndarray,
-        progress: PopulationProgress,
-        first: int,
-        last: int,
-    ) -> _Block:
-        for chunk in range(first, last, CHUNK):
-            living = members[progress.alive[members]]
-            if not len(living):
-                break
-            block = self._compact(block, candidates, living)
-            length = min(CHUNK, last - chunk)
-            block = self._advance_block(block, chunk, chunk + length)
-            progress.steps[living] += length
-            progress.alive[living] = self._by_candidate(block, block.learners.finite, len(progress.alive))[living]
-        return block
+    def advance(self, state: TrainingState, *, hold: bool = False) -> TrainingState:
+        """Train to the next stop and score there.
 
-    def _begin(self, candidates: Candidates, members: np.ndarray, learners: Learner | None = None) -> _Block:
-        """A block of these candidates: new, or as ``learners`` ``[candidates, ...]`` of the host."""
-        layout = grouping.lay_out(self.plan, members, candidates.seed[members])
-        chosen = _laid_out(candidates, layout)
-        if learners is None:
-            return _Block(layout, chosen, self._start(*self._sharded((chosen.seed, layout.counts))))
-        like = learner.shapes(self.task)
-        laid_out = self._sharded(jax.tree.map(lambda leaf: leaf[layout.slots], learners))
-        return _Block(layout, chosen, jax.tree.map(_typed, like, laid_out))
-
-    def _learners_like(self, count: int) -> Learner:
-        """Arrays as ``_on_host`` gives them for so many candidates; no memory is touched."""
-
-        def empty(leaf: Any) -> np.ndarray:
-            raw = jax.eval_shape(_raw, leaf)
-            return np.empty((count, *raw.shape), raw.dtype)
-
-        return jax.tree.map(empty, learner.shapes(self.task))
-
-    def _on_host(self, begun: Sequence[_Block], count: int) -> Learner:
-        """Learners ``[candidates, ...]``; what lies there for a candidate that is in no block has no meaning."""
-        learners = jax.tree.map(np.zeros_like, self._learners_like(count))
-        for block in begun:
-            used = block.layout.used
-            for array, leaf in zip(jax.tree.leaves(learners), jax.tree.leaves(block.learners), strict=True):
-                array[block.layout.slots[used]] = processes.gathered(_raw(leaf))[used]
-        return learners
-
-    def _compact(self, block: _Block, candidates: Candidates, living: np.ndarray) -> _Block:
-        """The block without the others, if that saves time."""
-        layout = grouping.lay_out(self.plan, living, candidates.seed[living])
-        if layout.cost >= block.layout.cost:
-            return block
-        slot_of = np.zeros(len(candidates.seed), np.int32)
-        slots = block.layout.slots
-        slot_of[slots[block.layout.used]] = np.arange(slots.size).reshape(slots.shape)[block.layout.used]
-        moved = self._regroup(block.learners, self._sharded(slot_of[layout.slots]))
-        return _Block(layout, _laid_out(candidates, layout), moved)
-
-    def _advance_block(self, block: _Block, first: int, last: int) -> _Block:
-        layout, seeds = block.layout, block.candidates.seed[:, 0]
-        examples, batch_size = len(self.task.splits["train"].labels), self.task.batch_size
-        places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
-        for seed in np.unique(seeds[layout.used]):
-            drawn = learner.minibatches(int(seed), examples, batch_size, first, last)
-            places[seeds == seed, : last - first] = drawn
-        given = self._sharded((block.candidates, layout.counts, places))
-        learners = self._advance(block.learners, *given, *self._whole((np.int32(first), np.int32(last))), self._data)
-        return block._replace(learners=learners)
-
-    def _score_block(self, block: _Block, splits: Sequence[str], count: int) -> np.ndarray:
-        """Scores ``[candidates, splits]``, of use where the block has the candidate."""
-        wanted = np.array([split in splits for split in self.task.splits])
-        given = self._sharded((block.candidates.seed, block.layout.counts))
-        scores = self._score(block.learners, *given, self._whole(wanted), self._data)
-        columns = [list(self.task.splits).index(split) for split in splits]
-        return self._by_candidate(block, scores, count)[:, columns]
-
-    def _by_candidate(self, block: _Block, values: jax.Array, count: int) -> np.ndarray:
-        """Values ``[devices * rows, group, ...]`` as ``[candidates, ...]``."""
-        found = np.zeros((count, *values.shape[2:]), values.dtype)
-        found[block.layout.slots[block.layout.used]] = processes.gathered(values)[block.layout.used]
-        return found
-
-
-class Training:
-    """Candidates in the course of their training, which ``Trainer.begin`` gives.
-
-    Attributes:
-      progress: so far.
-      reached: how many stops were.
-      identity: digest of what is trained.
-    """
-
-    def __init__(self, trainer: Trainer, candidates: Candidates, stops: Sequence[int], splits: Sequence[str]):
-        self.identity = identity_of(trainer.task, candidates, stops, splits)
-        processes.agree("candidates", self.identity)
-        self.progress = PopulationProgress.start(len(candidates.seed), len(stops), len(splits))
-        self.reached = 0
-        self._trainer, self._candidates, self._stops, self._splits = trainer, candidates, stops, splits
-        self._members = grouping.blocks(trainer.plan, candidates.seed)
-        self._begun: dict[int, _Block] = {}
-
-    def advance(self, *, hold: bool = False) -> np.ndarray:
-        """Train to the next stop; the scores there ``[candidates, splits]``.
+        The networks of ``state`` are consumed: their buffers are donated to the compiled steps, so a state can be
+        advanced only once. Its progress remains valid.
 
         Args:
-          hold: keep the networks on the devices even after the last stop.
+          state: the training so far.
+          hold: keep the networks on the devices even after the last stop, for ``on_host``.
+
+        Returns:
+          The training at the next stop.
         """
-        trainer, progress, stop = self._trainer, self.progress, self.reached
-        first, last = (0, *self._stops)[stop : stop + 2]
-        for number, members in enumerate(self._members):
-            block = self._begun.pop(number, None)
-            if progress.alive[members].any():
-                block = block or trainer._begin(self._candidates, members)
-                block = trainer._train_block(block, self._candidates, members, progress, first, last)
-                living = members[progress.alive[members]]
-                found = trainer._score_block(block, self._splits, len(progress.alive))
-                progress.scores[living, stop] = found[living]
-                if last < self._stops[-1] or hold:
-                    self._begun[number] = block
-        self.reached += 1
-        return progress.scores[:, stop]
+        request, progress, stop = state.request, state.progress, state.reached
+        first, last = (0, *request.stops)[stop : stop + 2]
+        held: dict[int, Block] = {}
+        for number, members in enumerate(request.members):
+            if not progress.alive[members].any():
+                continue
+            block = state.blocks.get(number) or blocks.start_block(self.compiled, request.candidates, members)
+            block, progress = blocks.train_block(
+                self.compiled, block, request.candidates, members, progress, first, last
+            )
+            scores = blocks.score_block(self.compiled, block, request.splits, len(progress.alive))
+            progress = progress.with_scores(members[progress.alive[members]], stop, scores)
+            if hold or last < request.stops[-1]:
+                held[number] = block
+        return TrainingState(request, stop + 1, progress, held)
 
-    def drop(self, kept: np.ndarray) -> None:
-        """Go on with those that are kept, bool ``[candidates]``; the others' score at this stop stays theirs."""
-        self.progress.drop(self.reached, kept)
+    def on_host(self, state: TrainingState) -> tuple[PopulationProgress, Learner]:
+        """All that a training needs to go on, as NumPy arrays ``[candidates, ...]``."""
+        learners = blocks.on_host(self.compiled, state.blocks.values(), len(state.progress.alive))
+        return state.progress, learners
 
-    @property
-    def like(self) -> tuple[PopulationProgress, Learner]:
-        """What ``on_host`` gives, without its values."""
-        return self.progress, self._trainer._learners_like(len(self.progress.alive))
+    def host_arrays(self, state: TrainingState) -> tuple[PopulationProgress, Learner]:
+        """Arrays of the shapes and types that ``on_host`` gives; their values mean nothing."""
+        return state.progress, blocks.host_arrays(self.compiled, len(state.progress.alive))
 
-    def on_host(self) -> tuple[PopulationProgress, Learner]:
-        """All that training needs to go on, as NumPy arrays."""
-        return self.progress, self._trainer._on_host(list(self._begun.values()), len(self.progress.alive))
+    def restore(self, state: TrainingState, reached: int, saved: tuple[PopulationProgress, Learner]) -> TrainingState:
+        """The training that ``on_host`` copied to the host.
 
-    def restore(self, reached: int, kept: tuple[PopulationProgress, Learner]) -> None:
-        """Go on with what ``on_host`` gave after so many stops."""
-        self.reached, (self.progress, learners) = reached, kept
-        for number, members in enumerate(self._members):
-            if len(living := members[self.progress.alive[members]]):
-                self._begun[number] = self._trainer._begin(self._candidates, living, learners)
-
-
-def _raw(leaf: jax.Array) -> jax.Array:
-    """Random keys, which a model's state may hold, as the numbers that they are."""
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-
-def _typed(like: Any, leaf: jax.Array) -> jax.Array:
-    return jax.random.wrap_key_data(leaf) if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) else leaf
-
-
-def _placed(sharding: NamedSharding, arrays: Any) -> Any:
-    """NumPy arrays on the devices; of a process that has only some of them, its part."""
-    return jax.tree.map(
-        lambda leaf: jax.make_array_from_callback(np.shape(leaf), sharding, lambda part: leaf[part]), arrays
-    )
-
-
-def _laid_out(candidates: Candidates, layout: Layout) -> Candidates:
-    return jax.tree.map(lambda leaf: leaf[layout.slots], candidates)
+        Args:
+          state: a state of the same training, such as ``begin`` gives.
+          reached: number of stops when it was copied.
+          saved: what ``on_host`` gave.
+        """
+        progress, learners = saved
+        held = {}
+        for number, members in enumerate(state.request.members):
+            if len(living := members[progress.alive[members]]):
+                held[number] = blocks.restore_block(self.compiled, state.request.candidates, living, learners)
+        return TrainingState(state.request, reached, progress, held)

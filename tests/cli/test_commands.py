@@ -138,7 +138,10 @@ def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> No
     assert second[4] == f"{statistics.welch(scores[2 + best], scores[1]):.2g}"
     assert baseline[:2] == ["cross-entropy", f"x{scoring.RATES[best]:g}"]
     assert baseline[4:] == ["", ""]
-    assert f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} are" in result.output
+    assert (
+        f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} cannot be told"
+        in result.output
+    )
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train", "tune", "search"])
@@ -267,4 +270,4 @@ def test_the_run_directory_of_another_task_is_one_line(
 ) -> None:
     assert run("tune", "digits", "baikal", "--generations", 1, "--steps", 5, "--run-dir", tmp_path).exit_code == 0
     message = failed(monkeypatch, capsys, "tune", "digits", "baikal", "--steps", 6, "--run-dir", tmp_path, "--resume")
-    assert "is the run of task 'digits-mlp'" in message
+    assert "was begun with another number of steps; resume with the same one" in message

@@ -61,10 +61,11 @@ def test_runs_are_listed_with_what_they_found_the_newest_last(folder: Path, monk
     assert listed[2:] == rows(run("runs", folder).output)[2:]
     first = summary.read(folder / "b first")
     assert first.found is not None
-    assert first.entry is not None
+    compared = first.found_in_comparison
+    assert compared is not None
     assert listed[2] == [
-        "b first", "tiny", "search 3 tune 3 random search 2 comparison", "ended", str(first.found.loss),
-        f"{first.found.fitness:.4f}", f"{first.entry.best.test.mean():.4f}", f"{first.entries[0].best.test.mean():.4f}",
+        "b first", "tiny", "search 3 tune 3 random search 2 comparison", "finished", str(first.found.loss),
+        f"{first.found.fitness:.4f}", f"{compared.best.test.mean():.4f}", f"{first.compared[0].best.test.mean():.4f}",
         f"{first.steps:,}",
     ]  # fmt: skip
     assert listed[1][3:5] == ["unreadable", "runs/none is not a run directory: it has no settings.json."]
@@ -76,9 +77,9 @@ def test_a_run_that_goes_on_says_so_and_one_that_died_is_stopped(tiny_task: Task
     with Run(tmp_path / "run", "search", tiny_task, {"generations": 5}, False) as going:
         going.save_generation(0, [record])
         (row,) = rows(run("runs", tmp_path / "run").output)
-        assert row[:8] == ["run", "tiny", "search 1", "going on", "x * y", "0.5000", "", ""]
+        assert row[:8] == ["run", "tiny", "search 1", "running", "x * y", "0.5000", "", ""]
         begun = (tmp_path / "run" / "events.jsonl").read_text()
-    assert rows(run("runs", tmp_path).output)[0][3] == "ended"
+    assert rows(run("runs", tmp_path).output)[0][3] == "finished"
     (tmp_path / "run" / "events.jsonl").write_text(begun)
     assert rows(run("runs", tmp_path).output)[0][3] == "stopped"
     (tmp_path / "run" / "events.jsonl").unlink()
@@ -90,7 +91,7 @@ def test_full_trainings_are_no_search(tiny_task: Task, tmp_path: Path) -> None:
     directory.write_settings(tmp_path / "full", "train", tiny_task, {}, False)
     (row,) = rows(run("runs", tmp_path).output)
     assert row[3] == "unreadable"
-    assert row[4].endswith("holds full trainings alone; curves.png in it shows them.")
+    assert row[4].endswith("holds only full trainings; its curves.png shows them.")
 
 
 def test_an_empty_folder_has_no_runs(tmp_path: Path) -> None:
@@ -99,14 +100,14 @@ def test_an_empty_folder_has_no_runs(tmp_path: Path) -> None:
 
 def test_runs_that_are_named_are_compared(folder: Path, tiny_task: Task) -> None:
     second = summary.read(folder / "a second")
-    scores = second.compared
+    scores = second.comparison
     for row in scores["rows"]:
         row["scores"] = (np.array(row["scores"]) * 0.9).tolist()
     with Run(folder / "a second", "comparison", tiny_task, {}, resume=True) as record:
-        record.save_result("scores", scores)
+        record.save("scores", scores)
     result = run("runs", folder / "b first", folder / "a second", folder / "none")
     shown = {row[0]: row[1:] for row in rows(result.output)}
-    entries = [summary.read(folder / name).entry for name in ("b first", "a second")]
+    entries = [summary.read(folder / name).found_in_comparison for name in ("b first", "a second")]
     tests = [entry.best.test for entry in entries if entry is not None]
     assert shown["of the loss"] == [f"{test.mean():.4f}" for test in tests]
     assert shown["difference"] == ["", f"−{tests[0].mean() - tests[1].mean():.4f}"]

@@ -1,5 +1,8 @@
-"""Augmentation against NumPy, and the distributions of what it draws."""
+"""Augmentation against NumPy, and the distributions of its random changes."""
 
+from collections.abc import Callable
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +37,39 @@ def test_a_crop_is_a_window_of_its_image_and_every_place_is_as_likely() -> None:
 
 def test_a_crop_as_large_as_the_image_is_the_image() -> None:
     np.testing.assert_array_equal(augmentation.random_crop(key(), IMAGES, 32), IMAGES)
+
+
+@pytest.mark.parametrize("side", [0, 21, 30])
+def test_a_crop_larger_than_the_image_is_refused(side: int) -> None:
+    x, message = jnp.ones((2, 20, 25, 3)), rf"side is {side}; images of 20x25 pixels allow 1 to 20\."
+    with pytest.raises(ValueError, match=f"^random_crop: {message}"):
+        augmentation.random_crop(key(), x, side)
+    with pytest.raises(ValueError, match=f"^centre_crop: {message}"):
+        augmentation.centre_crop(x, side)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: augmentation.random_crop(key(), x, 4),
+        lambda x: augmentation.centre_crop(x, 4),
+        lambda x: augmentation.random_flip(key(), x),
+        lambda x: augmentation.random_brightness(key(), x, 63.0),
+        lambda x: augmentation.random_contrast(key(), x, 0.2, 1.8),
+        augmentation.standardized,
+    ],
+    ids=["crop", "centre", "flip", "brightness", "contrast", "standardized"],
+)
+def test_images_without_a_batch_are_refused(change: Callable[[jax.Array], jax.Array]) -> None:
+    chex.assert_rank(change(jnp.ones((2, 8, 8, 3))), 4)
+    with pytest.raises(AssertionError, match="rank"):
+        change(jnp.ones((8, 8, 3)))
+
+
+def test_a_program_is_compiled_once_whatever_the_key_and_the_pixels() -> None:
+    training = jax.jit(chex.assert_max_traces(augmentation.cifar_training, 1))
+    for seed in range(3):
+        chex.assert_shape(training(key(seed), IMAGES + seed), (40, 24, 24, 3))
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (25, 30)])

@@ -34,11 +34,11 @@ def save(path: Path, header: Sequence[str], rows: Any) -> Path:
     return path
 
 
-def inputs(table: tables.Table) -> np.ndarray:
+def inputs(table: tables.TableData) -> np.ndarray:
     return np.concatenate([split.x for split in table.splits])
 
 
-def labels(table: tables.Table) -> np.ndarray:
+def labels(table: tables.TableData) -> np.ndarray:
     return np.concatenate([split.labels for split in table.splits])
 
 
@@ -318,7 +318,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"kind": "ranking"},
         r"kind is 'ranking'; allowed are classification, binary, regression",
     ),
-    (text("x,c,y", [f"{i},,{i % 2}" for i in range(12)]), {}, r"table\.csv: column 'c' has empty cells alone"),
+    (text("x,c,y", [f"{i},,{i % 2}" for i in range(12)]), {}, r"table\.csv: column 'c' is empty in every row"),
     (text("x,y", [f"{i},7" for i in range(12)]), {}, r"column 'y', the target, is '7' in every row; at least two"),
     (text("x,y", [f"{i},{i % 3}" for i in range(12)]), {"kind": "binary"}, r"has 3 distinct values; kind 'binary'"),
     (

@@ -13,9 +13,9 @@ import pytest
 from scipy import stats
 
 from glojax import evaluate, search
-from glojax.discovery import genetics, scoring, screening
-from glojax.discovery.evolution import SearchConfig
-from glojax.discovery.fitness import Fitness
+from glojax.discovery import genetics, scoring, screening, sieve
+from glojax.discovery.evolution import random_search
+from glojax.discovery.search_config import SearchConfig
 from glojax.expressions.canonical import canonical
 from glojax.records.funnel import FUNNEL
 from glojax.seeds import named_random, named_seed
@@ -54,7 +54,7 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
         SMALL,
         tmp_path / "parts",
         resume=True,
-        on_generation=lambda generation: seen.append(generation.number),
+        on_event=lambda event: seen.append(event.number),
     )
     assert record(tmp_path / "parts") == record(tmp_path / "whole")
     assert (parts.best, parts.fitness, parts.rate, parts.funnel) == (
@@ -218,7 +218,7 @@ def test_random_search_ends_where_nothing_new_is_left_to_draw(tiny_task: Task, m
     assert 1 <= len(found.generations) < 40
     assert found.funnel["trained"] == len({tree for part in found.generations for tree in part.trees})
     hopeless = dataclasses.replace(config, max_depth=1, max_nodes=3, screening=screening.STAGES)
-    monkeypatch.setattr(Fitness, "choose", lambda self, population, wanted: [])
+    monkeypatch.setattr(sieve, "choose", lambda sifted, *_: (sifted, []))
     with pytest.raises(genetics.NothingToTrain, match="none of 512 trees drawn may be trained"):
         search(tiny_task, hopeless)
 
@@ -234,7 +234,7 @@ def test_fair_rates_give_every_loss_the_gradient_of_cross_entropy_at_its_best(ti
     config = dataclasses.replace(SMALL, generations=1, seeds=2, halving=1)
     found = search(tiny_task, config)
     assert found.baseline is not None
-    seeds = [named_seed(5, "baseline", i) for i in range(2)]
+    seeds = [named_seed(5, "control", i) for i in range(2)]
     by_rate = [evaluate(tiny_task, ["x * log(y)"], seeds, rates=[rate]).mean() for rate in scoring.RATES]
     assert found.baseline.rate == scoring.RATES[int(np.argmax(by_rate))]
     assert found.baseline.fitness == pytest.approx(max(by_rate), abs=1e-6)
@@ -289,38 +289,12 @@ def test_tournament_selection_searches_too(tiny_task: Task) -> None:
     assert means[-1] > means[0]
 
 
-def test_the_papers_settings() -> None:
-    paper = SearchConfig.paper(seed=3)
-    rates = paper.rates
-    assert (paper.population, paper.elites, paper.selection, paper.max_depth) == (80, 6, "roulette", 2)
-    assert (rates.crossover, rates.integer_shift, rates.replace, rates.collapse, rates.extend) == (
-        0.8, 0.05, 0.05, 0.025, 0.025,
-    )  # fmt: skip
-    assert (paper.halving, paper.fair_rates, paper.screening, paper.elite_seeds) == (1, False, (), 0)
-    assert (paper.seeds, paper.finalists, paper.both_variables, paper.protected, paper.seed) == (1, 1, False, False, 3)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("elites", 12, "elites is 12, population is 12; elites must be smaller than the population"),
-        ("population", 1, "population is 1; an integer from 2 to 100000"),
-        ("population", 8.0, "population is 8.0; an integer"),
-        ("generations", 0, "generations is 0; an integer from 1"),
-        ("generations", True, "generations is True; an integer"),
-        ("selection", "random", "selection is 'random'; allowed are roulette, tournament"),
-        ("max_nodes", 1000, "max_nodes is 1000; an integer from 3 to 128"),
-        ("seeds", 0, "seeds is 0"),
-        ("halving", 0, "halving is 0; an integer from 1"),
-        ("finalists", 0, "finalists is 0"),
-        ("seed", -1, "seed is -1"),
-        ("budget", 1.5, "budget is 1.5; an integer from 1"),
-        ("minutes", 0, "minutes is 0; a number above 0"),
-        ("minutes", math.nan, "minutes is nan"),
-        ("screening", ("finite", "fast"), "screening holds 'fast'; allowed are finite, guided, distinct, trainable"),
-        ("elite_seeds", -1, "elite_seeds is -1"),
-    ],
-)
-def test_bad_settings_are_refused_by_name(field: str, value: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"SearchConfig.{message}"):
-        dataclasses.replace(PLAIN, **{field: value})
+def test_random_search_spends_the_same_budget_on_draws_of_its_own(tiny_task: Task) -> None:
+    config = SearchConfig(population=12, generations=3, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
+    found = search(tiny_task, config)
+    random = random_search(tiny_task, config, found.steps)
+    assert random.steps >= found.steps
+    assert random.steps - random.generations[-1].steps.sum() < found.steps
+    assert random.generations[0].trees != found.generations[0].trees
+    assert all("elite" not in generation.fates for generation in random.generations)
+    assert 0 < random.fitness <= 1

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -10,8 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
-import jax
 import numpy as np
 import optax
 import pytest
@@ -19,11 +16,9 @@ import pytest
 from glojax import evaluate, losses
 from glojax.discovery import full_training, scoring
 from glojax.discovery.full_training import TrainConfig
-from glojax.expressions.trees import parse
 from glojax.records import curves
 from glojax.tasks.task import Task
-from glojax.training import trainer
-from glojax.training.checkpoints import Checkpoint
+from glojax.training import blocks
 
 NAMED: dict[str, losses.LossFunction] = {"Baikal": losses.baikal, "optax": optax.softmax_cross_entropy}
 CONFIG = TrainConfig(steps=30, seeds=2, points=3)
@@ -133,7 +128,7 @@ def test_what_is_complete_is_not_trained_again(
 ) -> None:
     named = {"Baikal": losses.baikal}
     whole = full_training.train(tiny_task, named, CONFIG, tmp_path)
-    monkeypatch.setattr(trainer.Trainer, "_advance_block", stop_at(1))
+    monkeypatch.setattr(blocks, "advance_block", stop_at(1))
     found = full_training.train(tiny_task, named, CONFIG, tmp_path, resume=True)
     np.testing.assert_array_equal(scores_of(found), scores_of(whole))
 
@@ -168,71 +163,3 @@ def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     subprocess.run(command("killed", "--resume"), check=True, capture_output=True)
     texts = [(tmp_path / run_dir / "curves.json").read_text() for run_dir in ("whole", "killed")]
     assert texts[0] == texts[1]
-
-
-# CHECKPOINTS
-
-
-class Noisy(nn.Module):
-    """A network with batch statistics, whose dropout needs random keys."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = nn.Dense(8)(x.reshape(len(x), -1))
-        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
-        return nn.Dense(10)(nn.Dropout(0.3, deterministic=not train)(x))
-
-
-def test_state_dead_candidates_and_the_optimizers_momentum_go_on_too_on_other_devices(
-    tiny_task: Task, tmp_path: Path
-) -> None:
-    task = dataclasses.replace(tiny_task, model=Noisy(), optimizer=optax.sgd(0.05, momentum=0.9), group=3)
-    population = [parse(text) for text in ("x * log(y)", "log(0 * y - 1) * x", "log(y) - x / y", "x * y")] * 3
-    seeds = [0] * 4 + [1] * 4 + [2] * 4
-    two, one = (trainer.Trainer(task, instructions=31, devices=jax.devices()[:count]) for count in (2, 1))
-    candidates = two.candidates(population, seeds)
-    stops = [10, 20, 30]
-    expected = two.train(candidates, stops)
-    with pytest.raises(Stop):
-        two.train(candidates, stops, directory=tmp_path, on_stop=stop_at(2))
-    found = one.train(candidates, stops, directory=tmp_path)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=0.011)  # one of 100 images
-    np.testing.assert_array_equal(found.steps, expected.steps)
-    assert (expected.scores[1::4] == 0).all()
-    assert (expected.scores[0::4, -1] > 0.3).all()
-
-
-def test_random_keys_in_a_checkpoint_are_the_keys_that_were_saved() -> None:
-    keys = jax.random.split(jax.random.key(3), 4)
-    raw = trainer._raw(keys)
-    assert isinstance(np.asarray(raw), np.ndarray)
-    again = trainer._typed(keys, raw)
-    np.testing.assert_array_equal(jax.random.normal(again[2], 5), jax.random.normal(keys[2], 5))
-
-
-def test_the_newest_checkpoint_is_restored_exactly(tmp_path: Path) -> None:
-    checkpoint, like = Checkpoint(tmp_path / "a", "one"), {"x": np.zeros(3, np.float32), "n": np.zeros((), np.int64)}
-    assert checkpoint.restore(like) is None
-    for number in (1, 2):
-        checkpoint.save(number, {"x": np.float32([0.1, np.nan, number]), "n": np.array(7**18)})
-    number, arrays = checkpoint.restore(like) or (0, {})
-    assert number == 2
-    np.testing.assert_array_equal(arrays["x"], np.float32([0.1, np.nan, 2]))
-    assert arrays["n"] == 7**18
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["2"]
-
-
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
-    Checkpoint(tmp_path, "one").save(1, {"x": np.zeros(3)})
-    with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))}/1 cannot be used: it is of another training"):
-        Checkpoint(tmp_path, "other").restore({"x": np.zeros(3)})
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path, "one")
-    checkpoint.save(1, {"x": np.arange(1000.0)})
-    for path in (tmp_path / "1" / "arrays").rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))}/1 cannot be used"):
-        checkpoint.restore({"x": np.zeros(1000)})

@@ -1,16 +1,13 @@
-"""Tuning: CMA-ES against pycma, its edge cases, and the coefficients of a tree."""
+"""Tuning: the coefficients of a tree, and Taylor polynomials."""
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 
-import cma
 import numpy as np
 import pytest
 
 from glojax import evaluate, losses, parse, search_taylor, tune
-from glojax.discovery.cma_es import default_population, maximize
 from glojax.discovery.tuning import TuneConfig
 from glojax.expressions import trees
 from glojax.expressions.coefficients import identifiable_coefficients
@@ -21,97 +18,6 @@ from glojax.tasks.task import Task
 
 SMALL = TuneConfig(generations=4, seeds=1, finalists=3, final_seeds=2, seed=2)
 BAIKAL = parse("log(y) - x / y")
-
-
-def sphere(x: np.ndarray) -> float:
-    return float(np.sum(x**2))
-
-
-def rosenbrock(x: np.ndarray) -> float:
-    return float(np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2))
-
-
-def evaluations(
-    function: Callable[[np.ndarray], float], start: np.ndarray, sigma: float, seed: int, goal: float
-) -> int:
-    """How many evaluations of ours go by before the goal is reached."""
-    count, reached = 0, 0
-
-    def objective(vectors: np.ndarray) -> np.ndarray:
-        nonlocal count, reached
-        values = np.array([function(vector) for vector in vectors])
-        count += len(values)
-        reached = reached or count * bool(values.min() < goal)
-        return -values
-
-    maximize(objective, start, sigma=sigma, generations=1200, seed=seed)
-    assert reached, "the goal was not reached"
-    return reached
-
-
-@pytest.mark.parametrize(
-    ("function", "start", "sigma", "goal"),
-    [(sphere, np.ones(10), 1.5, 1e-6), (sphere, np.ones(2), 1.5, 1e-6), (rosenbrock, np.zeros(5), 0.5, 1e-4)],
-    ids=["sphere-10", "sphere-2", "rosenbrock-5"],
-)
-def test_as_many_evaluations_as_pycma(
-    function: Callable[[np.ndarray], float], start: np.ndarray, sigma: float, goal: float
-) -> None:
-    ours = [evaluations(function, start, sigma, seed, goal) for seed in range(3)]
-    theirs = []
-    for seed in range(1, 4):
-        options = {"ftarget": goal, "seed": seed, "verbose": -9, "popsize": default_population(len(start))}
-        theirs.append(cma.CMAEvolutionStrategy(start, sigma, options).optimize(function).result.evaluations)
-    assert 0.5 < np.median(ours) / np.median(theirs) < 2
-
-
-def test_a_long_run_after_convergence_stays_finite() -> None:
-    drawn = []
-
-    def objective(vectors: np.ndarray) -> np.ndarray:
-        drawn.append(vectors)
-        return -np.sum((vectors - 3) ** 2, axis=1)
-
-    best, value = maximize(objective, np.zeros(2), sigma=1.0, generations=600)
-    assert np.isfinite(np.concatenate(drawn)).all()
-    np.testing.assert_allclose(best, 3, atol=1e-3)
-    assert value == pytest.approx(0, abs=1e-6)
-
-
-def test_a_flat_objective_restarts_instead_of_shrinking() -> None:
-    spread = []
-
-    def objective(vectors: np.ndarray) -> np.ndarray:
-        spread.append(vectors.std())
-        return np.zeros(len(vectors))
-
-    best, value = maximize(objective, np.array([5.0, 5.0]), sigma=1.0, generations=60)
-    assert np.mean(spread[-20:]) > 0.5
-    assert value == 0
-    assert np.isfinite(best).all()
-
-
-def test_nan_counts_as_the_worst_value() -> None:
-    def objective(vectors: np.ndarray) -> np.ndarray:
-        return np.where(vectors[:, 0] > 0, -((vectors - 1) ** 2).sum(axis=1), np.nan)
-
-    best, value = maximize(objective, np.array([0.5, 4.0]), sigma=1.0, generations=120)
-    np.testing.assert_allclose(best, 1, atol=1e-2)
-    assert value == pytest.approx(0, abs=1e-3)
-    all_nan = maximize(lambda vectors: np.full(len(vectors), np.nan), np.ones(2), sigma=1.0, generations=3)
-    assert all_nan[1] == -math.inf
-
-
-def test_one_dimension_is_optimized_too() -> None:
-    best, _ = maximize(lambda vectors: -((vectors[:, 0] - 2) ** 2), np.array([0.0]), sigma=1.0, generations=60)
-    assert best[0] == pytest.approx(2, abs=1e-2)
-
-
-def test_the_usual_population() -> None:
-    assert [default_population(n) for n in (1, 2, 3, 6, 10, 20)] == [4, 6, 7, 9, 10, 12]
-
-
-# COEFFICIENTS
 
 
 def test_only_identifiable_coefficients_are_tuned_and_the_score_is_their_loss(tiny_task: Task) -> None:

@@ -1,4 +1,4 @@
-"""Cores as devices, programs kept between processes, and what an import costs: in processes of their own."""
+"""Cores as devices, compiled programs kept on disk, and what an import loads: each in a process of its own."""
 
 import json
 import os
@@ -13,17 +13,20 @@ from glojax.distributed import devices
 
 
 def output(code: str, **environment: str) -> str:
-    """What a fresh process prints, started without the settings of this one."""
+    """The output of a fresh process, started without the settings of this one."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
     ran = subprocess.run(
-        [sys.executable, "-c", code], env=inherited | {"JAX_PLATFORMS": "cpu"} | environment, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=inherited | {"JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 
-COUNT = "import jax; from glojax import devices; {} print(len(devices.all_devices()))"
+COUNT = "import jax; from glojax.distributed import devices; {} print(len(devices.all_devices()))"
 CORES = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
@@ -47,7 +50,7 @@ def test_cores_become_devices_where_the_user_has_set_nothing(
 
 
 def test_a_command_makes_cores_devices_before_a_user_s_file_may_start_jax() -> None:
-    code = "from glojax.cli.shared import prepare; prepare(None); import jax; print(len(jax.devices()))"
+    code = "from glojax.cli.options import prepare; prepare(None); import jax; print(len(jax.devices()))"
     assert output(code).split() == [CORES]
 
 
@@ -62,7 +65,7 @@ def test_training_uses_all_cores_without_a_word() -> None:
 import glojax
 train, validation, test = glojax.data.digits()
 task = glojax.Task(glojax.models.MLP((4, 10)), train, validation, batch_size=20, steps=2)
-from glojax.populations import Trainer
+from glojax.training.trainer import Trainer
 print(Trainer(task).plan.devices)
 """
     assert output(code).split() == [CORES]
@@ -86,8 +89,8 @@ print(sorted(heavy) or "light")
 
 def test_every_public_name_is_there_and_search_is_the_function_whatever_was_imported_before() -> None:
     code = """
-import glojax.evolution, glojax
-assert glojax.search is glojax.evolution.search
+import glojax.discovery.evolution, glojax
+assert glojax.search is glojax.discovery.evolution.search
 for name in glojax.__all__:
     assert getattr(glojax, name) is not None
 assert set(glojax.__all__) <= set(dir(glojax))
@@ -126,13 +129,13 @@ def test_few_programs_are_compiled_and_none_of_them_twice(tmp_path: Path) -> Non
 
     short, long = ran(2, "cache"), ran(20, "other")
     searched, all_of_them, hits, *found = short
-    # Start, advance, score, and regroup where candidates are left out; beside them two of screening, one that tries
+    # Start, advance, score, and regroup where candidates are dropped; besides these, two of screening, one that tries
     # the metric, and one for how the optimizer's updates grow.
     assert 7 <= searched <= 8
     assert long[0] <= 8
-    assert all_of_them <= searched + 2  # CMA-ES, and one that evosax's import compiles
+    assert all_of_them <= searched + 2  # CMA-ES, and one that importing evosax compiles
     assert hits == 0
-    assert ran(2, "cache") == [searched, all_of_them, all_of_them, *found]  # every one is found on disk
+    assert ran(2, "cache") == [searched, all_of_them, all_of_them, *found]  # every one was found on disk
 
 
 def test_the_user_s_own_compilation_cache_stays(tmp_path: Path) -> None:

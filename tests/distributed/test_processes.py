@@ -1,4 +1,4 @@
-"""Several processes: what is refused, and what a process alone does. Real ones are in ``integration``."""
+"""Several processes: what is refused, and what one alone does. Real ones are in ``tests/integration``."""
 
 import json
 import os
@@ -85,9 +85,12 @@ def test_without_a_cluster_a_command_says_what_it_needs() -> None:
         name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "GLOJAX_CACHE_DIR") if name in os.environ
     }
     ran = subprocess.run(
-        [sys.executable, "-m", "glojax", "evaluate", "digits", "baikal", "--distributed"], env=known,
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-m", "glojax", "evaluate", "digits", "baikal", "--distributed"],
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ran.returncode == 2
     assert ran.stderr.startswith("glojax: JAX knows no cluster here (coordinator_address should be defined.); coord")
     assert ran.stderr.count("\n") == 1
@@ -99,8 +102,11 @@ def test_a_port_in_use_is_told_in_a_line() -> None:
         place = ("--coordinator", address, "--processes", "1", "--process", "0")
         ran = subprocess.run(
             [sys.executable, "-m", "glojax", "evaluate", "digits", "baikal", "--distributed", *place],
-            env=os.environ | {"JAX_COORDINATOR_BIND_ADDRESS": address}, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            env=os.environ | {"JAX_COORDINATOR_BIND_ADDRESS": address},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     assert ran.returncode == 2
     assert f"glojax: process 0 cannot listen at {address}: " in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -110,7 +116,7 @@ def test_a_port_in_use_is_told_in_a_line() -> None:
 
 
 def supervised(monkeypatch: pytest.MonkeyPatch, place: liveness.Place | None, code: str) -> int:
-    """Exit status of a parent whose child runs this code, after it has told of its place."""
+    """The exit status of a parent whose child reports its place and then runs this code."""
     told = "" if place is None else f"os.write(int(os.environ['GLOJAX_WORKER']), {json.dumps(place).encode()!r});"
     monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-c", f"import os, signal; {told} {code}"])
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its handlers
@@ -119,7 +125,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, place: liveness.Place | None, co
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens to."""
+    """A port where nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -141,9 +147,14 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
     ],
 )
 def test_a_parent_explains_how_its_child_has_ended(
-    number: int | None, code: str, status: int, words: str, free_port: int, monkeypatch: pytest.MonkeyPatch,
+    number: int | None,
+    code: str,
+    status: int,
+    words: str,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     place = None if number is None else liveness.Place(number, 2, f"127.0.0.1:{free_port}", "first")
     assert supervised(monkeypatch, place, code) == status
     said = capfd.readouterr().err

@@ -1,6 +1,8 @@
-"""The seam: what trains for a search may be anything that keeps its promises."""
+"""The executor of this process, the choice of an executor, and searches by any other that follows the protocol."""
 
 import dataclasses
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from glojax import ExhaustiveConfig, SearchConfig, TuneConfig, evaluate, exhaust, search, tune
 from glojax.discovery import comparison
 from glojax.executors import local
+from glojax.expressions.trees import parse
 from glojax.losses.loss import Loss
 from glojax.tasks.task import Task
 from glojax.training.candidates import Trained
@@ -21,7 +24,7 @@ TINY: dict[str, Any] = {"seeds": 2, "finalists": 3, "final_seeds": 1}
 
 
 class InParts:
-    """Divides every batch, loses what it has trained after every stop, and begins it again."""
+    """An evaluator that divides every batch, and after every stop loses its networks and starts again."""
 
     def __init__(self, trainer: Trainer):
         self.task, self.candidates, self.batches = trainer.task, trainer.candidates, 0
@@ -61,17 +64,17 @@ class InParts:
 
 @pytest.fixture
 def made() -> list[InParts]:
-    """The evaluators that a test has made."""
+    """The evaluators that were made in a test, in order."""
     return []
 
 
 @pytest.fixture
 def divided(tiny_task: Task, made: list[InParts]) -> Task:
-    """The tiny task, trained by ``InParts``."""
+    """The tiny task whose own executor makes ``InParts``."""
 
     def executor(task: Task, **settings: Any) -> InParts:
         assert task.fingerprint == tiny_task.fingerprint
-        made.append(InParts(local.local(tiny_task, **settings)))
+        made.append(InParts(local.local_executor(tiny_task, **settings)))
         return made[-1]
 
     return dataclasses.replace(tiny_task, executor=executor)
@@ -114,6 +117,78 @@ def test_every_other_use_of_a_task_goes_to_its_executor_too(
     assert made[-1].batches >= 2
 
 
-def test_the_evaluator_of_equal_settings_is_made_once(tiny_task: Task) -> None:
-    assert local.of(tiny_task, instructions=31) is local.of(tiny_task, instructions=31)
-    assert local.of(tiny_task, instructions=31) is not local.of(tiny_task, instructions=63)
+def test_every_search_of_one_task_shares_its_trainer_and_compiles_nothing_anew(tiny_task: Task) -> None:
+    task = dataclasses.replace(tiny_task)
+    train = local.resolve(task)
+    trainer = train(task, instructions=31)
+    assert isinstance(trainer, Trainer)
+    trainer.scores(trainer.candidates([parse("x * log(y)")], [0]), steps=2)
+    assert trainer.compilations == 3  # start, advance, score
+    again = local.resolve(task)(task, instructions=31)
+    assert again is trainer
+    again.train(again.candidates([parse("log(y) - x / y")] * 3, [1, 2, 3]), [2])
+    assert trainer.compilations == 3
+
+
+@pytest.mark.parametrize("other", [{"instructions": 63}, {"protected": True}, {"group": 3}])
+def test_other_settings_have_a_trainer_of_their_own(tiny_task: Task, other: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"instructions": 31} | other
+    trainer = local.local_executor(tiny_task, **settings)
+    assert trainer is local.local_executor(tiny_task, **settings)
+    assert trainer is not local.local_executor(tiny_task, instructions=31)
+    assert (trainer.instructions, trainer.protected, trainer.group) == (
+        settings["instructions"],
+        settings.get("protected", False),
+        settings.get("group"),
+    )
+
+
+def test_trainers_are_freed_with_their_task(tiny_task: Task) -> None:
+    task = dataclasses.replace(tiny_task)
+    trainer = weakref.ref(local.local_executor(task))
+    assert trainer() is not None
+    del task
+    gc.collect()
+    assert trainer() is None
+
+
+def test_a_copy_of_a_task_with_other_fields_has_trainers_of_its_own(tiny_task: Task) -> None:
+    trainer = local.local_executor(tiny_task)
+    longer = dataclasses.replace(tiny_task, steps=31)
+    assert local.local_executor(longer) is not trainer
+    assert local.local_executor(longer).task is longer
+
+
+# THE CHOICE
+
+
+def other_executor(task: Task, **settings: Any) -> Any:
+    """Gives the settings that it was called with."""
+    return settings
+
+
+def test_an_executor_that_is_given_is_called_with_the_group(tiny_task: Task) -> None:
+    assert local.resolve(tiny_task, other_executor)(tiny_task, instructions=9) == {"instructions": 9}
+    assert local.resolve(tiny_task, other_executor, 4)(tiny_task, instructions=9) == {"instructions": 9, "group": 4}
+
+
+def test_without_an_executor_this_process_trains_in_groups_of_that_size(tiny_task: Task) -> None:
+    assert local.resolve(tiny_task) is local.local_executor
+    trainer = local.resolve(tiny_task, group=3)(tiny_task)
+    assert isinstance(trainer, Trainer)
+    assert trainer.plan.sizes == (3,)
+
+
+@pytest.mark.parametrize("group", [0, -3, 2.0, "2", True])
+def test_a_group_that_is_no_count_is_refused(tiny_task: Task, group: Any) -> None:
+    with pytest.raises(ValueError, match=f"group is {group!r}; it must be at least 1, a whole number"):
+        local.resolve(tiny_task, other_executor, group)
+
+
+def test_what_a_task_holds_itself_serves_where_nothing_is_given(tiny_task: Task) -> None:
+    task = dataclasses.replace(tiny_task)
+    for name, value in (("executor", other_executor), ("group", 5)):
+        object.__setattr__(task, name, value)
+    assert local.resolve(task)(task) == {"group": 5}
+    assert local.resolve(task, group=6)(task) == {"group": 6}
+    assert local.resolve(task, local.local_executor, 2) != local.resolve(task)

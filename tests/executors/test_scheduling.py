@@ -1,4 +1,4 @@
-"""Which batch a free worker is given, by a clock that the tests move."""
+"""Which batch a free worker gets, by a clock that the tests move."""
 
 import random
 
@@ -18,13 +18,13 @@ def test_batches_go_out_in_order_and_are_complete_when_all_are_done() -> None:
     assert batches.next("a", 100.0) is None
 
 
-def test_a_worker_goes_on_with_its_own_then_with_nobodys_then_takes_the_last_of_anothers() -> None:
+def test_a_worker_prefers_a_batch_that_it_holds_then_one_that_nobody_holds_then_the_last_of_anothers() -> None:
     batches = Dispatch(range(4), {0: "a", 1: "b", 3: "a"})
     assert [batches.next("b", 0.0), batches.next("b", 0.0), batches.next("b", 0.0)] == [1, 2, 3]
     assert batches.next("a", 0.0) == 0
 
 
-def test_a_lost_workers_batch_is_the_next_and_its_networks_are_nobodys() -> None:
+def test_a_lost_workers_batch_is_the_next_and_nobody_holds_its_networks() -> None:
     batches = Dispatch(range(3), {2: "a"})
     assert batches.next("b", 0.0) == 0
     assert batches.next("a", 0.0) == 2
@@ -34,7 +34,7 @@ def test_a_lost_workers_batch_is_the_next_and_its_networks_are_nobodys() -> None
     assert batches.next("b", 0.0) == 1
 
 
-def test_a_batch_that_is_lost_more_than_the_retries_is_told() -> None:
+def test_a_batch_that_is_lost_more_often_than_the_retries_is_reported() -> None:
     batches = Dispatch[int]([0])
     for worker in range(scheduling.RETRIES + 1):
         assert batches.next(worker, 0.0) == 0
@@ -42,7 +42,7 @@ def test_a_batch_that_is_lost_more_than_the_retries_is_told() -> None:
 
 
 def _one_of_three_runs() -> Dispatch[str]:
-    """Two batches took 4 seconds; c still has the third, begun at 0."""
+    """Two batches took 4 seconds; worker c still has the third, which it started at 0."""
     batches = Dispatch[str]([0, 1, 2])
     for worker in "abc":
         batches.next(worker, 0.0)
@@ -51,7 +51,7 @@ def _one_of_three_runs() -> Dispatch[str]:
     return batches
 
 
-def test_a_late_batch_is_begun_once_more_after_twice_the_median_and_the_first_result_counts() -> None:
+def test_a_late_batch_is_started_once_more_after_twice_the_median_and_the_first_result_counts() -> None:
     batches = _one_of_three_runs()
     assert batches.next("a", 8.0) is None
     assert batches.next("a", 8.1) == 2

@@ -1,6 +1,6 @@
-"""Hostile loss files, tables, run directories and arguments: refused in a short message, or usable; never run.
+"""Hostile loss files, tables, run directories and arguments are refused in a short message or usable, and never run.
 
-With those of ``test_hostile_expressions.py`` there are 20,250 cases; ``hostile.CASES`` has their numbers by test.
+Together with ``test_hostile_expressions.py`` there are 20,250 cases; ``hostile.CASES`` has their number by test.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from glojax import cli, losses, tasks
 from glojax.data import tables
-from glojax.discovery.evolution import SearchConfig
+from glojax.discovery.search_config import SearchConfig
 from glojax.losses.loss import Loss
 from glojax.records import directory
 from glojax.records.candidates import Record
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def check_file(name: str, content: bytes, read: Callable[[str], Any]) -> Any:
-    """What is made of a file of that content; None where it is refused by its name."""
+    """What ``read`` makes of a file with this content; None if it is refused in a message that names it."""
     Path(name).write_bytes(content)
     found = outcome(lambda: read(name))
     assert not isinstance(found, Refused) or name in found
@@ -59,7 +59,7 @@ scraps = st.sampled_from(SCRAPS) | st.binary(max_size=4)
 
 
 def check_loss(content: bytes) -> None:
-    """A file of that content is refused, or a loss that is written and read back."""
+    """A file with this content is refused, or is a loss that can be written and read back."""
     loss = check_file("loss.json", content, losses.load)
     if loss is not None:
         assert np.isfinite(loss.coefficients).all()
@@ -80,9 +80,14 @@ def test_a_mutated_loss_file_is_a_loss_or_refused(content: bytes) -> None:
 
 
 simple = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(CODE),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=9),
+    st.sampled_from(CODE),
     st.sampled_from([0, 1, 2, 1.0, "x * y", "y", "softmax", "x" * 20_000, 10**400, [1.0, 2.0, 3.0], [1, 2, 3]]),
-)  # fmt: skip
+)
 values = simple | st.lists(simple, max_size=3) | st.dictionaries(st.text(max_size=3), st.lists(simple), max_size=2)
 
 
@@ -100,9 +105,9 @@ def test_a_loss_file_of_any_values_is_a_loss_or_refused(changes: dict[str, Any],
 READABLE = [
     "".join(f"{i},{'ab'[i % 2]},{i % 2}\n" for i in range(-1, 20)).replace("-1,b,1", "x,c,y"),
     "".join(f"{i};{i * i / 7:.3f};{'red' if i % 3 else 'blue'}\r\n" for i in range(20)).join(["x;c;y\r\n", ""]),
-    'x\tc\ty\n' + "".join(f'"{i}"\t"a ""{i % 4}"", b"\t{i / 3:.2f}\n' for i in range(24)),
+    "x\tc\ty\n" + "".join(f'"{i}"\t"a ""{i % 4}"", b"\t{i / 3:.2f}\n' for i in range(24)),
     "\ufeffx,c,y\n\n" + "".join(f"{i if i % 5 else ''}, {'uvw'[i % 3]} ,{i * 1e30}\n" for i in range(24)),
-]  # fmt: skip
+]
 CELLS = [
     ",", ";", "\t", '"', '""', "\r", "\n", "\r\n", "\n\n", "\x00", "\ufeff", " ", "\u2003", "", "nan", "inf",
     "-Infinity", "1e999", "1_000", "0x10", "1,5", "٣", "１２", "²", "3.4e38", "-3.4e38", "1e-320", "1e-45", "9" * 400,
@@ -122,14 +127,14 @@ options = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module", autouse=True)
 def imported(empty_folder: Path) -> None:
-    """What reading a table imports."""
+    """Import beforehand what reading a table imports."""
     for content in READABLE:
         Path("table.csv").write_text(content, newline="")
         assert tables.read("table.csv", "y").features
 
 
 def check_table(content: bytes, given: dict[str, Any]) -> None:
-    """A file of that content is refused, or arrays that can be trained on."""
+    """A file with this content is refused, or gives arrays that can be trained on."""
     table = check_file("table.csv", content, lambda path: tables.read(path, "y", **given))
     if table is None:
         return
@@ -188,7 +193,7 @@ def test_a_table_of_odd_cells_is_a_table_or_refused(
 
 
 def sparse(name: str, size: int, head: bytes = b"") -> str:
-    """A file of that size, of zeros but for its head, that takes no room."""
+    """A sparse file: its head, then zeros up to this size."""
     with open(name, "wb") as file:
         file.write(head)
         file.truncate(size)
@@ -253,7 +258,7 @@ def test_what_is_too_large_is_refused_at_once(name: str) -> None:
 
 
 def wide(columns: int, rows: int, kinds: int) -> bytes:
-    """A table of that many columns of as many categories."""
+    """A table with this many categorical columns, each of ``kinds`` categories."""
     lines = [[f"c{place}{column % 7}" for column in range(columns)] for place in range(kinds)]
     header = ",".join(f"c{column}" for column in range(columns))
     return "\n".join([f"{header},y", *(f"{','.join(lines[row % kinds])},{row % 2}" for row in range(rows))]).encode()
@@ -262,7 +267,7 @@ def wide(columns: int, rows: int, kinds: int) -> bytes:
 @pytest.mark.parametrize(
     ("limit", "value", "content", "message"),
     [
-        ("MAX_CELLS", 40, HEAD, r"line 16: more than 40 cells by here"),
+        ("MAX_CELLS", 40, HEAD, r"line 16: more than 40 cells up to here"),
         ("MAX_LINES", 15, HEAD, r"line 16: at most 15 lines are allowed"),
         ("MAX_COLUMNS", 2, HEAD, r"line 1: 3 columns; at most 2 are allowed"),
         (
@@ -291,7 +296,7 @@ CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=
 
 @pytest.fixture(scope="module")
 def run_files(empty_folder: Path, tiny_task: Task) -> dict[str, bytes]:
-    """The settings and the record of a run with one generation, in whose place there may be others."""
+    """Settings and record of a run with one generation, to be damaged."""
     one = Record("x * log(y)", "x * log(y)", (), 0.5, (0.25, 0.75), 3.0, "trained", (), 3, 500, 0.25)
     with Run("run", "search", tiny_task, CONFIG, resume=False) as run:
         run.save_generation(0, [one] * 40)
@@ -321,7 +326,7 @@ def test_a_damaged_record_is_opened_or_refused(
 
 
 def said(*arguments: str) -> tuple[int, str]:
-    """The exit status of the command, and what it writes to standard error."""
+    """Exit status of the command and what it writes to standard error."""
     errors, status = io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors):
         patch.setattr(sys, "argv", ["glojax", *arguments])

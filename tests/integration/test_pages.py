@@ -6,11 +6,12 @@ line is ``# name.py`` is written to that file; an indented one is a row of the g
 bash: ``glojax`` is parsed by the command itself, so every option is one that exists and takes that value. After that
 ``export`` and ``show`` run as printed. Of ``search`` the task of a file or a table is made, and ``SEARCHED`` is
 searched, with ``REDUCED`` added; what else trains for minutes is only parsed: ``search`` of a ready-made task,
-``train``, ``tune``, ``evaluate``, ``bench``. ``python file.py`` runs; an experiment's command line is parsed by that
-experiment. Installation is neither parsed nor run. A script, with ``#!``, is parsed by bash, and what it starts of
-glojax by the command; so is what gcloud is to start. ``glojax`` in backquotes in the text is parsed as well.
+``train``, ``tune``, ``evaluate``, ``bench``. ``python file.py`` runs; the command line of a script in ``experiments/``
+or ``docs/`` is parsed by that script. Installation, tests and linters are neither parsed nor run. A script, with
+``#!``, is parsed by bash, and what it starts of glojax by the command; so is what gcloud is to start. ``glojax`` in
+backquotes in the text is parsed as well.
 
-sql and yaml have tests of their own, in ``test_candidates.py`` and ``test_ray.py``.
+sql and yaml have tests of their own, in ``test_candidate_table.py`` and ``test_ray.py``.
 """
 
 import argparse
@@ -35,13 +36,15 @@ import glojax
 from glojax import cli, tasks
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "experiments/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+PAGES += ["experiments/README.md"]
 SLOW = {"README.md"}
 REDUCED = (
     "--population 8 --generations 1 --candidate-seeds 1 --steps 5 --tune-generations 0 --seeds 2 --no-random-search"
 )
 SEARCHED = "diabetes.py:task"
-INSTALLATION = ("pip install ", ".venv/bin/pip install ", "python3 -m venv ", ".venv/bin/pytest", "git clone ", "cd ")
+INSTALLATION = ("pip install ", ".venv/bin/pip install ", "python3 -m venv ", "git clone ", "cd ")
+CHECKS = (".venv/bin/pytest", ".venv/bin/ruff ", ".venv/bin/pyright ")
 COMMANDS: dict[str, Any] = get_command(cli.app).commands  # type: ignore[attr-defined]
 
 
@@ -85,7 +88,7 @@ def parsed(command: str) -> tuple[str, list[str], dict[str, Any]]:
 
 def run_command(command: str) -> None:
     """One line of bash, as the head of this file says."""
-    if command.startswith(INSTALLATION):
+    if command.startswith((*INSTALLATION, *CHECKS)):
         return
     command = command.removeprefix(".venv/bin/")
     if command.startswith("gcloud "):
@@ -100,7 +103,7 @@ def run_command(command: str) -> None:
             tasks.task_by_name(options["task"])
         elif name == "search" and options.get("csv"):
             tasks.table(options["csv"], options["target"])
-    elif re.match(r"python experiments/\w+\.py", command):
+    elif re.match(r"python (experiments|docs)/\w+\.py", command):
         parse_experiment(*shlex.split(command)[1:])
     else:
         assert re.fullmatch(r"python \w+\.py", command), f"a test does not know what to do with: {command}"

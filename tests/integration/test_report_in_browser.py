@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from glojax.reporting import page
+from glojax.reporting.page import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -54,7 +54,7 @@ OVERFLOWING = """() => [...document.querySelectorAll("body *")].filter(element =
 
 @pytest.fixture(scope="module")
 def report(make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page.write(make_run(tmp_path_factory.mktemp("runs") / "run"))
+    return write_report(make_run(tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="module")

@@ -430,7 +430,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     },
     "a name twice": (
         json.dumps(GOOD).encode()[:-1] + b', "expression": "y"}',
-        "the entry 'expression' is there 2 times",
+        "the entry 'expression' appears 2 times",
     ),
     **{
         f"no {entry}": (json.dumps({key: value for key, value in GOOD.items() if key != entry}).encode(), entry)

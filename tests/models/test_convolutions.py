@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from glojax import files
 from glojax.models import autotune, convolutions
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -245,82 +244,6 @@ def test_groups_of_features_and_one_dimension_are_jax_unchanged(monkeypatch: pyt
     assert line.init_with_output(jax.random.key(0), jnp.ones((1, 4, 2)))[0].shape == (1, 4, 4)
 
 
-# TIMING
-
-
-def waste(times: int) -> autotune.Function:
-    """A sum that takes so many products of matrices more than it needs."""
-
-    def function(a: jax.Array, b: jax.Array) -> jax.Array:
-        return a + b + 0 * jax.lax.fori_loop(0, times, lambda _, value: jnp.tanh(value @ b), a)
-
-    return function
-
-
-SHAPES = [jax.ShapeDtypeStruct((64, 64), np.float32)] * 2
-FORMS = {"slow": waste(1000), "quick": waste(1), "medium": waste(300)}
-
-
-def test_the_fastest_form_is_found_once_and_remembered_on_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # While something is being traced, as a population's program is when it asks.
-    found = []
-    jax.jit(lambda: found.append(autotune.fastest("sum", FORMS, SHAPES)) or 0)()
-    assert found == ["quick"]
-    ((key, form),) = json.loads(cache.read_text())["fastest"].items()
-    assert (key.split(": ")[1], form) == ("sum", "quick")
-    assert jax.devices()[0].device_kind in key
-    assert jax.__version__ in key
-    monkeypatch.setattr(convolutions, "_seconds", lambda *_: pytest.fail("timed again"))
-    assert autotune.fastest("sum", FORMS, SHAPES) == "quick"
-
-
-def test_forms_of_other_operations_are_kept(cache: Path) -> None:
-    autotune.fastest("first", FORMS, SHAPES)
-    autotune.fastest("second", FORMS, SHAPES)
-    assert len(json.loads(cache.read_text())["fastest"]) == 2
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", "\xff", '{"schema": 99, "fastest": {}}', '{"schema": 1, "fastest": 3}', '{"schema": 1}'],
-    ids=repr,
-)
-def test_a_damaged_file_is_made_again(content: str, cache: Path) -> None:
-    files.write_atomically(cache, content.encode("latin1"))
-    assert autotune.fastest("sum", FORMS, SHAPES) == "quick"
-    assert list(json.loads(cache.read_text())["fastest"].values()) == ["quick"]
-
-
-@pytest.mark.parametrize("form", ["unknown", ["quick"], None], ids=str)
-def test_an_unknown_form_in_the_file_is_timed_again(form: Any, cache: Path) -> None:
-    autotune.fastest("sum", FORMS, SHAPES)
-    content = json.loads(cache.read_text())
-    (key,) = content["fastest"]
-    cache.write_text(json.dumps(content | {"fastest": {key: form}}))
-    assert autotune.fastest("sum", FORMS, SHAPES) == "quick"
-
-
-def test_where_nothing_can_be_kept_it_is_timed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("GLOJAX_CACHE_DIR", str(tmp_path / "file" / "below"))
-    assert autotune.fastest("sum", FORMS, SHAPES) == "quick"
-
-
-def test_a_form_without_the_memory_for_it_is_left_out(cache: Path) -> None:
-    def exhausting(a: jax.Array, b: jax.Array) -> jax.Array:
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-
-    assert autotune.fastest("sum", {"exhausting": exhausting, "medium": waste(300)}, SHAPES) == "medium"
-
-
-def test_another_failure_of_a_form_is_raised() -> None:
-    def failing(a: jax.Array, b: jax.Array) -> jax.Array:
-        raise jax.errors.JaxRuntimeError("INTERNAL")
-
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
-        autotune.fastest("sum", {"failing": failing}, SHAPES)
-
-
 def test_an_accelerator_times_each_operation_and_takes_what_it_remembers(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,7 +260,7 @@ def test_an_accelerator_times_each_operation_and_takes_what_it_remembers(
     operations = sorted(key.split(": ")[1].split()[0] for key in known)
     assert operations == ["forward", "forward", "kernel_gradient"]  # the second forward is the gradient by the input
     assert set(known.values()) <= {"together", "one by one", "products"}
-    monkeypatch.setattr(convolutions, "_seconds", lambda *_: pytest.fail("timed again"))
+    monkeypatch.setattr(autotune, "_seconds", lambda *_: pytest.fail("timed again"))
     again = values_and_gradients(convolve(convolutions.convolution, padding="SAME"), in_axes, x, kernel)
     for first, second in itertools.zip_longest(found, again):
         np.testing.assert_array_equal(first, second)

@@ -1,193 +1,28 @@
-"""The reference networks, and a user's model in three forms."""
+"""The reference networks against their papers' layers, written out by hand, and against Flax."""
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
 
 from glojax import data, models
 from glojax.discovery.scoring import evaluate
 from glojax.expressions.trees import parse
 from glojax.losses.loss import Loss
-from glojax.models.adapters import Model, as_model
+from glojax.models.adapters import as_model
 from glojax.tasks.ready_made import digits
 from glojax.tasks.task import Task
-from glojax.training import learner
+from glojax.training import blocks, learner
 from glojax.training.trainer import Trainer
-
-WIDTH = 12
-
-
-class LinenNetwork(nn.Module):
-    """A dense layer, batch statistics and dropout, then the logits."""
-
-    rate: float = 0.25
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = nn.Dense(WIDTH)(x.reshape((x.shape[0], -1)))
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
-        return nn.Dense(10)(nn.Dropout(self.rate, deterministic=not train)(nn.relu(x)))
-
-
-class NnxNetwork(nnx.Module):
-    """The same."""
-
-    def __init__(self, rngs: nnx.Rngs, rate: float = 0.25):
-        self.first = nnx.Linear(64, WIDTH, rngs=rngs)
-        self.norm = nnx.BatchNorm(WIDTH, momentum=0.9, rngs=rngs)
-        self.dropout = nnx.Dropout(rate, rngs=rngs)
-        self.last = nnx.Linear(WIDTH, 10, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = self.norm(self.first(x.reshape((x.shape[0], -1))))
-        return self.last(self.dropout(nnx.relu(x)))
-
-
-def nnx_with_arrays_of(params: Any) -> Any:
-    """An NNX constructor whose parameters are those of the Linen network, and that drops nothing."""
-
-    def constructor(rngs: nnx.Rngs) -> NnxNetwork:
-        network = NnxNetwork(rngs, rate=0.0)
-        for ours, theirs in ((network.first, "Dense_0"), (network.last, "Dense_1")):
-            ours.kernel[...] = params[theirs]["kernel"]
-            ours.bias[...] = params[theirs]["bias"]
-        return network
-
-    return constructor
-
-
-def trained(model: Model, x: jax.Array, steps: int = 5) -> tuple[np.ndarray, Any]:
-    """Logits outside training after some steps of SGD, and the state."""
-    params, state = model.init(jax.random.key(0))
-
-    def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
-        params, state = carry
-
-        def objective(params: Any) -> tuple[jax.Array, Any]:
-            logits, new_state = model.apply(params, state, x, key, True)
-            return jnp.mean(logits**2), new_state
-
-        gradient, state = jax.grad(objective, has_aux=True)(params)
-        return (jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), state), None
-
-    (params, state), _ = jax.jit(
-        lambda: jax.lax.scan(step, (params, state), jax.random.split(jax.random.key(1), steps))
-    )()
-    return np.asarray(model.apply(params, state, x, jax.random.key(2), False)[0]), state
-
-
-def test_linen_nnx_and_pure_functions_train_alike_from_equal_parameters() -> None:
-    x = jax.random.normal(jax.random.key(3), (20, 64))
-    linen = as_model(LinenNetwork(rate=0.0), np.asarray(x))
-    params, _ = linen.init(jax.random.key(0))
-    logits, state = trained(linen, x)
-    np.testing.assert_allclose(trained(as_model(nnx_with_arrays_of(params), np.asarray(x)), x)[0], logits, atol=1e-5)
-    np.testing.assert_allclose(trained(as_model((linen.init, linen.apply), np.asarray(x)), x)[0], logits, atol=1e-6)
-    assert np.abs(jax.tree.leaves(state)[0]).max() > 0.01  # batch statistics have moved
-
-
-@pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork], ids=["linen", "nnx"])
-def test_dropout_acts_in_training_only_and_follows_its_key(model: Any) -> None:
-    x = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)
-    pure = as_model(model, x)
-    params, state = pure.init(jax.random.key(0))
-
-    def logits(key: int, train: bool) -> np.ndarray:
-        return np.asarray(pure.apply(params, state, jnp.asarray(x), jax.random.key(key), train)[0])
-
-    np.testing.assert_array_equal(logits(1, False), logits(2, False))
-    np.testing.assert_array_equal(logits(1, True), logits(1, True))
-    many = np.stack([logits(key, True) for key in range(6)])
-    assert len(np.unique(many.round(6), axis=0)) > 1
-
-
-class NnxNoise(nnx.Module):
-    """Draws an initial value from the default stream and, in every call, noise from a stream of another name."""
-
-    def __init__(self, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(jax.random.normal(rngs(), (64, 10)))
-        self.rngs = rngs
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ self.kernel[...] + jax.random.normal(self.rngs.noise(), (len(x), 10))
-
-
-def test_nnx_streams_of_any_name_follow_the_key() -> None:
-    x = np.ones((4, 64), np.float32)
-    pure = as_model(NnxNoise, x)
-    params, state = pure.init(jax.random.key(0))
-    first, again, other = (pure.apply(params, state, x, jax.random.key(key), True)[0] for key in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(np.asarray(first - other)).min() > 0
-    others, _ = pure.init(jax.random.key(1))
-    assert np.abs(np.asarray(jax.tree.leaves(others)[0] - jax.tree.leaves(params)[0])).min() > 0
-
-
-class NnxTwoDropouts(nnx.Module):
-    """Nothing but dropout twice."""
-
-    def __init__(self, rngs: nnx.Rngs):
-        self.first, self.second = nnx.Dropout(0.5, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.second(self.first(x))
-
-
-def test_two_nnx_dropout_layers_drop_independently() -> None:
-    x = np.ones((100, 100), np.float32)
-    pure = as_model(NnxTwoDropouts, x)
-    logits, _ = pure.apply(*pure.init(jax.random.key(0)), jnp.asarray(x), jax.random.key(1), True)
-    assert np.mean(np.asarray(logits) != 0) == pytest.approx(0.25, abs=0.02)  # 0.5 if both drew one mask
-
-
-def linen_as_functions() -> tuple[Any, Any]:
-    """The Linen network as a user's own (init, apply) pair."""
-    network = LinenNetwork()
-
-    def init(key: jax.Array) -> tuple[Any, Any]:
-        variables = network.init(key, jnp.zeros((1, 64)), train=False)
-        return variables["params"], variables["batch_stats"]
-
-    def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
-        logits, changed = network.apply(
-            {"params": params, "batch_stats": state}, x, train=train, rngs={"dropout": key}, mutable=["batch_stats"]
-        )
-        return logits, changed["batch_stats"]
-
-    return init, apply
-
-
-@pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork, linen_as_functions()], ids=["linen", "nnx", "pair"])
-def test_a_population_of_networks_with_batch_norm_and_dropout_learns(tiny_task: Task, model: Any) -> None:
-    task = dataclasses.replace(tiny_task, model=model, optimizer=optax.sgd(0.05), steps=100)
-    scores = evaluate(task, ["x * log(y)", "x * log(y) / log(x)"], 2)
-    assert (scores[0] > 0.6).all()
-    assert (scores[1] == 0).all()
-
-
-@pytest.mark.parametrize("model", [3, (1, 2), (len,), "mlp", models.MLP], ids=str)
-def test_what_is_no_model_is_refused(model: Any) -> None:
-    with pytest.raises(ValueError, match=r"Linen module \(an object\), an NNX constructor"):
-        as_model(model, np.ones((2, 64)))
-
-
-def test_an_nnx_network_in_place_of_its_constructor_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Task.model is a NnxNetwork that is built already; .* an NNX constructor"):
-        as_model(NnxNetwork(nnx.Rngs(0)), np.ones((2, 64)))
-
-
-def test_a_function_that_constructs_no_network_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"<built-in function len>, which returns no nnx\.Module"):
-        as_model(len, np.ones((2, 64)))
 
 
 @pytest.mark.parametrize(
@@ -232,6 +67,23 @@ def test_gradients_of_pooling_equal_those_of_flax(ours: Any, window: tuple[int, 
     found = jax.grad(lambda x: jnp.sum(weights * ours(x)))(x)
     expected = jax.grad(lambda x: jnp.sum(weights * nn.max_pool(x, window, (2, 2), "SAME")))(x)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [models.max_pool, models.overlapping_max_pool], ids=["2x2", "3x3"])
+def test_pooling_refuses_odd_sides_and_a_missing_batch(pool: Callable[[jax.Array], jax.Array]) -> None:
+    with pytest.raises(ValueError, match=f"^{pool.__name__}: 6x7 points have an odd side; even sides are needed"):
+        pool(jnp.ones((2, 6, 7, 3)))
+    with pytest.raises(AssertionError, match="rank"):
+        pool(jnp.ones((6, 8, 3)))
+
+
+def test_a_linear_layer_takes_the_batch_last() -> None:
+    x = jax.random.normal(jax.random.key(0), (3, 5))
+    y, variables = models.Linear(2).init_with_output(jax.random.key(1), x)
+    layer = variables["params"]
+    np.testing.assert_allclose(y.T, x.T @ layer["kernel"].T + layer["bias"], rtol=1e-5, atol=1e-6)
+    with pytest.raises(AssertionError, match="rank"):
+        models.Linear(2).init(jax.random.key(1), jnp.ones((2, 3, 5)))
 
 
 def test_local_response_normalization_equals_its_formula() -> None:
@@ -335,6 +187,46 @@ def drawn(variables: Any) -> Any:
     return jax.tree.map(array, variables)
 
 
+def linear(x: np.ndarray, layer: dict[str, Any]) -> np.ndarray:
+    return x.reshape(len(x), -1) @ layer["kernel"].T + layer["bias"]
+
+
+def pooled(x: np.ndarray, window: int) -> np.ndarray:
+    """Max pooling with stride 2, padded at the end to the windows that begin inside."""
+    end = window - 2
+    padded = np.pad(x, ((0, 0), (0, end), (0, end), (0, 0)), constant_values=-np.inf)
+    return np.lib.stride_tricks.sliding_window_view(padded, (window, window), (1, 2))[:, ::2, ::2].max(axis=(-1, -2))
+
+
+def normalized(x: np.ndarray) -> np.ndarray:
+    squares = [(x[..., max(c - 4, 0) : c + 5] ** 2).sum(axis=-1) for c in range(x.shape[-1])]
+    return x / (1 + 0.001 / 9 * np.stack(squares, axis=-1)) ** 0.75
+
+
+def test_the_paper_s_mnist_network_equals_its_layers() -> None:
+    with jax.enable_x64(True):
+        x = np.random.default_rng(1).normal(size=(2, 28, 28, 1))
+        model = models.PaperCNN()
+        variables = drawn(jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x))
+        found, layers = jax.jit(partial(model.apply, train=False))(variables, x), variables["params"]
+        for name in ("Conv_0", "Conv_1"):
+            x = pooled(np.maximum(convolved(x, layers[name], padding=2), 0), 2)
+        hidden = np.maximum(linear(x, layers["Linear_0"]), 0)
+        np.testing.assert_allclose(found, linear(hidden, layers["Linear_1"]), rtol=1e-10)
+
+
+def test_the_paper_s_cifar_network_equals_its_layers() -> None:
+    with jax.enable_x64(True):
+        x = 10 * np.random.default_rng(1).normal(size=(2, 24, 24, 3))
+        model = models.CifarCNN()
+        variables = drawn(jax.eval_shape(model.init, jax.random.key(0), x))
+        found, layers = jax.jit(model.apply)(variables, x), variables["params"]
+        x = normalized(np.maximum(pooled(convolved(x, layers["Conv_0"], padding=2), 3), 0))
+        x = pooled(normalized(np.maximum(convolved(x, layers["Conv_1"], padding=2), 0)), 3)
+        hidden = linear(np.maximum(linear(x, layers["Linear_0"]), 0), layers["Linear_1"])
+        np.testing.assert_allclose(found, linear(hidden, layers["Linear_2"]), rtol=1e-10)
+
+
 def test_all_cnn_equals_the_layers_of_its_table() -> None:
     with jax.enable_x64(True):
         x = np.random.default_rng(1).normal(size=(2, 32, 32, 3))
@@ -354,7 +246,7 @@ def test_resnet_and_its_running_averages_equal_those_by_hand(train: bool) -> Non
         expected, averages = resnet_by_hand(variables["params"], variables["batch_stats"], x, train)
         np.testing.assert_allclose(logits, expected, rtol=1e-9)
         expected_state = averages if train else variables["batch_stats"]
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9), changed["batch_stats"], expected_state)
+        chex.assert_trees_all_close(changed["batch_stats"], expected_state, rtol=1e-9)
 
 
 def test_all_cnn_drops_a_fifth_of_the_input_and_half_of_what_is_inside() -> None:
@@ -428,12 +320,14 @@ def test_parameters_and_state_of_a_candidate_are_those_of_a_plain_loop(tiny_task
     )
     expressions = ["x * log(y)", "-1 * square(x - y)"]
     trainer = Trainer(task, instructions=31)
-    block = trainer._begin(trainer.candidates([parse(expression) for expression in expressions], [5, 5]), np.arange(2))
-    learners = trainer._advance_block(block, 0, task.steps).learners
-    found = jax.tree.map(lambda leaf: trainer._by_candidate(block, leaf, 2), (learners.params, learners.state))
+    candidates = trainer.candidates([parse(expression) for expression in expressions], [5, 5])
+    block = blocks.start_block(trainer.compiled, candidates, np.arange(2))
+    block = blocks.advance_block(trainer.compiled, block, 0, task.steps)
+    learners = block.learners
+    found = jax.tree.map(lambda leaf: blocks.by_candidate(block, leaf, 2), (learners.params, learners.state))
     # The second, which took no part of the first one's state.
     mine, expected = jax.tree.map(lambda leaf: leaf[1], found), trained_by_hand(task, Loss(expressions[1]), 5)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), mine, expected)
+    chex.assert_trees_all_close(mine, expected, rtol=1e-3, atol=1e-5)
     apart = jax.tree.map(
         lambda leaf, begun: np.abs(leaf[0] - leaf[1]).max() * np.abs(leaf[0] - begun).max(), found, start
     )

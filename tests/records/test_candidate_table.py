@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from glojax.records import candidate_table, summary
+from glojax.records import summary
+from glojax.records.candidate_table import write_candidate_table
 from glojax.records.candidates import Record
 from glojax.records.run import Run
 from glojax.records.store import Store
@@ -36,7 +37,7 @@ def expected(directory: Path) -> list[tuple[Any, ...]]:
 
 
 def test_csv_holds_every_candidate_as_the_record_has_it(run: Path, tmp_path: Path) -> None:
-    count = candidate_table.write(run, tmp_path / "all.csv")
+    count = write_candidate_table(run, tmp_path / "all.csv")
     with open(tmp_path / "all.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == ("phase", "generation", "place", *Record._fields)
@@ -58,7 +59,7 @@ def test_csv_holds_every_candidate_as_the_record_has_it(run: Path, tmp_path: Pat
 
 def test_parquet_holds_the_same_with_numbers_and_lists(run: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    count = candidate_table.write(run, tmp_path / "all.parquet")
+    count = write_candidate_table(run, tmp_path / "all.parquet")
     read: list[tuple[Any, ...]] = []
     for row in parquet.read_table(tmp_path / "all.parquet").to_pylist():
         if row["place"] is None:
@@ -75,23 +76,23 @@ def test_parquet_holds_the_same_with_numbers_and_lists(run: Path, tmp_path: Path
 def test_a_run_that_goes_on_is_written_as_far_as_it_came(tiny_task: Task, tmp_path: Path) -> None:
     record = Record("x * y", "x * y", (), 0.5, (0.5,), 1.0, "trained", (), 2**62, 500, 0.25)
     with Run(tmp_path / "run", "search", tiny_task, {}, False) as run:
-        assert candidate_table.write(tmp_path / "run", tmp_path / "none.csv") == 0
+        assert write_candidate_table(tmp_path / "run", tmp_path / "none.csv") == 0
         run.save_generation(0, [record])
-        assert candidate_table.write(tmp_path / "run", tmp_path / "one.csv") == 1
+        assert write_candidate_table(tmp_path / "run", tmp_path / "one.csv") == 1
         run.save_generation(1, [record, record])
-        assert candidate_table.write(tmp_path / "run", tmp_path / "one.csv") == 3
+        assert write_candidate_table(tmp_path / "run", tmp_path / "one.csv") == 3
     assert str(2**62) in (tmp_path / "one.csv").read_text()
 
 
 def test_what_cannot_be_written_leaves_the_old_file(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"all.xlsx: its ending must be .csv or .parquet"):
-        candidate_table.write(run, tmp_path / "all.xlsx")
+        write_candidate_table(run, tmp_path / "all.xlsx")
     (tmp_path / "all.csv").write_text("old")
     with pytest.raises(ValueError, match="is not a run directory"):
-        candidate_table.write(tmp_path, tmp_path / "all.csv")
+        write_candidate_table(tmp_path, tmp_path / "all.csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pip install 'glojax\[parquet\]'"):
-        candidate_table.write(run, tmp_path / "all.parquet")
+        write_candidate_table(run, tmp_path / "all.parquet")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"all.csv": "old"}
 
 

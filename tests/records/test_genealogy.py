@@ -47,7 +47,7 @@ def test_thousands_of_generations_are_no_recursion() -> None:
 
 
 def test_what_no_search_can_have_written_is_refused() -> None:
-    with pytest.raises(ValueError, match="z is no candidate of this search"):
+    with pytest.raises(ValueError, match="z is not a candidate of this search"):
         genealogy(GENERATIONS, "z")
     for wrong in (7, -1):
         with pytest.raises(ValueError, match=rf"h has parents \({wrong},\) of 3 candidates"):

@@ -7,14 +7,15 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from glojax import search
-from glojax.discovery.evolution import SearchConfig
+from glojax.discovery.search_config import SearchConfig
 from glojax.records.candidates import Record, Rejected
 from glojax.records.directory import read, read_settings
-from glojax.records.run import Run
+from glojax.records.run import BASELINE, FINALS, Run
 from glojax.tasks.task import Task
 
 CONFIG = SearchConfig(population=4, generations=2, elites=1, seeds=1, finalists=2, final_seeds=1)
@@ -24,21 +25,25 @@ RECORDS = [
 ]
 
 
+def unasked() -> Any:
+    """What must not be computed again."""
+    raise AssertionError
+
+
 def test_generations_are_read_back_as_they_were_saved(tiny_task: Task, tmp_path: Path) -> None:
     rejected = [Rejected("y", "y * 1", "guided")]
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
         run.save_generation(0, RECORDS, {"drawn": 7}, rejected)
         run.save_generation(1, RECORDS[::-1], None, rejected)
-        run.save_finals(RECORDS[:1])
-        run.save_result("best", {"rate": 0.1})
+        run.save(FINALS, RECORDS[:1])
+        run.save("best", {"rate": 0.1})
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=True) as run:
         assert run.generations() == [RECORDS, RECORDS[::-1]]
         assert run.finals() == RECORDS[:1]
         assert run.funnels() == [{"drawn": 7}, {}]
-        assert run.result("best") == {"rate": 0.1}
-        assert (run.baseline(), run.result("worst")) == (None, None)
-        run.save_baseline(RECORDS[0])
-        assert run.baseline() == RECORDS[0]
+        assert run.once("best", unasked) == {"rate": 0.1}
+        assert run.once(BASELINE, lambda: RECORDS[:1]) == RECORDS[:1]
+        assert run.once(BASELINE, unasked) == RECORDS[:1]
     settings, record = read(tmp_path)
     with contextlib.closing(record):
         assert record.rejected("search") == rejected
@@ -54,8 +59,8 @@ def test_without_a_directory_the_record_is_in_memory(tiny_task: Task) -> None:
 
 def test_finals_replace_those_of_a_shorter_run(tiny_task: Task, tmp_path: Path) -> None:
     with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
-        run.save_finals(RECORDS)
-        run.save_finals(RECORDS[:1])
+        run.save(FINALS, RECORDS)
+        run.save(FINALS, RECORDS[:1])
     with contextlib.closing(sqlite3.connect(tmp_path / "record.sqlite")) as database:
         assert database.execute("select phase, expression from candidates").fetchall() == [
             ("search finals", "x * log(y)")
@@ -70,6 +75,44 @@ def test_settings_name_the_task_and_hold_both_phases(tiny_task: Task, tmp_path: 
     assert (
         settings["phases"]["search"] == settings["phases"]["tune"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "other"),
+    [(0, RECORDS, RECORDS[::-1]), (FINALS, RECORDS, RECORDS[:1]), (BASELINE, RECORDS[:1], RECORDS[1:]),
+     ("rates", {"x": [1.5]}, {"x": [2.5]})],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_what_is_on_record_is_not_computed_again_unless_it_does_not_match(
+    tiny_task: Task, tmp_path: Path, key: Any, content: Any, other: Any, on_disk: bool
+) -> None:
+    with Run(tmp_path if on_disk else None, "search", tiny_task, CONFIG, resume=False) as run:
+        assert run.once(key, lambda: content) == content
+        assert run.once(key, unasked) == content
+        assert run.once(key, unasked, lambda kept: kept == content) == content
+        assert run.once(key, lambda: other, lambda kept: kept == other) == other
+        assert run.once(key, unasked) == other
+        with pytest.raises(RuntimeError, match="another run"):
+            run.once(key, unasked, refuse)
+        assert run.once(key, unasked) == other
+
+
+def refuse(_: Any) -> bool:
+    raise RuntimeError("another run")
+
+
+def test_nothing_is_recorded_where_computing_fails(tiny_task: Task, tmp_path: Path) -> None:
+    def fail() -> list[Record]:
+        raise RuntimeError("no luck")
+
+    with Run(tmp_path, "search", tiny_task, CONFIG, resume=False) as run:
+        for key in (0, FINALS, BASELINE, "rates"):
+            with pytest.raises(RuntimeError, match="no luck"):
+                run.once(key, fail)
+        assert run.generations() == []
+        assert run.finals() == []
+        assert run.once("rates", lambda: [1]) == [1]
 
 
 # WHAT IS REFUSED

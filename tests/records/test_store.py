@@ -94,7 +94,7 @@ def test_a_damaged_line_is_named_and_what_follows_it_is_not_taken(run: Path, dam
     log = run / "events.jsonl"
     lines = log.read_bytes().splitlines()
     log.write_bytes(b"\n".join([lines[0], damage, *lines[2:]]) + b"\n")
-    with pytest.warns(UserWarning, match=r"events\.jsonl, line 2, is damaged and left out"):
+    with pytest.warns(UserWarning, match=r"events\.jsonl, line 2, is damaged and was skipped"):
         assert len(reopened(run)) == 3  # the tables have it
     (run / "record.sqlite").unlink()
     with pytest.warns(UserWarning, match="line 2"):

@@ -68,7 +68,7 @@ def test_finals_and_the_comparison_come_from_the_record(make_run: Callable[..., 
     assert best is not None
     (winner,) = read(folder / "search")["finals/winner"]
     assert winner == (3, pytest.approx(best.fitness))
-    rows = {row.name: row for row in comparisons.comparisons(run.compared)}
+    rows = {row.name: row for row in comparisons.rows_of(run.comparison)}
     for name in ("cross-entropy", "found", "found, tuned", "random search"):
         found = read(folder / f"comparison {name}")
         scores = rows[f"{name}, best rate"].scores.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Which candidate runs where, against what a search over all arrangements would say."""
+"""Which candidate trains where, compared with a search over all arrangements."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -72,7 +72,7 @@ def accelerator(memory: int) -> Any:
 
 
 def test_an_accelerator_has_groups_and_rows_of_several_sizes_within_its_memory(tiny_task: Task) -> None:
-    plan = grouping.plan(dataclasses.replace(tiny_task, group=10), [accelerator(2**34)] * 2)
+    plan = grouping.plan(tiny_task, [accelerator(2**34)] * 2, 10)
     assert plan.sizes == (1, 2, 3, 4, 6, 8, 10)
     assert plan.rows == (1, 2, 4, 8, 16, 32, 64)
     assert grouping.plan(tiny_task, [accelerator(2**34)]).sizes[-1] == 1024

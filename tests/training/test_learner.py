@@ -1,4 +1,4 @@
-"""What one training consists of."""
+"""The training of one network: its minibatches, and its predictions in blocks."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,8 @@ from glojax.expressions import trees
 from glojax.expressions.trees import Tree, parse
 from glojax.losses.loss import Loss
 from glojax.tasks.task import Task
-from glojax.training import grouping, learner
-from glojax.training import trainer as trainer_module
+from glojax.training import blocks, compiled, grouping, learner
+from glojax.training.blocks import Block
 from glojax.training.trainer import Trainer
 
 EXPRESSIONS = ("x * log(y)", "log(y) - x / y", "-1 * square(x - y)", "x * sqrt(y)")
@@ -44,7 +45,7 @@ def trainer(fine_task: Task) -> Trainer:
 
 
 def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> float:
-    """The reference: one network, one loss, jax.grad and optax, in a Python loop."""
+    """The reference score: one network, one loss, jax.grad and optax, in a Python loop."""
     model, (x, labels) = task.pure_model, task.splits["train"]
     key = jax.random.fold_in(jax.random.key(0), seed)
     init_key, noise_key, _, augmentation_key = jax.random.split(key, 4)
@@ -133,7 +134,7 @@ def test_an_augmented_training_is_that_of_a_plain_loop(augmented_task: Task) -> 
 
 
 def test_candidates_of_a_group_share_one_augmented_minibatch(augmented_task: Task) -> None:
-    trainer = Trainer(dataclasses.replace(augmented_task, group=4), instructions=31)
+    trainer = Trainer(augmented_task, instructions=31, group=4)
     scores = trainer.scores(trainer.candidates([parse("x * log(y)")] * 8, [3] * 8))[:, 0]
     assert len(set(scores.tolist())) == 1
     shapes = shapes_of(trainer, "sin"), shapes_of(trainer, "cos")
@@ -144,15 +145,16 @@ def shapes_of(trainer: Trainer, primitive: str) -> set[tuple[int, ...]]:
     """Shapes of all results of a primitive in the programs that train and score."""
     candidates = trainer.candidates([parse("x * log(y)")] * 8, [3] * 8)
     layout = grouping.lay_out(trainer.plan, np.arange(8), candidates.seed)
-    chosen = trainer_module._laid_out(candidates, layout)
-    learners = trainer._start(chosen.seed, layout.counts)
-    places = np.zeros((len(chosen.seed), trainer_module.CHUNK, trainer.task.batch_size), np.int32)
+    chosen = blocks.lay_out_candidates(candidates, layout)
+    programs = trainer.compiled
+    learners = programs.start(chosen.seed, layout.counts)
+    places = np.zeros((len(chosen.seed), blocks.CHUNK, trainer.task.batch_size), np.int32)
     wanted = np.ones(3, bool)
     traced = [
-        jax.make_jaxpr(trainer._advance)(
-            learners, chosen, layout.counts, places, np.int32(0), np.int32(1), trainer._data
+        jax.make_jaxpr(programs.advance)(
+            learners, chosen, layout.counts, places, np.int32(0), np.int32(1), programs.data
         ),
-        jax.make_jaxpr(trainer._score)(learners, chosen.seed, layout.counts, wanted, trainer._data),
+        jax.make_jaxpr(programs.score)(learners, chosen.seed, layout.counts, wanted, programs.data),
     ]
 
     def found(jaxpr: Any) -> set[tuple[int, ...]]:
@@ -205,7 +207,7 @@ def test_group_size_and_number_of_devices_change_nothing_but_rounding(
     trainer: Trainer, fine_task: Task, group: int, devices: int
 ) -> None:
     population, seeds = [parse(expression) for expression in EXPRESSIONS] * 2, [1, 1, 1, 1, 2, 2, 2, 2]
-    other = Trainer(dataclasses.replace(fine_task, group=group), instructions=31, devices=jax.devices()[:devices])
+    other = Trainer(fine_task, instructions=31, group=group, devices=jax.devices()[:devices])
     expected = trainer.scores(trainer.candidates(population, seeds))
     np.testing.assert_allclose(other.scores(other.candidates(population, seeds)), expected, rtol=1e-4)
 
@@ -219,8 +221,11 @@ def test_seeds_differ_and_repeat(trainer: Trainer) -> None:
 # ONE PROGRAM
 
 
-def test_one_compilation_serves_every_population(tiny_task: Task) -> None:
-    trainer = Trainer(dataclasses.replace(tiny_task, group=2), instructions=31)
+def test_one_compilation_serves_every_population(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("start_groups", "score_groups", "advance_groups"):
+        once = chex.assert_max_traces(getattr(compiled, name), n=1)
+        monkeypatch.setattr(compiled, name, once)
+    trainer = Trainer(tiny_task, instructions=31, group=2)
     assert trainer.compilations == 0
     random = np.random.default_rng(0)
     for size in (1, 5, 80):
@@ -253,22 +258,22 @@ def test_a_training_that_diverges_scores_0(trainer: Trainer) -> None:
 
 @pytest.fixture
 def advanced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many groups each chunk of steps had, over all devices."""
+    """The number of groups in each chunk of steps, over all devices."""
     found: list[int] = []
-    advance_block = Trainer._advance_block
+    advance_block = blocks.advance_block
 
-    def counted(self: Trainer, block: Any, first: int, last: int) -> Any:
+    def counted(programs: Any, block: Block, first: int, last: int) -> Block:
         found.append(int(block.layout.counts.sum()))
-        return advance_block(self, block, first, last)
+        return advance_block(programs, block, first, last)
 
-    monkeypatch.setattr(Trainer, "_advance_block", counted)
+    monkeypatch.setattr(blocks, "advance_block", counted)
     return found
 
 
 @pytest.fixture(scope="module")
 def singles(fine_task: Task) -> Trainer:
-    """Groups of one, so that every candidate that is left out saves time."""
-    return Trainer(dataclasses.replace(fine_task, group=1), instructions=31, devices=jax.devices()[:1])
+    """Groups of one, so that every candidate that is dropped saves time."""
+    return Trainer(fine_task, instructions=31, group=1, devices=jax.devices()[:1])
 
 
 def test_survivors_score_as_in_a_training_of_all(
@@ -313,7 +318,7 @@ def test_a_candidate_that_met_nan_is_trained_no_further(
     candidates = singles.candidates([parse(text) for text in (broken[0], *EXPRESSIONS, *broken[1:])], [4] * 7)
     whole = singles.scores(candidates)
     del advanced[:]
-    monkeypatch.setattr(trainer_module, "CHUNK", 10)
+    monkeypatch.setattr(blocks, "CHUNK", 10)
     trained = singles.train(candidates, [30])
     assert advanced == [7, 4, 4]
     np.testing.assert_array_equal(trained.steps, [10, 30, 30, 30, 30, 10, 10])
@@ -324,7 +329,7 @@ def test_a_candidate_that_met_nan_is_trained_no_further(
 def test_a_population_that_is_dead_takes_no_more_steps(
     singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_module, "CHUNK", 10)
+    monkeypatch.setattr(blocks, "CHUNK", 10)
     trained = singles.train(singles.candidates([parse("log(x) + y")] * 2, [1, 2]), [15, 30])
     assert advanced == [2]
     np.testing.assert_array_equal(trained.steps, [10, 10])
@@ -337,6 +342,53 @@ def test_stops_must_rise(singles: Trainer, stops: list[int]) -> None:
         singles.train(singles.candidates([parse("x * log(y)")], [1]), stops)
 
 
+# STATES
+
+
+def test_a_state_is_not_changed_by_what_follows_and_its_networks_are_given_away(singles: Trainer) -> None:
+    candidates = singles.candidates([parse(expression) for expression in EXPRESSIONS], [1] * 4)
+    before = singles.begin(candidates, [10, 20, 30], ["validation"])
+    first = singles.advance(before)
+    dropped = first.drop(np.array([True, True, False, True]))
+    kept = jax.tree.map(np.copy, (before.progress, first.progress, dropped.progress))
+    second = singles.advance(dropped)
+    third = singles.advance(second)
+    chex.assert_trees_all_equal((before.progress, first.progress, dropped.progress), kept)
+    assert [state.reached for state in (before, first, dropped, second, third)] == [0, 1, 1, 2, 3]
+    assert [state.is_complete for state in (first, second, third)] == [False, False, True]
+    np.testing.assert_array_equal(dropped.progress.alive, [True, True, False, True])
+    np.testing.assert_array_equal(third.progress.steps, [30, 30, 10, 30])
+    np.testing.assert_array_equal(third.scores[2], first.scores[2])
+    np.testing.assert_array_equal(second.scores, third.progress.scores[:, 1])
+    assert (before.blocks, third.blocks) == ({}, {})
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first.blocks[0].learners))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(singles.compiled.data))
+
+
+def test_a_restored_state_goes_on_to_the_same_scores(singles: Trainer) -> None:
+    candidates = singles.candidates([parse(text) for text in (*EXPRESSIONS, "log(x) + y")], [1] * 5)
+    expected = singles.train(candidates, [10, 20])
+    begun = singles.begin(candidates, [10, 20], ["validation"])
+    saved = singles.on_host(half := singles.advance(begun))
+    chex.assert_trees_all_equal_shapes_and_dtypes(saved, singles.host_arrays(half))
+    restored = singles.restore(begun, 1, saved)
+    chex.assert_trees_all_equal(singles.on_host(restored)[0], saved[0])
+    found = singles.advance(restored)
+    np.testing.assert_array_equal(found.progress.scores, expected.scores)
+    np.testing.assert_array_equal(found.progress.steps, expected.steps)
+
+
+def test_a_trainer_cannot_be_changed(singles: Trainer) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        singles.group = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("group", [0, -1, 1.5, "2", True])
+def test_a_group_that_is_no_count_is_refused(fine_task: Task, group: Any) -> None:
+    with pytest.raises(ValueError, match=f"group is {group!r}; it must be at least 1, a whole number"):
+        Trainer(fine_task, group=group)
+
+
 # DEVICES
 
 
@@ -344,19 +396,21 @@ DEVICES = """
 import jax
 import numpy as np
 import optax
-from glojax import data, models, populations, trees
-from glojax.tasks import Task
+from glojax import Task, data, models
+from glojax.expressions import trees
+from glojax.training import blocks
+from glojax.training.trainer import Trainer
 
 jax.config.update("jax_num_cpu_devices", 8)
 train, validation, _ = data.digits()
 task = Task(
-    models.MLP((16, 10)), train, validation, optimizer=optax.sgd(0.05), batch_size=20, steps=30, group=2,
+    models.MLP((16, 10)), train, validation, optimizer=optax.sgd(0.05), batch_size=20, steps=30,
     metric=lambda logits, labels: -optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(),
 )
 population = [trees.parse(text) for text in ("x * log(y)", "log(y) - x / y", "log(x) + y", "x * sqrt(y)")] * 5
-populations.CHUNK = 10
+blocks.CHUNK = 10
 for devices in (1, 2, 8):
-    trainer = populations.Trainer(task, instructions=31, devices=jax.devices()[:devices])
+    trainer = Trainer(task, instructions=31, group=2, devices=jax.devices()[:devices])
     trained = trainer.train(trainer.candidates(population, [1] * 10 + [2] * 10), [30])
     print(*trained.scores[:, 0, 0], *trained.steps)
 """

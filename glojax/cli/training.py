@@ -1,12 +1,11 @@
 """What trains the candidates of a command: its options, and the executor that they ask for."""
 
-import functools
-import inspect
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+from glojax.cli.signatures import Command, with_options
 
 
 class ExecutorName(StrEnum):
@@ -16,30 +15,40 @@ class ExecutorName(StrEnum):
     ray = "ray"
 
 
+Group = Annotated[
+    int | None,
+    typer.Option(help="Candidates trained together on a device, at most. Defaults to as many as fit its memory."),
+]
+
+
 def _options(
+    group: Group = None,
     executor: Annotated[
         ExecutorName, typer.Option(help="What trains: this process, or Ray's workers (docs/ray.md).")
     ] = ExecutorName.local,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of a Ray cluster's head, or auto; Ray starts on this machine if left out."),
+        typer.Option(help="HOST:PORT of a Ray cluster's head, or auto. By default Ray starts on this machine."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Of Ray's; one for every GPU of the cluster, or every core, if left out.")
+        int | None, typer.Option(help="Ray's workers. Defaults to one for every GPU of the cluster, or every core.")
     ] = None,
-) -> None:
-    """What ``with_executor`` adds to a command."""
+) -> None: ...
 
 
-def with_executor(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of ``_options``, which are one argument of its own: ``executor``."""
+def with_training(command: Command) -> Command:
+    """A command with the options of what trains; it gets them as ``trains``, arguments of what the library trains by.
 
-    @functools.wraps(command)
-    def run(*, executor: ExecutorName, ray_address: str | None, workers: int | None, **given: Any) -> None:
+    These are ``{"executor": ..., "group": ...}``.
+    """
+
+    def run(
+        *, group: int | None, executor: ExecutorName, ray_address: str | None, workers: int | None, **given: Any
+    ) -> None:
         if executor is ExecutorName.local:
             if (ray_address, workers) != (None, None):
                 raise ValueError("--ray-address and --workers go with --executor ray alone.")
-            command(executor=None, **given)
+            command(trains={"executor": None, "group": group}, **given)
             return
         if given.get("devices") is not None:
             raise ValueError("--devices goes with --executor local; Ray's workers have one each (--workers).")
@@ -49,10 +58,6 @@ def with_executor(command: Callable[..., None]) -> Callable[..., None]:
 
         jax.config.update("jax_platforms", "cpu")  # the GPUs of this machine are the workers'
         with RayExecutor(ray_address, workers) as made:
-            command(executor=made, **given)
+            command(trains={"executor": made, "group": group}, **given)
 
-    own, added = inspect.signature(command), inspect.signature(_options)
-    kept = [parameter for parameter in own.parameters.values() if parameter.name != "executor"]
-    run.__signature__ = own.replace(parameters=[*kept, *added.parameters.values()])  # type: ignore[attr-defined]
-    run.__annotations__ = command.__annotations__ | _options.__annotations__
-    return run
+    return with_options(command, run, _options, instead_of=("trains",))

@@ -1,0 +1,71 @@
+"""The command ``glojax tune``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from glojax.cli.multiprocess import in_several_processes
+from glojax.cli.options import (
+    MakeTask,
+    Resume,
+    RunDir,
+    Seed,
+    TaskName,
+    Tensorboard,
+    app,
+    board_of,
+    check_resume,
+    console_of,
+    keep,
+    plain,
+    say_device,
+    stop_cleanly,
+    tree_loss,
+    with_task,
+)
+from glojax.cli.progress import ProgressDisplay
+from glojax.cli.training import with_training
+
+
+@app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
+@in_several_processes
+@with_training
+@with_task
+def tune(
+    context: typer.Context,
+    task: TaskName,
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
+    generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
+    population: Annotated[
+        int | None, typer.Option(help="Vectors in a generation. Defaults to 4 + floor(3 ln n).")
+    ] = None,
+    sigma: Annotated[float, typer.Option(help="Initial step size.")] = 1.5,
+    tensorboard: Tensorboard = False,
+    run_dir: RunDir = None,
+    resume: Resume = False,
+    rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
+    seed: Seed = 0,
+    *,
+    make_task: MakeTask,
+    trains: dict[str, Any],
+) -> None:
+    """Tune the coefficients of a loss by CMA-ES."""
+    import glojax
+
+    console = console_of()
+    check_resume(resume, run_dir)
+    stop_cleanly(context, run_dir)
+    tree = tree_loss(loss).tree
+    config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
+    board = board_of(tensorboard, run_dir)
+    job = make_task(task)
+    say_device(console, job, trains)
+    with ProgressDisplay(console, {"tune": "tuning"}, board) as progress:
+        tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)
+    console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
+    console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
+    if run_dir is not None:
+        keep(tuned.loss.save, run_dir / "loss.json")
+        console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
+    if board is not None:
+        board.finish()

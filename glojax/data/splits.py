@@ -1,0 +1,20 @@
+"""A data set as arrays: inputs and labels, in three parts."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Inputs and labels of one part of a data set."""
+
+    x: np.ndarray  # float32[examples, ...], or uint8 for raw pixels
+    labels: np.ndarray  # int32[examples] of classes, or float32[examples] of targets
+
+
+class Splits(NamedTuple):
+    """A data set in three parts that share no example."""
+
+    train: Split
+    validation: Split
+    test: Split

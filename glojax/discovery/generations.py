@@ -1,0 +1,260 @@
+"""From one generation of a search to the next: breed, screen, train, record.
+
+``states`` yields a ``State`` after every generation, first those that are on record, then new ones.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from glojax.discovery import genetics, sieve
+from glojax.discovery.fitness import EMPTY, Archive, Fitness
+from glojax.discovery.genetics import NothingToTrain, Offspring
+from glojax.discovery.results import Baseline, Known
+from glojax.discovery.scoring import Measured
+from glojax.discovery.search_config import SearchConfig
+from glojax.discovery.sieve import Sieve
+from glojax.expressions import trees
+from glojax.expressions.canonical import canonical
+from glojax.expressions.trees import Tree
+from glojax.records.candidates import Record, Rejected
+from glojax.records.funnel import total
+from glojax.records.run import Run
+from glojax.seeds import named_random, named_seed
+
+
+class Generation(NamedTuple):
+    """One generation, evaluated."""
+
+    number: int
+    trees: tuple[Tree, ...]
+    fitness: np.ndarray  # float64[population]
+    rates: np.ndarray  # float64[population], scale of the task's learning rate at which each has its fitness
+    fates: tuple[str, ...]  # of each: "trained", "dropped" by halving, "cached", "elite" or "invalid"
+    steps: np.ndarray  # int64[population], optimizer steps of all its trainings in this generation
+    funnel: dict[str, int]  # how many of the trees drawn for it passed each stage, by the names in ``funnel.FUNNEL``
+    seconds: float  # spent on training; 0 for a generation read back from the record
+
+    @property
+    def best(self) -> Tree:
+        """The fittest tree, the first of equals."""
+        return self.trees[int(np.argmax(self.fitness))]
+
+    @classmethod
+    def recalled(cls, number: int, records: Sequence[Record], funnel: dict[str, int]) -> "Generation":
+        """A generation as the record has it."""
+        return cls(
+            number,
+            tuple(trees.parse(record.expression) for record in records),
+            np.array([record.fitness for record in records]),
+            np.array([record.rate for record in records]),
+            tuple(record.fate for record in records),
+            np.array([record.steps for record in records]),
+            funnel,
+            0.0,
+        )
+
+
+class State(NamedTuple):
+    """A search after a generation."""
+
+    generation: Generation
+    records: Sequence[Record]  # of this generation
+    archive: Archive
+    baseline: Baseline | None
+    steps: int  # optimizer steps so far, the baseline's included
+    seconds: float  # spent on training so far
+
+
+def states(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[State]:
+    """The search after each generation: those on record, then new ones, which are recorded."""
+    baseline = fitness.find_baseline(run)
+    archive, steps, seconds = EMPTY, baseline.steps if baseline else 0, 0.0
+    state: State | None = None
+    read_back = list(zip(run.generations(), run.funnels(), strict=True))[: config.generations]
+    for number, (records, funnel) in enumerate(read_back):
+        archive = fitness.recall(archive, records)
+        generation = Generation.recalled(number, records, funnel)
+        steps += int(generation.steps.sum())
+        seconds += sum(record.seconds for record in records)
+        state = State(generation, records, archive, baseline, steps, seconds)
+        yield state
+    while state is None or state.generation.number + 1 < config.generations:
+        if fitness.is_spent(steps, seconds):
+            if state is None:
+                raise ValueError(
+                    f"{type(config).__name__}: the budget is used up before the first generation; to find the "
+                    f"baseline's learning rate took {steps:,} candidate-steps."
+                )
+            return
+        last = None if state is None else state.generation
+        try:
+            offspring, sifted = _offspring(fitness, config, archive, last, run.directory is not None)
+        except NothingToTrain:
+            if state is None:
+                raise
+            return  # everything worth training has been trained: draws from nothing can end so
+        number = 0 if last is None else last.number + 1
+        archive, generation, records = _evaluate(fitness, config, archive, baseline, number, offspring, sifted)
+        run.save_generation(number, records, generation.funnel, _rejected(sifted))
+        steps += int(generation.steps.sum())
+        seconds += generation.seconds
+        state = State(generation, records, archive, baseline, steps, seconds)
+        yield state
+
+
+def _rejected(sifted: Sieve) -> list[Rejected]:
+    return [] if sifted.rejected is None else list(sifted.rejected.values())
+
+
+def _offspring(
+    fitness: Fitness, config: SearchConfig, archive: Archive, last: Generation | None, keep_rejected: bool
+) -> tuple[list[Offspring], Sieve]:
+    """The trees of the next generation, and what the sieve says of all that were drawn for it."""
+    random = named_random(config.seed, "search", 0 if last is None else last.number + 1)
+    sifted = Sieve.fresh(archive.keys, keep_rejected=keep_rejected)
+
+    def choose(drawn: Sequence[Tree], wanted: int) -> list[int]:
+        nonlocal sifted
+        sifted, places = sieve.choose(sifted, fitness.screener, config.screening, archive.known, drawn, wanted)
+        return places
+
+    chooser = choose if config.screening else None
+    if last is None or not config.breeding:
+        initial = genetics.initial_population(
+            random,
+            config.population,
+            max_depth=config.max_depth,
+            max_nodes=config.max_nodes,
+            both_variables=config.both_variables,
+            choose=chooser,
+        )
+        return [Offspring(tree, ()) for tree in initial], sifted
+    bred = genetics.next_generation(
+        random,
+        last.trees,
+        last.fitness,
+        elites=config.elites,
+        variation=config.variation,
+        selection=config.selection,
+        max_nodes=config.max_nodes,
+        both_variables=config.both_variables,
+        choose=chooser,
+    )
+    return bred, sifted
+
+
+class _Trained(NamedTuple):
+    """What the trainings of a generation gave its candidates."""
+
+    fates: list[str]
+    scores: list[tuple[float, ...]]  # of the trainings in this generation; empty where there were none
+    steps: np.ndarray  # int64[population]
+
+    def with_measured(self, places: Sequence[int], measured: Measured) -> "_Trained":
+        scores, steps = list(self.scores), self.steps.copy()
+        steps[[*places]] = measured.steps
+        for place, row in zip(places, measured.scores.tolist(), strict=True):
+            scores[place] = tuple(row)
+        return _Trained(self.fates, scores, steps)
+
+
+def _evaluate(
+    fitness: Fitness,
+    config: SearchConfig,
+    archive: Archive,
+    baseline: Baseline | None,
+    number: int,
+    offspring: Sequence[Offspring],
+    sifted: Sieve,
+) -> tuple[Archive, Generation, list[Record]]:
+    """Train what is new, and the elites again."""
+    population = [child.tree for child in offspring]
+    forms = [canonical(tree) for tree in population]
+    elites = config.elites if number and config.breeding else 0
+    fates, new = _fates(population, forms, archive, elites)
+    trained = _Trained(fates, [()] * len(offspring), np.zeros(len(offspring), np.int64))
+
+    started = time.perf_counter()
+    if new:
+        archive, measured = fitness.train(archive, baseline, [population[place] for place in new])
+        trained = trained.with_measured(new, measured)
+        for place, finished in zip(new, measured.finished, strict=True):
+            fates[place] = "trained" if finished else "dropped"
+    # Two elites may be equal.
+    again = list({forms[place]: place for place in range(elites) if fates[place] == "elite"}.values())
+    if again and config.elite_seeds:
+        fresh = [named_seed(config.seed, "elites", number, i) for i in range(config.elite_seeds)]
+        archive, measured = fitness.train_again(archive, [population[place] for place in again], fresh)
+        trained = trained.with_measured(again, measured)
+    seconds = time.perf_counter() - started
+
+    known = [
+        Known(tree, 1.0, (0.0,), True) if fate == "invalid" else archive.known[form]
+        for tree, form, fate in zip(population, forms, fates, strict=True)
+    ]
+    generation = Generation(
+        number,
+        tuple(population),
+        np.array([one.fitness for one in known]),
+        np.array([one.rate for one in known]),
+        tuple(fates),
+        trained.steps,
+        _funnel(config, sifted, fates, elites, len(new)),
+        seconds,
+    )
+    return archive, generation, _records(offspring, forms, known, trained, fitness.training_seeds[0], seconds)
+
+
+def _fates(
+    population: Sequence[Tree], forms: Sequence[Tree], archive: Archive, elites: int
+) -> tuple[list[str], list[int]]:
+    """The fate of each tree, as if every training came to its end, and the places of those to train."""
+    fates: list[str] = []
+    new: dict[Tree, int] = {}
+    for place, (tree, form) in enumerate(zip(population, forms, strict=True)):
+        if not tree.has_x_and_y:
+            fates.append("invalid")
+        elif form in archive.known or form in new:
+            fates.append("elite" if place < elites else "cached")
+        else:
+            new[form] = place
+            fates.append("trained")
+    return fates, list(new.values())
+
+
+def _funnel(config: SearchConfig, sifted: Sieve, fates: Sequence[str], elites: int, new_count: int) -> dict[str, int]:
+    counts = {"trained": new_count, "finished": fates.count("trained")}
+    if config.screening:
+        return total([sifted.funnel, counts])
+    drawn = len(fates) - elites
+    return total([{"drawn": drawn, "valid": drawn - fates[elites:].count("invalid"), "distinct": new_count}, counts])
+
+
+def _records(
+    offspring: Sequence[Offspring],
+    forms: Sequence[Tree],
+    known: Sequence[Known],
+    trained: _Trained,
+    seed: int,
+    seconds: float,
+) -> list[Record]:
+    columns = zip(offspring, forms, known, trained.scores, trained.fates, trained.steps, strict=True)
+    return [
+        Record(
+            expression=str(child.tree),
+            canonical=str(form),
+            coefficients=(),
+            fitness=one.fitness,
+            scores=scores,
+            rate=one.rate,
+            fate=fate,
+            parents=child.parents,
+            seed=seed,
+            steps=int(steps),
+            seconds=seconds * steps / max(1, trained.steps.sum()),
+        )
+        for child, form, one, scores, fate, steps in columns
+    ]

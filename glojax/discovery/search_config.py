@@ -1,0 +1,92 @@
+"""The settings of a search by genetic programming."""
+
+import dataclasses
+import warnings
+from dataclasses import InitVar, dataclass, field
+
+from glojax.discovery import genetics
+from glojax.discovery.genetics import Variation
+from glojax.discovery.settings import FitnessConfig, check_bounds
+from glojax.expressions import trees
+
+MAX_POPULATION = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(FitnessConfig):
+    """Settings of a search; ``SearchConfig.paper()`` gives those of arXiv 1905.11528.
+
+    Attributes:
+      population: candidates in a generation.
+      generations: how many, the initial one included.
+      elites: best candidates that are carried over unchanged.
+      elite_seeds: fresh trainings of every elite in each generation. Its fitness is the mean of all its trainings.
+      breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
+        (``random_search``).
+      selection: how parents are drawn, a key of ``genetics.SELECTIONS``.
+      variation: probabilities of crossover and of each mutation.
+      max_depth: largest depth of the initial trees.
+      max_nodes: largest number of nodes of a tree. An offspring above it is drawn anew.
+      both_variables: give every tree x and y. Without it a tree that lacks one is kept with fitness 0.
+
+    The other settings are those of ``FitnessConfig`` and ``SharedSettings``.
+
+    Raises:
+      ValueError: a setting out of range; the message names the field, its value and what is allowed.
+
+    Example:
+      ``SearchConfig(population=40, generations=10, seed=1)``
+    """
+
+    population: int = 80
+    generations: int = 20
+    elites: int = 6
+    elite_seeds: int = 2
+    breeding: bool = True
+    selection: str = "tournament"
+    variation: Variation = field(default_factory=Variation)
+    max_depth: int = 3
+    max_nodes: int = 32
+    both_variables: bool = True
+    rates: InitVar[Variation | None] = None  # the old name of variation
+
+    def __post_init__(self, rates: Variation | None) -> None:
+        super().__post_init__()
+        if rates is not None:
+            warnings.warn("SearchConfig.rates is now variation.", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "variation", rates)
+        if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
+            raise ValueError(
+                f"SearchConfig.elites is {self.elites}, population is {self.population}; "
+                "elites must be smaller than the population."
+            )
+        check_bounds(
+            self,
+            population=(2, MAX_POPULATION),
+            generations=(1, 1_000_000),
+            elites=(0, MAX_POPULATION),
+            elite_seeds=(0, 1000),
+            max_depth=(1, 10),
+            max_nodes=(3, trees.MAX_NODES),
+        )
+        if self.selection not in genetics.SELECTIONS:
+            raise ValueError(
+                f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(genetics.SELECTIONS)}."
+            )
+
+    @classmethod
+    def paper(cls, **changes: object) -> "SearchConfig":
+        """The paper's settings with everything beyond them off, and with these changes."""
+        paper = cls(
+            generations=100,
+            selection="roulette",
+            max_depth=2,
+            both_variables=False,
+            elite_seeds=0,
+            seeds=1,
+            fair_rates=False,
+            halving=1,
+            screening=(),
+            finalists=1,
+        )
+        return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""The section of a report on the finals of each phase."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from glojax import statistics
+from glojax.records.candidates import Record
+from glojax.records.summary import PhaseSummary, RunSummary
+from glojax.reporting.blocks import MOST_ROWS, Block, Code, Table, Text, cut_remark
+from glojax.reporting.numbers import counted, interval, mean, number, rate
+
+
+def finals_blocks(run: RunSummary) -> Iterator[Block]:
+    """The finalists of each phase, the winner first."""
+    phases = [phase for phase in run.phases.values() if phase.finals]
+    if not phases:
+        yield Text("Not shown: no finals are recorded.")
+        return
+    yield Text(
+        "The fittest candidates were trained again over fresh seeds, and the best quarter of them over four times as "
+        "many. The one with the best lower confidence bound won."
+    )
+    for phase in phases:
+        yield from _tables(run, phase)
+
+
+def _tables(run: RunSummary, phase: PhaseSummary) -> Iterator[Table]:
+    best, most = phase.best, max(len(record.scores) for record in phase.finals)
+    ranked = sorted(phase.finals, key=lambda record: (record is not best, -len(record.scores), -_bound(record)))
+    rows = [_cells(phase, record) for record in ranked]
+    second_round = sum(len(record.scores) == most for record in ranked)
+    head = ["coefficients" if phase.has_coefficients else "loss", "rate", f"validation {run.task.score}"]
+    head += ["95% interval", "lower bound", "trainings"]
+    first, others = rows[:second_round], rows[second_round:]
+    yield Table(head, first[:MOST_ROWS], f"Finals of the phase {phase.name}, the winner first{cut_remark(first)}.")
+    if others:
+        caption = f"Finalists that dropped out after the first round{cut_remark(others)}."
+        yield Table(head, others[:MOST_ROWS], caption, counted(len(others), "other finalist"))
+
+
+def _cells(phase: PhaseSummary, record: Record) -> list[str]:
+    scores = np.array(record.scores)
+    name = record.expression
+    if phase.has_coefficients:
+        name = ", ".join(f"{value:.4g}" for value in record.coefficients)
+    measured = [mean(scores), interval(scores), number(_bound(record)), str(len(scores))]
+    return [Code(name), f"×{rate(record.rate)}", *measured]
+
+
+def _bound(record: Record) -> float:
+    return float(statistics.lower_bound(np.array(record.scores)))

@@ -1,0 +1,91 @@
+"""The kernels compiled for a mesh of devices, and arrays placed on it.
+
+Groups are spread over the devices along the axis ``rows``; the task's data lies on each of them. Nothing is exchanged
+between devices while candidates train.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from glojax.tasks.task import Task
+from glojax.training.gradients import Gradient
+from glojax.training.grouping import GroupPlan
+from glojax.training.kernels import Data, advance_groups, regroup, score_groups, start_groups
+
+Arrays = TypeVar("Arrays")
+
+
+class CompiledKernels(NamedTuple):
+    """What a training runs on its devices; each program is compiled when it is first called with a new shape.
+
+    ``advance`` is given the buffers of its learners and reuses them: the learners that go in are lost.
+    """
+
+    task: Task
+    plan: GroupPlan
+    sharding: NamedSharding  # of arrays [devices * rows, ...]
+    replication: NamedSharding  # of arrays that every device has
+    data: Data  # on every device
+    start: Any  # start(seeds, counts) -> learners
+    advance: Any  # advance(learners, candidates, counts, places, first, last, data) -> learners
+    score: Any  # score(learners, seeds, counts, wanted, data) -> scores
+    regroup: Any  # regroup(learners, slots) -> learners
+
+    @property
+    def compilations(self) -> int:
+        """How many programs were compiled so far."""
+        return sum(program._cache_size() for program in (self.start, self.advance, self.score, self.regroup))
+
+    def shard(self, arrays: Arrays) -> Arrays:
+        """NumPy arrays ``[devices * rows, ...]`` on the devices, to each its own rows."""
+        return _placed(self.sharding, arrays)
+
+    def replicate(self, arrays: Arrays) -> Arrays:
+        """NumPy arrays on the devices, whole on each."""
+        return _placed(self.replication, arrays)
+
+
+def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan: GroupPlan) -> CompiledKernels:
+    """Prepare the kernels of a task for these devices, and place its data there.
+
+    Args:
+      task: what candidates are trained on.
+      gradient: of the mean loss by the outputs.
+      devices: ``jax.Device`` objects of one kind.
+      plan: the shapes of groups on them.
+    """
+    mesh = Mesh(np.array(devices), ("candidates",))
+    shard, whole = PartitionSpec("candidates"), PartitionSpec()
+
+    def on_devices(function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
+        # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
+        mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=shard, check_vma=False)
+        return jax.jit(mapped, **options)
+
+    sharding, replication = NamedSharding(mesh, shard), NamedSharding(mesh, whole)
+    return CompiledKernels(
+        task=task,
+        plan=plan,
+        sharding=sharding,
+        replication=replication,
+        data=_placed(replication, {name: tuple(part) for name, part in task.splits.items()}),
+        start=on_devices(partial(start_groups, task), shard, shard),
+        advance=on_devices(
+            partial(advance_groups, task, gradient), shard, shard, shard, shard, whole, whole, whole, donate_argnums=0
+        ),
+        score=on_devices(partial(score_groups, task), shard, shard, shard, whole, whole),
+        # JAX keeps one cache for a function: a partial has its own.
+        regroup=jax.jit(partial(regroup), out_shardings=sharding),
+    )
+
+
+def _placed(sharding: NamedSharding, arrays: Any) -> Any:
+    """NumPy arrays on the devices; a process that has only some of the devices places its own part."""
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(np.shape(leaf), sharding, lambda part: leaf[part]), arrays
+    )

@@ -1,0 +1,195 @@
+"""The whole workflow of a discovery: search, tuning, random search, comparison, report.
+
+``discover`` is what ``glojax search`` does; each of its parts is a function of its own (``search``, ``exhaust``,
+``search_taylor``, ``tune``, ``random_search``, ``compare``, ``write_report``).
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from glojax.discovery.comparison import compare
+from glojax.discovery.evolution import SearchResult, random_search, search
+from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
+from glojax.discovery.results import OnEvent, Result
+from glojax.discovery.search_config import SearchConfig
+from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
+from glojax.distributed import processes
+from glojax.executors.protocol import Executor
+from glojax.losses.loss import Loss
+from glojax.records.comparisons import Comparison
+from glojax.tasks.task import Task
+
+T = TypeVar("T", bound=Result)
+
+OnPhase = Callable[[str], None]
+"""What a discovery calls when a phase begins: a search by its name, ``"comparison"``, ``"report"``."""
+
+OnResult = Callable[[Result], None]
+"""What a discovery calls when a search has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoveryConfig:
+    """Settings of a discovery.
+
+    Attributes:
+      search: what is searched and how: trees by genetic programming (``SearchConfig``), every tree up to a depth
+        (``ExhaustiveConfig``), or Taylor polynomials by CMA-ES (``TaylorConfig``).
+      tune: how the coefficients of the found tree are tuned, at the rate it was found at. ``None`` leaves tuning out.
+        Only a ``SearchConfig`` is followed by it.
+      random_search: whether random search of the same budget is part of the comparison.
+      seeds: trainings of each loss in the final comparison.
+
+    Raises:
+      ValueError: fewer than one seed, or a search that is none of these.
+    """
+
+    search: SearchConfig | ExhaustiveConfig | TaylorConfig = field(default_factory=SearchConfig)
+    tune: TuneConfig | None = field(default_factory=TuneConfig)
+    random_search: bool = True
+    seeds: int = 8
+
+    def __post_init__(self) -> None:
+        if type(self.search) not in _SEARCHES:
+            raise ValueError(
+                f"DiscoveryConfig.search is {self.search!r}; a SearchConfig, an ExhaustiveConfig or a TaylorConfig is "
+                "allowed."
+            )
+        if type(self.seeds) is not int or self.seeds < 1:
+            raise ValueError(f"DiscoveryConfig.seeds is {self.seeds!r}; an integer of at least 1 is allowed.")
+
+
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """What a discovery ends with.
+
+    Attributes:
+      search: the result of the search.
+      tuning: the result of the tuning, if there was one.
+      random_search: the result of random search, if there was one.
+      comparison: the baseline and the losses over fresh seeds, each at the task's learning rate and at its best one.
+      report: the report, if there is a run directory.
+    """
+
+    search: Result
+    tuning: TuningResult | None
+    random_search: SearchResult | None
+    comparison: list[Comparison] = field(repr=False)
+    report: Path | None
+
+    @property
+    def best(self) -> Result:
+        """The tuning if it changed a coefficient, otherwise the search."""
+        return _better(self.search, self.tuning)
+
+    @property
+    def loss(self) -> Loss:
+        """The discovered loss."""
+        return self.best.loss
+
+    @property
+    def rate(self) -> float:
+        """The scale of the task's learning rate that goes with the loss."""
+        return self.best.rate
+
+
+def discover(
+    task: Task,
+    config: DiscoveryConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    on_phase: OnPhase | None = None,
+    on_event: OnEvent | None = None,
+    on_result: OnResult | None = None,
+    executor: Executor | None = None,
+    group: int | None = None,
+) -> Discovery:
+    """Discover a loss for a task, and compare it with the baseline and with random search.
+
+    Args:
+      task: what losses are trained on.
+      config: the settings. Defaults to ``DiscoveryConfig()``.
+      run_dir: where the record, the loss (``loss.json``) and the report (``report.html``) are kept. Defaults to memory
+        alone, without a report.
+      resume: go on with what ``run_dir`` holds. The result is that of a discovery never interrupted.
+      on_phase: called at the beginning of each phase.
+      on_event: called after each round of each search.
+      on_result: called with the result of each search.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      The loss, how it was found, and how it compares.
+
+    Raises:
+      ValueError: a run directory that does not fit (``records.run.Run``), nothing to train, or a search in which no
+        candidate could be trained.
+
+    Example:
+      found = glojax.discover(glojax.tasks.digits(), run_dir="runs/digits")
+      found.loss, found.rate, found.report
+    """
+    config = DiscoveryConfig() if config is None else config
+    shared: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "executor": executor, "group": group}
+
+    def phase(name: str, run: Callable[[], T]) -> T:
+        if on_phase is not None:
+            on_phase(name)
+        result = run()
+        if on_result is not None:
+            on_result(result)
+        return result
+
+    watched: dict[str, Any] = shared | {"on_event": on_event}
+    found = phase(_PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **watched))
+    if found.fitness == 0:
+        raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
+    tuned: TuningResult | None = None
+    if config.tune is not None and isinstance(config.search, SearchConfig):
+        settings = dataclasses.replace(config.tune, rate=found.rate)
+        tuned = phase("tune", lambda: tune(task, found.best, settings, **watched))
+    best = _better(found, tuned)
+    if run_dir is not None and processes.is_first() and not callable(best.loss.output):
+        best.loss.save(Path(run_dir) / "loss.json")
+    drawn: SearchResult | None = None
+    if config.random_search:
+        like = config.search if isinstance(config.search, SearchConfig) else SearchConfig(seed=config.search.seed)
+        drawn = phase("random search", lambda: random_search(task, like, found.steps, **watched))
+
+    if on_phase is not None:
+        on_phase("comparison")
+    named: dict[str, Result] = {"found": found}
+    named |= {"found, tuned": best} if best is not found else {}
+    named |= {"random search": drawn} if drawn is not None else {}
+    losses = {name: result.loss for name, result in named.items()}
+    rates = {name: result.rate for name, result in named.items()}
+    rows = compare(task, losses, config.seeds, config.search.seed, rates=rates, **shared)
+    if on_phase is not None:
+        on_phase("report")
+    return Discovery(found, tuned, drawn, rows, None if run_dir is None else _report(run_dir))
+
+
+_SEARCHES: dict[type, Callable[..., Result]] = {
+    SearchConfig: search,
+    ExhaustiveConfig: exhaust,
+    TaylorConfig: search_taylor,
+}
+_PHASES: dict[type, str] = {SearchConfig: "search", ExhaustiveConfig: "exhaustive", TaylorConfig: "taylor"}
+
+
+def _better(found: Result, tuned: TuningResult | None) -> Result:
+    return tuned if tuned is not None and tuned.loss.tuned else found
+
+
+def _report(run_dir: str | os.PathLike[str]) -> Path:
+    """The report, which the first of several processes writes."""
+    from glojax.reporting.page import write_report  # matplotlib takes a while to import
+
+    if processes.is_first():
+        return write_report(run_dir)
+    return Path(run_dir) / "report.html"

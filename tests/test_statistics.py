@@ -1,0 +1,126 @@
+"""Statistics over seeds against SciPy, published formulas and simulation."""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import glojax
+from glojax import statistics
+
+SCORES = np.random.default_rng(0).normal(0.9, 0.02, 12)
+
+
+def test_summary_equals_scipys() -> None:
+    summary = statistics.summarize(SCORES)
+    low, high = stats.t.interval(0.95, 11, loc=SCORES.mean(), scale=stats.sem(SCORES))
+    np.testing.assert_allclose(summary, (SCORES.mean(), SCORES.std(ddof=1), low, high))
+
+
+def test_one_score_has_no_interval() -> None:
+    mean, std, low, high = statistics.summarize(np.array([0.5]))
+    assert (mean, std) == (0.5, 0.0)
+    assert np.isnan([low, high]).all()
+
+
+def test_welch_equals_the_formula() -> None:
+    other = np.random.default_rng(1).normal(0.88, 0.05, 7)
+    a, b = SCORES.var(ddof=1) / 12, other.var(ddof=1) / 7
+    degrees = (a + b) ** 2 / (a**2 / 11 + b**2 / 6)
+    expected = 2 * stats.t.sf(abs(SCORES.mean() - other.mean()) / np.sqrt(a + b), degrees)
+    assert statistics.welch(SCORES, other) == pytest.approx(expected)
+
+
+def test_welch_of_scores_of_which_one_side_does_not_vary_is_students_of_one_sample() -> None:
+    # 0.1 three times has a standard deviation of 1.7e-17 in floating point.
+    expected = float(stats.ttest_1samp(SCORES, 0.1).pvalue)
+    assert statistics.welch(np.full(3, 0.1), SCORES) == pytest.approx(expected)
+
+
+def test_welch_of_scores_that_do_not_vary() -> None:
+    assert statistics.welch(np.full(3, 0.1), np.full(2, 0.1)) == 1
+    assert statistics.welch(np.ones(3), np.ones(3)) == 1
+    assert statistics.welch(np.ones(3), np.zeros(3)) == 0
+
+
+def test_the_interval_of_a_difference_is_that_of_welchs_test() -> None:
+    other = np.random.default_rng(1).normal(0.88, 0.05, 7)
+    expected = stats.ttest_ind(other, SCORES, equal_var=False).confidence_interval(0.95)  # type: ignore[attr-defined]
+    found = statistics.difference(SCORES, other)
+    assert found.mean == pytest.approx(other.mean() - SCORES.mean())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.std == pytest.approx(np.sqrt(SCORES.var(ddof=1) / 12 + other.var(ddof=1) / 7))
+    for shift in np.linspace(-0.1, 0.1, 41):
+        moved = statistics.difference(SCORES, other + shift)
+        assert (moved.low <= 0 <= moved.high) == (statistics.welch(SCORES, other + shift) >= 0.05)
+
+
+def test_the_interval_of_a_difference_without_noise_or_seeds() -> None:
+    assert statistics.difference(np.ones(3), np.full(2, 1.5)) == (0.5, 0.0, 0.5, 0.5)
+    assert statistics.difference(np.full(3, 0.1), np.full(3, 0.1)).low == 0
+    one = statistics.difference(np.ones(1), np.zeros(4))
+    assert one.mean == -1
+    assert np.isnan([one.low, one.high]).all()
+
+
+def test_effect_size_is_the_difference_of_means_in_pooled_deviations() -> None:
+    # Means 3 and 5, both of variance 2.5; 8 degrees of freedom.
+    assert statistics.effect_size(np.arange(1, 6), np.arange(3, 8)) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))
+    assert statistics.effect_size(SCORES, SCORES) == 0
+    assert statistics.effect_size(np.ones(3), np.zeros(3)) == -np.inf
+
+
+def test_effect_size_is_unbiased_for_few_seeds() -> None:
+    random = np.random.default_rng(0)
+    sizes = [statistics.effect_size(random.normal(0, 1, 5), random.normal(1, 1, 5)) for _ in range(4000)]
+    assert np.mean(sizes) == pytest.approx(1, abs=0.04)  # without the correction 1.11
+
+
+def test_the_detectable_difference_is_28_tenths_of_the_standard_error_of_a_difference() -> None:
+    assert statistics.detectable(0.01, 8) == pytest.approx((1.959964 + 0.841621) * 0.01 / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(("seed_count", "expected"), [(20, 0.779), (200, 0.798), (2000, 0.7998)])
+def test_a_t_test_finds_the_detectable_difference_in_four_cases_of_five(seed_count: int, expected: float) -> None:
+    degrees, root = 2 * seed_count - 2, np.sqrt(seed_count / 2)
+    critical = stats.t.ppf(0.975, degrees)
+    shifted = stats.nct(degrees, statistics.detectable(1.0, seed_count) * root)
+    # A little under 0.8: the approximation is normal.
+    assert shifted.sf(critical) + shifted.cdf(-critical) == pytest.approx(expected, abs=0.0006)
+
+
+def test_the_lower_bound_is_that_of_scipys_one_sided_test() -> None:
+    scores = np.random.default_rng(2).normal(0.8, 0.05, (2, 3, 6))
+    expected = stats.ttest_1samp(scores, 0.0, axis=-1, alternative="greater").confidence_interval(0.95).low
+    np.testing.assert_allclose(statistics.lower_bound(scores), expected)
+
+
+def test_the_lower_bound_of_one_seed_is_its_score() -> None:
+    np.testing.assert_array_equal(statistics.lower_bound(np.array([[0.3], [0.7]])), [0.3, 0.7])
+
+
+def test_the_winner_has_the_best_lower_bound_and_not_the_best_mean() -> None:
+    lucky, reliable, poor = (0.9, 0.5, 0.9), (0.71, 0.7, 0.72), (0.5, 0.5, 0.5)
+    assert statistics.winner([poor, lucky, reliable]) == 2
+    assert statistics.winner([(0.4,), (0.6,), (0.5,)]) == 1
+
+
+def test_only_finalists_of_the_second_round_can_win() -> None:
+    assert statistics.winner([(0.9, 0.9), (0.5, 0.5, 0.5, 0.5), (0.6, 0.6, 0.6, 0.6), (1.0, 1.0)]) == 2
+
+
+def test_of_equal_finalists_the_first_wins() -> None:
+    assert statistics.winner([(0.5, 0.6), (0.5, 0.6)]) == 0
+
+
+def test_no_module_of_the_package_imports_the_standard_librarys_statistics() -> None:
+    folder = Path(glojax.__file__).parent
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert "statistics" not in names, path
+            assert not (isinstance(node, ast.ImportFrom) and node.module == "statistics" and not node.level), path
+    assert str(folder) not in sys.path  # where an import of the standard library's would find this one
