@@ -7,6 +7,7 @@
 - ``checks``: checks of what a task is given.
 - ``fingerprints``: digests of a task's data and model.
 - ``identity``: everything that a score depends on, to tell two tasks apart.
+- ``probes``: what a task's functions compute, in a few numbers.
 - ``ready_made``: digits, MNIST, CIFAR-10 and tables.
 - ``loading``: tasks by name, and from a user's own file.
 

@@ -5,7 +5,6 @@ keeps, if anything. Functions of the user are traced for their shapes and never 
 """
 
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax.data.splits import Split
+from glojax.data.datasets import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import metrics
@@ -83,7 +82,7 @@ def count(field: str, value: object, largest: int | None = None) -> None:
       ValueError: it is out of range or not a whole number.
     """
     most = math.inf if largest is None else largest
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 1 <= float(value) <= most:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= int(value) <= most:
         return
     allowed = (
         "it must be at least 1, a whole number"

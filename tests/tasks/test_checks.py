@@ -72,7 +72,7 @@ class Two(nn.Module):
         ),
         (
             {"model": Raises()},
-            r"called with float32\[8, 5\], raises KeyError \(.*test_checks.py, line \d+\): 'missing'",
+            r"called with float32\[8, 5\], raises KeyError \(.*checks.py, line \d+\): 'missing'",
         ),
         ({"model": lambda rngs: 1 / 0}, r"called with nnx.Rngs, raises ZeroDivisionError \(.*test_checks.py, line"),
         (

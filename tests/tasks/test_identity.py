@@ -17,7 +17,7 @@ import pytest
 from flax import nnx
 
 from glojax import Kind, Loss, Task, parse
-from glojax.tasks import identity, metrics, optimizers
+from glojax.tasks import identity, metrics, optimizers, probes
 
 RANDOM = np.random.default_rng(0)
 X, LABELS = RANDOM.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
@@ -96,7 +96,7 @@ def test_another_task_is_told_apart_and_the_difference_is_named(
     ],
 )
 def test_settings_within_a_model_are_told_apart(first: dict[str, Any], second: dict[str, Any]) -> None:
-    one, other = (identity.model_probe(made(model=Net(**settings))) for settings in (first, second))
+    one, other = (probes.model_probe(made(model=Net(**settings))) for settings in (first, second))
     assert identity.differences(one, other) == ["another model"]
 
 
@@ -172,7 +172,7 @@ OPTIMIZERS: dict[str, optax.GradientTransformation] = {
 
 def test_optimizers_are_told_apart_by_what_they_do(task: Task) -> None:
     found = {
-        name: {"optimizer": identity.optimizer_probe(dataclasses.replace(task, optimizer=optimizer), STEPS)}
+        name: {"optimizer": probes.optimizer_probe(dataclasses.replace(task, optimizer=optimizer), STEPS)}
         for name, optimizer in OPTIMIZERS.items()
     }
     alike = [
@@ -268,11 +268,11 @@ def test_models_of_every_kind_are_probed() -> None:
     def apply(params: Any, state: Any, x: jax.Array, key: jax.Array, train: bool) -> tuple[jax.Array, Any]:
         return x.reshape(20, 5) @ params["w"], state  # of one batch size alone
 
-    found = identity.model_probe(made(model=Layers))
+    found = probes.model_probe(made(model=Layers))
     assert found["model"][0] != found["model"][1]
     assert any(found["model"][2])
     pair = (lambda key: ({"w": jax.random.normal(key, (5, 3)), "n": jnp.array(3)}, ()), apply)
-    probe = identity.model_probe(made(model=pair))
+    probe = probes.model_probe(made(model=pair))
     assert np.isfinite(probe["model"]).all()
 
 
