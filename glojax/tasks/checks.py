@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax.data.datasets import Split
+from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import metrics
