@@ -1,4 +1,4 @@
-"""The evolution of trees: selection, crossover, mutation and the next generation (arXiv 1905.11528, section III-A).
+"""The evolution of trees: crossover, mutation and the next generation (arXiv 1905.11528, section III-A).
 
 Trees and fitness go in; trees and the places of their parents come out. All randomness is drawn from the NumPy
 generator that is passed in, nothing else is kept between calls, and no other argument is changed: the same state of the
@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glojax.discovery.selection import SELECTIONS, checked_fitness
 from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, grow
-
-TOURNAMENT = 3
-"""Entrants of a tournament; the fittest is selected."""
 
 MAX_ROUNDS = 100
 """How often trees that may not enter are drawn anew before others take their places unchanged."""
@@ -162,72 +160,6 @@ def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
     return tree
 
 
-# SELECTION
-
-
-def roulette(random: np.random.Generator, fitness: np.ndarray, count: int) -> np.ndarray:
-    """Draw places with probability proportional to fitness, with replacement (arXiv 1905.11528, section III-A).
-
-    If all fitness is 0, every place is equally likely.
-
-    Args:
-      random: source of the draws.
-      fitness: ``[population]``, finite and at least 0.
-      count: number of draws.
-
-    Returns:
-      Places ``int64[count]``.
-
-    Raises:
-      ValueError: no fitness, or one that is negative, infinite or NaN.
-    """
-    fitness = _checked(fitness)
-    if fitness.min() < 0:
-        raise ValueError(f"roulette: fitness holds {fitness.min()}; it must be at least 0. Use 'tournament' instead.")
-    if fitness.max() == 0:
-        return random.integers(len(fitness), size=count)
-    # Relative to the best, so that the sum can neither overflow nor vanish.
-    shares = fitness / fitness.max()
-    return random.choice(len(fitness), size=count, p=shares / shares.sum())
-
-
-def tournament(random: np.random.Generator, fitness: np.ndarray, count: int) -> np.ndarray:
-    """Draw places by tournaments: the fittest of ``TOURNAMENT`` uniformly random entrants, of equals the first drawn.
-
-    Only the order of fitness counts, so the pressure is kept where all candidates are about equally fit.
-
-    Args:
-      random: source of the draws.
-      fitness: ``[population]``, finite, of any sign.
-      count: number of draws.
-
-    Returns:
-      Places ``int64[count]``.
-
-    Raises:
-      ValueError: no fitness, or one that is infinite or NaN.
-    """
-    fitness = _checked(fitness)
-    entrants = random.integers(len(fitness), size=(count, TOURNAMENT))
-    return entrants[np.arange(count), fitness[entrants].argmax(axis=1)]
-
-
-Selection = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
-
-SELECTIONS: dict[str, Selection] = {"roulette": roulette, "tournament": tournament}
-"""Ways to draw parents by name: ``(random, fitness, count) -> places``."""
-
-
-def _checked(fitness: np.ndarray) -> np.ndarray:
-    fitness = np.asarray(fitness, dtype=float)
-    if fitness.ndim != 1 or fitness.size == 0:
-        raise ValueError(f"fitness has shape {fitness.shape}; one number for each candidate is expected.")
-    if not np.isfinite(fitness).all():
-        place = int(np.argmin(np.isfinite(fitness)))
-        raise ValueError(f"fitness[{place}] is {fitness[place]}; fitness must be finite.")
-    return fitness
-
-
 # GENERATIONS
 
 
@@ -345,7 +277,7 @@ def next_generation(
         if not _allowed(tree, max_nodes, both_variables):
             wanted = f"at most {max_nodes} nodes" + (" and both x and y" if both_variables else "")
             raise ValueError(f"next_generation: population[{place}] is {tree}; a tree with {wanted} is expected.")
-    fitness = _checked(fitness)
+    fitness = checked_fitness(fitness)
     if len(fitness) != size:
         raise ValueError(f"next_generation: fitness has {len(fitness)} entries, population is {size}; one each.")
 

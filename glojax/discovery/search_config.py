@@ -4,8 +4,8 @@ import dataclasses
 import warnings
 from dataclasses import InitVar, dataclass, field
 
-from glojax.discovery import genetics
 from glojax.discovery.genetics import Variation
+from glojax.discovery.selection import SELECTIONS
 from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.expressions import trees
 
@@ -23,7 +23,7 @@ class SearchConfig(FitnessConfig):
       elite_seeds: fresh trainings of every elite in each generation. Its fitness is the mean of all its trainings.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
-      selection: how parents are drawn, a key of ``genetics.SELECTIONS``.
+      selection: how parents are drawn, a key of ``selection.SELECTIONS``.
       variation: probabilities of crossover and of each mutation.
       max_depth: largest depth of the initial trees.
       max_nodes: largest number of nodes of a tree. An offspring above it is drawn anew.
@@ -69,10 +69,8 @@ class SearchConfig(FitnessConfig):
             max_depth=(1, 10),
             max_nodes=(3, trees.MAX_NODES),
         )
-        if self.selection not in genetics.SELECTIONS:
-            raise ValueError(
-                f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(genetics.SELECTIONS)}."
-            )
+        if self.selection not in SELECTIONS:
+            raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
 
     @classmethod
     def paper(cls, **changes: object) -> "SearchConfig":

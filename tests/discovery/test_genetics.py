@@ -17,10 +17,10 @@ from glojax.discovery.genetics import (
     initial_population,
     mutate,
     next_generation,
-    roulette,
     swap,
     with_both_variables,
 )
+from glojax.discovery.selection import SELECTIONS
 from glojax.expressions import grammar
 from glojax.expressions.trees import MAX_NODES, Tree, grow, parse
 
@@ -200,48 +200,8 @@ def test_mutating_an_integer_beyond_the_grammars_bound_is_refused():
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Variation)])
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), True, "0.5", None])
 def test_a_rate_outside_zero_to_one_is_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=rf"Rates\.{field} is {value!r}; a number from 0 to 1 is allowed\."):
+    with pytest.raises(ValueError, match=rf"Variation\.{field} is {value!r}; a number from 0 to 1 is allowed\."):
         Variation(**{field: value})
-
-
-# SELECTION
-
-
-@pytest.mark.parametrize("scale", [1, 1e308, 1e-300])
-def test_roulette_selects_in_proportion_to_fitness_whatever_its_scale(scale):
-    fitness = np.array([0.1, 0.0, 0.4, 0.9])
-    places = roulette(np.random.default_rng(10), fitness * scale, 20_000)
-    assert 1 not in places
-    assert_frequencies(places.tolist(), {place: fitness[place] / fitness.sum() for place in (0, 2, 3)})
-
-
-def test_roulette_is_uniform_where_all_fitness_is_zero():
-    places = roulette(np.random.default_rng(11), np.zeros(5), 20_000)
-    assert_frequencies(places.tolist(), dict.fromkeys(range(5), 0.2))
-
-
-def test_a_tournament_selects_by_rank_alone():
-    fitness = np.array([-3.0, 0.5, 0.501, 9.0])
-    places = genetics.tournament(np.random.default_rng(12), fitness, 20_000)
-    # The best of three draws is at most of rank r with probability (r / 4)^3.
-    assert_frequencies(places.tolist(), {r: ((r + 1) ** 3 - r**3) / 64 for r in range(4)})
-
-
-@pytest.mark.parametrize("name", genetics.SELECTIONS)
-def test_selection_refuses_fitness_that_is_no_number(name):
-    select = genetics.SELECTIONS[name]
-    random = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"fitness\[1\] is nan; fitness must be finite"):
-        select(random, np.array([0.5, np.nan]), 1)
-    with pytest.raises(ValueError, match=r"fitness\[0\] is inf"):
-        select(random, np.array([np.inf, 1.0]), 1)
-    with pytest.raises(ValueError, match=r"shape \(0,\)"):
-        select(random, np.array([]), 1)
-
-
-def test_roulette_refuses_negative_fitness():
-    with pytest.raises(ValueError, match=r"roulette: fitness holds -0\.5; it must be at least 0"):
-        roulette(np.random.default_rng(0), np.array([0.5, -0.5]), 1)
 
 
 # THE INITIAL POPULATION
@@ -357,7 +317,7 @@ def a_population(size=40, max_nodes=12, seed=15):
     elites=st.integers(0, 11),
     max_nodes=st.integers(3, 20),
     both_variables=st.booleans(),
-    selection=st.sampled_from(sorted(genetics.SELECTIONS)),
+    selection=st.sampled_from(sorted(SELECTIONS)),
 )
 def test_a_generation_is_full_and_within_its_bounds(seed, size, elites, max_nodes, both_variables, selection):
     random = np.random.default_rng(seed)
@@ -419,7 +379,7 @@ def test_crossover_happens_at_its_rate():
     assert stats.binomtest(crossed, 2000, 0.8).pvalue > SIGNIFICANCE
 
 
-@pytest.mark.parametrize("selection", genetics.SELECTIONS)
+@pytest.mark.parametrize("selection", SELECTIONS)
 def test_the_fit_have_more_offspring(selection):
     population, _ = a_population(size=400)
     fitness = np.repeat([0.1, 0.9], 200)

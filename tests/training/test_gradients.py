@@ -45,7 +45,7 @@ PREDICTIONS: dict[Any, Callable[[jax.Array], jax.Array]] = {
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS[:, :1]], ids=["alike", "of entries", "of examples"])
-@pytest.mark.parametrize("output", PREDICTIONS, ids=str)
+@pytest.mark.parametrize("output", PREDICTIONS, ids=lambda output: getattr(output, "__name__", output))
 @pytest.mark.parametrize(
     ("expression", "written"),
     [
