@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from glojax.losses.loss import Loss, LossFunction
 from glojax.records import directory
 from glojax.records.curves import Curves, Row, to_json
 from glojax.tasks import optimizers
+from glojax.tasks.probes import loss_probe
 from glojax.tasks.task import Task
 
 
@@ -108,10 +110,23 @@ def train(
         return _train(task, named, config, None, on_point, trains)
     with contextlib.ExitStack() as held:
         processes.first(lambda: held.enter_context(directory.locked(Path(run_dir))))
-        given = {name: loss.to_json() if isinstance(loss, Loss) else name for name, loss in named.items()}
-        kept = dataclasses.asdict(config) | {"losses": given}
-        processes.first(lambda: directory.write_settings(run_dir, "train", task, kept, resume))
+        processes.first(
+            lambda: directory.write_settings(run_dir, "train", task, _settings(task, named, config), resume)
+        )
         return _train(task, named, config, Path(run_dir), on_point, trains)
+
+
+def _settings(task: Task, named: Mapping[str, LossFunction], config: TrainConfig) -> dict[str, Any]:
+    """What a run keeps of its settings: a function is known by what it gives, to three digits."""
+    given: dict[str, Any] = {}
+    for name, loss in named.items():
+        if isinstance(loss, Loss):
+            given[name] = loss.to_json()
+        else:
+            given[name] = [
+                [None if value is None else f"{value:.3g}" for value in row] for row in loss_probe(task, loss)
+            ]
+    return dataclasses.asdict(config) | {"losses": given}
 
 
 def _train(

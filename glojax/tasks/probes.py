@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 
 from glojax import models
 from glojax.errors import users_code
+from glojax.losses.loss import LossFunction
 from glojax.models.adapters import Model
 from glojax.tasks.task import Task
 
@@ -195,6 +196,19 @@ def kind_probe(task: Task) -> dict[str, Any]:
 
     probes = {"output": output, "targets": targets, "baseline": baseline}
     return {name: _tried(f"Kind.{name}", probe, [len(labels)]) for name, probe in probes.items()}
+
+
+def loss_probe(task: Task, loss: LossFunction) -> Probe:
+    """What a loss function gives for fixed outputs and labels of a task."""
+    labels = task.splits["train"].labels
+    labels = labels[_spread(len(labels), 64)]
+    z = 3 * _fixed(0, (len(labels), task.outputs))
+
+    def compute(size: int) -> Probe:
+        x, _ = task.targets(jnp.asarray(labels[:size]), task.outputs)
+        return [_row(_compiled(loss)(scale * z[:size], x)) for scale in (0.1, 1.0)]
+
+    return _tried("the loss", compute, [len(labels)])
 
 
 def metric_probe(task: Task) -> Probe:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -143,6 +144,21 @@ def test_a_directory_is_not_trained_into_twice_nor_with_other_settings(tiny_task
         full_training.train(tiny_task, {"Baikal": losses.baikal}, other, tmp_path, resume=True)
     with pytest.raises(ValueError, match="train setting losses"):
         full_training.train(tiny_task, {"Baikal": losses.baikal_cma}, config, tmp_path, resume=True)
+
+
+def test_a_function_under_the_name_of_another_is_refused(tiny_task: Task, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, baseline=False, seeds=1)
+    full_training.train(tiny_task, {"mine": optax.softmax_cross_entropy}, config, tmp_path)
+
+    def sharper(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        return optax.softmax_cross_entropy(2 * logits, labels)
+
+    with pytest.raises(ValueError, match="train setting losses"):
+        full_training.train(tiny_task, {"mine": sharper}, config, tmp_path, resume=True)
+    again = full_training.train(
+        tiny_task, {"mine": lambda *given: optax.softmax_cross_entropy(*given)}, config, tmp_path, resume=True
+    )
+    assert np.isfinite(again.rows[0].scores).all()
 
 
 @pytest.mark.slow
