@@ -9,7 +9,7 @@ Mathematics is written once for every array library: ``value`` and ``partials`` 
 (``jax.numpy``, ``numpy``, or a symbolic one) as their first argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -164,3 +164,27 @@ def operators(protected: bool = False) -> tuple[Node, ...]:
     singularity, both agree exactly.
     """
     return PROTECTED_OPERATORS if protected else OPERATORS
+
+
+Power = tuple[Any, float]
+"""``(c, k)`` of a value that is ``c * y**k`` by construction."""
+
+
+def power(xp: Any, row: Node, powers: Sequence[Power | None]) -> Power | None:
+    """The power of y that a raw operator makes of powers of y.
+
+    The logarithm of ``c * y**k`` is ``log(c) + k * log(y)``, and log(y) is exact where y itself underflows.
+
+    Args:
+      xp: the array namespace of the constants c.
+      row: the operator.
+      powers: ``(c, k)`` of each operand, or ``None`` for an operand that is no power of y.
+
+    Returns:
+      ``(c, k)`` of the operator's value, or ``None`` where it is not known to be a power of y.
+    """
+    known = [each for each in powers if each is not None]
+    if row.monomial_log is None or row.value is None or len(known) < len(powers):
+        return None
+    constants, exponents = zip(*known, strict=True)
+    return row.value(xp, *constants), row.monomial_log(*exponents)

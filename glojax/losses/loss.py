@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from glojax import files
 from glojax.errors import quoted, short
-from glojax.expressions import export, grammar, trees
+from glojax.expressions import export, grammar, source, trees
 from glojax.expressions.trees import Tree
 from glojax.losses.outputs import OUTPUTS, Output, check_logits, predictions, sum_over
 
@@ -131,11 +131,11 @@ class Loss:
 
     def to_python(self, name: str = "loss") -> str:
         """Source of a function ``name(logits, labels, axis=-1, where=None)`` that needs only jax."""
-        return export.to_python(self.tree, self.coefficients, self.protected, name, self.output)
+        return source.to_python(self.tree, self.coefficients, self.protected, name, self.output)
 
     def to_torch(self, name: str = "loss") -> str:
         """Source of a function ``name(logits, labels, dim=-1)`` that needs only torch."""
-        return export.to_torch(self.tree, self.coefficients, self.protected, name, self.output)
+        return source.to_torch(self.tree, self.coefficients, self.protected, name, self.output)
 
     def to_json(self) -> str:
         """The loss as JSON text, what ``save`` writes.
@@ -237,6 +237,6 @@ def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: An
         if row.symbol == "log" and powers[0] is not None and log_y is not None and not protected:
             constant, exponent = powers[0]
             return jnp.log(constant) + (exponent * log_y if exponent else 0.0), None
-        return row.value(jnp, *values), None if protected else export.power(jnp, row, powers)
+        return row.value(jnp, *values), None if protected else grammar.power(jnp, row, powers)
 
     return visit(tree)[0]
