@@ -313,6 +313,7 @@ def test_a_result_does_not_depend_on_the_slot_nor_on_the_neighbours(branches):
 @pytest.mark.parametrize("branches", [True, False])
 def test_new_trees_and_coefficients_do_not_recompile(branches, monkeypatch):
     monkeypatch.setattr(programs, "_branches_are_fast", lambda: branches)
+    chex.clear_trace_counter()  # which tells functions apart by their place in the file
     x, y = map(np.float32, points(seed=6))
 
     @jax.jit
