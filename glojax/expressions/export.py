@@ -1,26 +1,38 @@
-"""A tree with its coefficients as LaTeX and as a sympy expression; ``source`` writes it as Python."""
+"""LaTeX and sympy expressions of a tree with coefficients; Python source is in ``source``."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glojax.errors import short
 from glojax.expressions import trees
 from glojax.expressions.trees import Tree
 
+if TYPE_CHECKING:
+    import sympy
+
 MAX_SYMPY_BITS = 2_000
-"""Largest integers of a sympy expression: ``square`` doubles their length, and sympy takes minutes for large roots."""
+"""Longest integers of a sympy expression: ``square`` doubles the length, and roots of large ones take minutes."""
 
 MAX_SYMPY_NODES = 256
-"""Most nodes of a sympy expression, in which a protected quotient has its denominator twice."""
+"""Most nodes of a sympy expression, which holds the denominator of a protected quotient twice."""
 
 
 def factors(coefficients: Sequence[float], digits: int) -> list[str]:
-    """Text of each node's factor to so many significant digits; empty for 1, which is not written."""
+    """Write coefficients to ``digits`` significant digits; a coefficient of 1 becomes the empty text."""
     return ["" if value == 1 else f"{value:.{digits}g}" for value in coefficients]
 
 
 def to_latex(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> str:
-    """f(x, y) in LaTeX, coefficients to four digits."""
+    r"""Write f(x, y) in LaTeX.
+
+    Args:
+      tree: f(x, y).
+      coefficients: the factor of each node in pre-order, written to four digits.
+      protected: write the protected operators. Defaults to False.
+
+    Example:
+        to_latex(parse("x / y"), (1, 1, 1))  # "\\frac{x}{y}"
+    """
     written = [_latex_number(text) for text in factors(coefficients, 4)]
     return trees.write(tree, lambda node: node.latex, protected, written)
 
@@ -32,12 +44,18 @@ def _latex_number(text: str) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> Any:
-    """f(x, y) as a sympy expression in the real symbols ``x`` and ``y``.
+def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> "sympy.Expr":
+    """Write f(x, y) as a sympy expression in the real symbols ``x`` and ``y``.
+
+    Args:
+      tree: f(x, y).
+      coefficients: the factor of each node in pre-order; integers stay exact.
+      protected: use the protected operators. Defaults to False.
 
     Raises:
-      ImportError: sympy is missing.
-      ValueError: written out it may have integers of more than ``MAX_SYMPY_BITS``, or more than ``MAX_SYMPY_NODES``.
+      ImportError: sympy is not installed.
+      ValueError: the expression may have integers of more than ``MAX_SYMPY_BITS`` bits, or more than
+        ``MAX_SYMPY_NODES`` nodes.
     """
     _check_written_out(tree, coefficients, protected)
     try:
@@ -46,13 +64,13 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
         raise ImportError("sympy is not installed; it comes with: pip install 'glojax[sympy]'") from None
 
     class Namespace:
-        """The array functions that the grammar calls, in sympy's names."""
+        """The array functions that the grammar calls, by their sympy names."""
 
         maximum = staticmethod(sympy.Max)
 
         @staticmethod
         def where(condition: Any, chosen: Any, other: Any) -> Any:
-            if condition.has(sympy.Piecewise):  # sympy would multiply out the cases of cases
+            if condition.has(sympy.Piecewise):  # sympy would multiply out nested cases
                 sign = sympy.sign(sympy.sign(condition.lts - condition.gts) + sympy.Rational(1, 2))  # 1 at 0
                 return (chosen + other) / 2 + sign * (other - chosen) / 2
             return sympy.Piecewise((chosen, condition), (other, True))
@@ -70,11 +88,14 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
 
 
 def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: bool) -> None:
-    """Refuse what grows without bound: sympy's integers are exact, and a protected denominator is written twice."""
+    """Refuse an expression that would grow without bound.
+
+    sympy's integers are exact, and a protected denominator is written twice.
+    """
     factors = iter(coefficients)
 
     def visit(node: Tree) -> tuple[int, int]:
-        """Bits of the largest integer that may come up as a factor of the node's value, and the nodes of its text."""
+        """Bound the bits of integers in the node's value, and count the nodes of its expression."""
         factor = next(factors)
         operands = [visit(child) for child in node.children]
         bits, nodes = sum(bits for bits, _ in operands), 1 + sum(nodes for _, nodes in operands)
@@ -88,7 +109,7 @@ def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: boo
             bits += int(factor).bit_length()
         if bits > MAX_SYMPY_BITS or nodes > MAX_SYMPY_NODES:
             raise ValueError(
-                f"sympy: {short(tree)}, written out, may have integers of {bits} bits and {nodes} nodes; at most "
+                f"sympy: {short(tree)} may have integers of {bits} bits and {nodes} nodes; at most "
                 f"{MAX_SYMPY_BITS} bits and {MAX_SYMPY_NODES} nodes are allowed."
             )
         return bits, nodes

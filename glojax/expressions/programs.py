@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
-from numpy.typing import DTypeLike
 
 from glojax.expressions import grammar
 from glojax.expressions.trees import Tree
@@ -45,7 +44,7 @@ class Program(NamedTuple):
     output_scale: Array  # float[], factor of the last result, which is the tree's value
 
 
-_RANKS = Program(opcode=1, operand=2, scale=2, depends=2, result=1, length=0, output_scale=0)  # of one tree
+_RANKS = (1, 2, 2, 2, 1, 0, 0)  # of the fields of a program of one tree
 
 _Sweep = Callable[[Program, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """From a program, x and y to value and slope."""
@@ -65,7 +64,7 @@ def encode(
     trees: Sequence[Tree],
     coefficients: Sequence[Sequence[float] | None] | None = None,
     instructions: int | None = None,
-    dtype: DTypeLike = np.float32,
+    dtype: np.dtype | type[np.floating] = np.float32,
 ) -> Program:
     """Encode a population as one ``Program`` of NumPy arrays with a leading axis ``[candidates]``.
 

@@ -1,7 +1,7 @@
-"""Python source of a loss that needs only jax, or only torch.
+"""Python source of a loss, which needs only jax or only torch.
 
-A tree with its coefficients goes in; the text of a module with one function comes out. At saturated outputs the
-function has the values of ``losses.loss.apply``, and where a line would grow too long it is written in several.
+A tree with coefficients goes in; the text of a module with one function comes out. The function has the values of
+``losses.loss.apply``, at saturated outputs too. Formulas that are too long for a line are written in several.
 """
 
 import ast
@@ -33,10 +33,10 @@ def {name}(logits, labels, axis=-1, where=None):
       logits: the network's outputs, floating, [..., outputs] along axis.
       labels: one-hot or soft labels, or targets, of the same shape.
       axis: the axis of the outputs, for softmax the classes.
-      where: entries to take part, or samples if without axis; the others are left out.
+      where: mask of the entries that take part, or of the samples, without axis.
 
     Returns:
-      The loss of every sample: the shape of logits without axis.
+      The loss of each sample, of the shape of logits without axis.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
@@ -65,7 +65,7 @@ def {name}(logits, labels, dim=-1):
       dim: the dimension of the outputs, for softmax the classes.
 
     Returns:
-      The loss of every sample: the shape of logits without dim.
+      The loss of each sample, of the shape of logits without dim.
     """
     dtype = torch.promote_types(logits.dtype, torch.float32)
     x, z = labels.to(dtype), logits.to(dtype)
@@ -80,7 +80,7 @@ _MEANINGS = {
     "identity": "the output itself",
 }
 
-# What y is, in jax and in torch, and its logarithm where that is exact.
+# Source of y for each output, and of its logarithm where that is exact.
 _PREDICTIONS = {
     "softmax": """log_y = jax.nn.log_softmax(z, axis=axis, where=where)
     if where is not None:
@@ -111,7 +111,7 @@ _TORCH_PREDICTIONS = {
     "identity": "y = z",
 }
 
-# Its operands are named so that _Torch finds y in it too.
+# The operands have these names because _Torch makes tensors of numbers by y.
 _PROTECTED_DIVIDE = f'''
 def protected_divide(x, y):
     """A quotient whose denominator is kept {grammar.PROTECTION} away from zero."""
@@ -121,24 +121,36 @@ def protected_divide(x, y):
 
 
 def to_python(
-    tree: Tree, coefficients: Sequence[float], protected: bool = False, name: str = "loss", output: Any = "softmax"
+    tree: Tree, coefficients: Sequence[float], protected: bool = False, name: str = "loss", output: object = "softmax"
 ) -> str:
-    """Source of a module with one function, ``name(logits, labels, axis=-1, where=None)``, that imports only jax.
+    """Write a module with one function, ``name(logits, labels, axis=-1, where=None)``, that imports only jax.
+
+    Args:
+      tree: f(x, y).
+      coefficients: the factor of each node in pre-order.
+      protected: use the protected operators. Defaults to False.
+      name: name of the function. Defaults to ``"loss"``.
+      output: ``"softmax"``, ``"sigmoid"`` or ``"identity"``, which makes y of the logits. Defaults to softmax.
+
+    Returns:
+      Python source.
 
     Raises:
-      ValueError: ``name`` is no Python identifier, or one that the source needs itself; the output is a function.
+      ValueError: ``name`` is no Python identifier, or one that the source itself needs, or the output is a function.
+
+    Example:
+        Path("baikal.py").write_text(to_python(parse("log(y) - x / y"), [1.0] * 6, name="baikal"))
     """
     _check_name("to_python", name, ("jax", "jnp", "protected_divide"))
     return _module(_SOURCE, _PREDICTIONS, str, tree, coefficients, protected, name, output)
 
 
 def to_torch(
-    tree: Tree, coefficients: Sequence[float], protected: bool = False, name: str = "loss", output: Any = "softmax"
+    tree: Tree, coefficients: Sequence[float], protected: bool = False, name: str = "loss", output: object = "softmax"
 ) -> str:
-    """Source of a module with one function, ``name(logits, labels, dim=-1)``, that imports only torch.
+    """Write a module with one function, ``name(logits, labels, dim=-1)``, that imports only torch.
 
-    Raises:
-      ValueError: ``name`` is no Python identifier, or one that the source needs itself; the output is a function.
+    The arguments and errors are those of ``to_python``.
     """
     _check_name("to_torch", name, ("torch", "protected_divide"))
     return _module(_TORCH_SOURCE, _TORCH_PREDICTIONS, _in_torch, tree, coefficients, protected, name, output)
@@ -159,9 +171,9 @@ def _module(
     coefficients: Sequence[float],
     protected: bool,
     name: str,
-    output: Any,
+    output: object,
 ) -> str:
-    if output not in predictions:
+    if not isinstance(output, str):
         raise ValueError(f"{name}: a loss whose output is a function, {output}, has no source.")
     lines = _statements(tree, coefficients, protected, has_log=output != "identity")
     helper = _PROTECTED_DIVIDE if any("protected_divide" in line for line in lines) else ""
@@ -180,7 +192,7 @@ def _in_torch(source: str) -> str:
 
 
 class _Torch(ast.NodeTransformer):
-    """Calls of jnp become those of torch, whose functions have the same names but take a tensor for a number."""
+    """Turns calls of jnp into calls of torch, whose functions have the same names but take no plain numbers."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.Name("torch", node.ctx) if node.id == "jnp" else node
@@ -198,21 +210,21 @@ class _Torch(ast.NodeTransformer):
 
 
 def _tensor(expression: ast.expr) -> ast.expr:
-    """The expression, or where it is a number a tensor of it; unlike ``full_like``, beyond the dtype it is infinite."""
+    """Make a tensor of a number; unlike that of ``full_like``, it is infinite beyond the range of the dtype."""
     names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
     if names <= {"torch"}:
         return ast.BinOp(expression, ast.Mult(), ast.parse("torch.ones_like(y)", mode="eval").body)
     return expression
 
 
-_LONGEST = 72  # characters of an operator's operands in one line; also keeps nesting far from Python's limit
+_LONGEST = 72  # characters of an operator's operands in one line; it also keeps nesting far from Python's limit
 
 _Source = tuple[str, int, grammar.Power | None]
-"""The text of a value, how tightly it binds, and its power."""
+"""The text of a value, how tightly it binds, and its power of y."""
 
 
 def _statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_log: bool) -> list[str]:
-    """Assignments of f, and before it of parts that would make its line too long; constant subtrees are folded."""
+    """Write the assignment of f, after those of parts that would make its line too long; constants are folded."""
     rows = {row.symbol: row for row in grammar.operators(protected)}
     factors = iter(coefficients)
     lines: list[str] = []
@@ -221,7 +233,7 @@ def _statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_
         if not (node.depends_on("x") or node.depends_on("y")):
             values = [next(factors) for _ in range(node.size)]
             value = _quietly(lambda zero: trees.evaluate(node, zero, zero, np, protected, values), 0.0)
-            # As in Loss, whose powers are those of ``power``: not of a sum, even of constants.
+            # As in Loss, a sum is no power of y, even a sum of constants.
             is_power = all(not part.children or rows[part.symbol].monomial_log for part in node.nodes())
             return _number(value), grammar.SUM if value < 0 else grammar.ATOM, (value, 0.0) if is_power else None
         factor = next(factors)
@@ -257,8 +269,8 @@ def _statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_
 
 
 def _log_source(constant: float, exponent: float) -> tuple[str, int]:
-    """log(constant * y**exponent), for an exponent other than 0 or one that cancelled out."""
-    if exponent == 0:  # no bare number, on which Python's own operators would raise at a division by zero
+    """Write ``log(constant * y**exponent)``."""
+    if exponent == 0:  # an array, as Python's own operators would raise when a number is divided by zero
         return f"{_number(_quietly(np.log, constant))} * jnp.ones_like(y)", grammar.PRODUCT
     terms = []
     if constant != 1:
