@@ -1,4 +1,12 @@
-"""Loss trees: grammar, parsing, canonical form, compiled programs and exports.
+"""Loss trees: f(x, y) of the label x and the prediction y, from text to compiled programs (arXiv 1905.11528).
 
-May import ``errors``.
+- ``grammar``: the table of operators and leaves, which all other modules read.
+- ``trees``: ``Tree``; parsing, writing, random growth, enumeration and evaluation.
+- ``canonical``: one form for all trees that are the same function.
+- ``coefficients``: the coefficients of a tree that change training in independent ways.
+- ``programs``: populations of trees as arrays, and their values and slopes.
+- ``export``: LaTeX and sympy.
+- ``source``: Python source for jax and for torch.
+
+May import the base modules (``errors``).
 """

@@ -1,9 +1,8 @@
-"""Canonical form of a tree, the key of the fitness cache, and the identifiable coefficients of a tree.
+"""The canonical form of a tree, under which the search remembers its fitness.
 
-Two trees with one canonical form are the same function of x in {0, 1} and y in (0, 1) in exact arithmetic,
-points where they are not finite included: a rule that could turn a NaN into a number (``0 * log(x)`` into 0)
-is applied only where the dropped term is provably finite, so a cache hit never lends a candidate a fitness
-that its own training would not have earned.
+Trees with the same canonical form are the same function of x in {0, 1} and y in (0, 1) in exact arithmetic, and they
+are not finite at the same points. A rule that could turn NaN into a number, such as ``0 * log(x)`` into 0, is applied
+only where the term is provably finite. So a candidate never gets a fitness that its own training would not have given.
 """
 
 import math
@@ -19,12 +18,21 @@ _ONE = Tree(1)
 
 @lru_cache(maxsize=2**12)
 def canonical(tree: Tree) -> Tree:
-    """The tree that stands for all its equals under these rules, and for itself: a fixed point.
+    """Rewrite a tree to the form that it shares with all its equals under the rules below.
 
-    Sums and products are flattened and sorted, equal terms and factors collected (``y + y`` is ``2 * y``, ``y * y``
-    is ``square(y)``), identities removed, integers folded and distributed over sums, signs pulled outward through
-    products, quotients and squares. A tree whose folded integers would exceed ``grammar.MAX_INTEGER``, or whose
-    form would exceed ``trees.MAX_NODES``, is its own canonical form.
+    Sums and products are flattened and sorted. Equal terms and factors are collected: ``y + y`` becomes ``2 * y``,
+    and ``y * y`` becomes ``square(y)``. Identities are removed, integers are folded and distributed over sums, and
+    signs are pulled out of products, quotients and squares.
+
+    Args:
+      tree: any tree.
+
+    Returns:
+      The canonical form, which is its own canonical form. It is the tree itself if an integer would exceed
+      ``grammar.MAX_INTEGER``, or the form ``trees.MAX_NODES``.
+
+    Example:
+        str(canonical(parse("y + y - 1 * x")))  # "2 * y - x"
     """
     try:
         return _to_tree(_sum_of(tree))
@@ -33,11 +41,11 @@ def canonical(tree: Tree) -> Tree:
 
 
 class _TooLarge(Exception):
-    """An integer or a tree beyond its bound came up on the way."""
+    """An integer or a tree exceeds its bound."""
 
 
-# A subtree is worked on as a sum: the integer multiple of each of its terms, the constant under the term 1.
 _Sum = Mapping[Tree, int]
+"""A subtree as a sum: the integer multiple of each term. The constant is the multiple of the term 1."""
 
 
 def _sum_of(tree: Tree) -> _Sum:
@@ -69,7 +77,10 @@ def _add(symbol: str, left: _Sum, right: _Sum) -> _Sum:
 
 
 def _clash(one: int, other: int) -> bool:
-    """Whether two multiples of an infinite term make NaN, but their sum makes infinity, which 1 / infinity hides."""
+    """Tell whether two multiples of an infinite term add up to NaN while the collected one is infinite.
+
+    The two differ: 1 / infinity is 0, and 1 / NaN is NaN.
+    """
     return one * other <= 0 and one + other != 0
 
 
@@ -95,7 +106,7 @@ def _divide(numerator: _Sum, denominator: _Sum) -> _Sum:
 
 
 def _apply(symbol: str | int, operands: tuple[Tree, ...]) -> _Sum:
-    """A node without algebra of its own: folded where a constant operand gives an integer exactly."""
+    """Apply a function without rules of its own, folded if a constant operand gives an exact integer."""
     operand = operands[0].symbol
     if symbol == "log" and operand == 1:
         return {}
@@ -109,11 +120,11 @@ def _constant(total: _Sum) -> int | None:
 
 
 def _content(total: _Sum) -> tuple[int, Tree]:
-    """The sum as an integer times a tree whose multiples share no factor and whose first term is positive."""
+    """Split a sum into an integer and a tree whose multiples share no factor and whose first term is positive."""
     if not total:
         return 0, _ONE
     content = math.gcd(*total.values())
-    if content == 0:  # only terms that are 0 where they are finite
+    if content == 0:  # all terms are 0 where they are finite
         return 0, _to_tree(dict.fromkeys(total, 1))
     if _ordered(total)[0][1] < 0:
         content = -content
@@ -144,14 +155,14 @@ def _product(factors: Counter[Tree]) -> Tree:
 
 
 def _ordered(total: _Sum) -> list[tuple[Tree, int]]:
-    """Terms by their text, the constant last, and a positive term first if there is one."""
+    """Sort terms by their text, with the constant last and, if there is one, a positive term first."""
     ordered = sorted(total.items(), key=lambda item: (item[0] == _ONE, _text(item[0])))
     first = next((place for place, (_, multiple) in enumerate(ordered) if multiple > 0), 0)
     return [ordered[first], *ordered[:first], *ordered[first + 1 :]]
 
 
 _text = lru_cache(maxsize=2**12)(str)
-"""Of a tree; the same small ones are sorted over and over."""
+"""The text of a tree; the same small trees are sorted over and over."""
 
 
 def _to_tree(total: _Sum) -> Tree:
@@ -190,7 +201,7 @@ def _bounded_tree(symbol: str, children: tuple[Tree, ...]) -> Tree:
 
 
 def _positive(tree: Tree) -> bool:
-    """Whether the tree is provably finite and above 0 for every x in {0, 1} and y in (0, 1)."""
+    """Tell whether the tree is provably finite and above 0 for every x in {0, 1} and y in (0, 1)."""
     if isinstance(tree.symbol, int):
         return tree.symbol > 0
     if tree.symbol in ("+", "*", "/", "square", "sqrt"):
@@ -199,7 +210,7 @@ def _positive(tree: Tree) -> bool:
 
 
 def _finite(tree: Tree) -> bool:
-    """Whether the tree is provably finite for every x in {0, 1} and y in (0, 1)."""
+    """Tell whether the tree is provably finite for every x in {0, 1} and y in (0, 1)."""
     if not tree.children:
         return True
     if tree.symbol == "sqrt":

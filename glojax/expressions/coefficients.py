@@ -1,6 +1,8 @@
-"""The coefficients of a tree that change training in independent ways (arXiv 1905.11528, section III-B)."""
+"""The coefficients of a tree that change training in independent ways.
 
-from typing import Any
+Every node of a tree carries a coefficient, a factor of its value (arXiv 1905.11528, section III-B). Training sees only
+df/dy, and many coefficients change it alike; those that tuning need not search are found here and dropped.
+"""
 
 import numpy as np
 
@@ -9,15 +11,19 @@ from glojax.expressions.trees import Tree
 
 
 def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
-    """Pre-order indices of the nodes whose coefficients change training in independent ways.
+    """Find the nodes whose coefficients change df/dy in independent ways.
 
-    Every node carries a factor of its value (arXiv 1905.11528, section III-B); training sees only df/dy, and
-    many factors move it alike: of the six of ``log(y) - x / y`` two remain. Counted is the rank of
-    the derivatives of df/dy by the factors at a generic point, in float64; a factor is kept, from the root down,
-    if it adds to the rank. The root's factor, where kept, is the overall scale.
+    The derivatives of df/dy by all coefficients at a generic point form a matrix, computed in float64. From the root
+    down, a coefficient is kept if its column adds to the rank. The root's coefficient, if kept, is the overall scale.
+
+    Args:
+      tree: any tree.
 
     Returns:
-      The indices in increasing order; empty where df/dy vanishes or is nowhere finite on the probe points.
+      Pre-order indices of the nodes, in increasing order. Empty if df/dy is 0, or finite at none of the probe points.
+
+    Example:
+        identifiable_coefficients(parse("log(y) - x / y"))  # (0, 1): two of six
     """
     random = np.random.default_rng(0)
     y = np.linspace(0.03, 0.97, 48)
@@ -25,12 +31,12 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
 
     factors = random.uniform(0.8, 1.25, tree.size)
     with np.errstate(all="ignore"):
-        # By a complex step, exact to rounding: the grammar's functions are analytic, and nothing is compiled.
+        # A complex step is exact to rounding, as the grammar's functions are analytic, and compiles nothing.
         step = 1e-30
         columns = np.imag(_slope(tree, x, y, (factors + 1j * step * np.eye(tree.size)).T[..., None])) / step
         sound = np.isfinite(_slope(tree, x, y, factors)) & np.isfinite(columns).all(axis=0)
     rows = np.broadcast_to(columns, (tree.size, len(y)))[:, sound].T
-    # One column at a time, orthogonalized against those kept: what is left of a dependent one is rounding.
+    # Each column is orthogonalized against those kept; of a dependent one only rounding remains.
     kept: list[int] = []
     norms = np.linalg.norm(rows, axis=0)
     basis = np.zeros((len(rows), 0))
@@ -47,12 +53,12 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
 
 
 def _slope(tree: Tree, x: np.ndarray, y: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """df/dy at points ``[points]``, in NumPy; ``factors`` of the nodes ``[nodes, ...]`` may be complex."""
+    """Compute df/dy at points ``[points]`` in NumPy; ``factors`` of the nodes ``[nodes, ...]`` may be complex."""
     rows = {node.symbol: node for node in grammar.OPERATORS}
     remaining = iter(factors)
 
-    def visit(node: Tree) -> tuple[Any, Any]:
-        """Value and slope, which is None where the node does not depend on y."""
+    def visit(node: Tree) -> tuple[np.ndarray, np.ndarray | None]:
+        """Compute value and slope; the slope is None if the node does not depend on y."""
         factor = next(remaining)
         if not node.children:
             value = {"x": x, "y": y}.get(str(node.symbol), node.symbol)

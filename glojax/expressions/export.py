@@ -1,31 +1,38 @@
-"""Exports of a tree with coefficients: LaTeX, a sympy expression, and Python source that needs only jax or torch."""
+"""LaTeX and sympy expressions of a tree with coefficients; Python source is in ``source``."""
 
-import ast
-import keyword
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from glojax.errors import quoted, short
-from glojax.expressions import grammar, trees
+from glojax.errors import short
+from glojax.expressions import trees
 from glojax.expressions.trees import Tree
 
+if TYPE_CHECKING:
+    import sympy
+
 MAX_SYMPY_BITS = 2_000
-"""Largest integers of a sympy expression: ``square`` doubles their length, and sympy takes minutes for large roots."""
+"""Longest integers of a sympy expression: ``square`` doubles the length, and roots of large ones take minutes."""
 
 MAX_SYMPY_NODES = 256
-"""Most nodes of a sympy expression, in which a protected quotient has its denominator twice."""
+"""Most nodes of a sympy expression, which holds the denominator of a protected quotient twice."""
 
 
 def factors(coefficients: Sequence[float], digits: int) -> list[str]:
-    """Text of each node's factor to so many significant digits; empty for 1, which is not written."""
+    """Write coefficients to ``digits`` significant digits; a coefficient of 1 becomes the empty text."""
     return ["" if value == 1 else f"{value:.{digits}g}" for value in coefficients]
 
 
 def to_latex(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> str:
-    """f(x, y) in LaTeX, coefficients to four digits."""
+    r"""Write f(x, y) in LaTeX.
+
+    Args:
+      tree: f(x, y).
+      coefficients: the factor of each node in pre-order, written to four digits.
+      protected: write the protected operators. Defaults to False.
+
+    Example:
+        to_latex(parse("x / y"), (1, 1, 1))  # "\\frac{x}{y}"
+    """
     written = [_latex_number(text) for text in factors(coefficients, 4)]
     return trees.write(tree, lambda node: node.latex, protected, written)
 
@@ -37,12 +44,18 @@ def _latex_number(text: str) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> Any:
-    """f(x, y) as a sympy expression in the real symbols ``x`` and ``y``.
+def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> "sympy.Expr":
+    """Write f(x, y) as a sympy expression in the real symbols ``x`` and ``y``.
+
+    Args:
+      tree: f(x, y).
+      coefficients: the factor of each node in pre-order; integers stay exact.
+      protected: use the protected operators. Defaults to False.
 
     Raises:
-      ImportError: sympy is missing.
-      ValueError: written out it may have integers of more than ``MAX_SYMPY_BITS``, or more than ``MAX_SYMPY_NODES``.
+      ImportError: sympy is not installed.
+      ValueError: the expression may have integers of more than ``MAX_SYMPY_BITS`` bits, or more than
+        ``MAX_SYMPY_NODES`` nodes.
     """
     _check_written_out(tree, coefficients, protected)
     try:
@@ -51,13 +64,13 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
         raise ImportError("sympy is not installed; it comes with: pip install 'glojax[sympy]'") from None
 
     class Namespace:
-        """The array functions that the grammar calls, in sympy's names."""
+        """The array functions that the grammar calls, by their sympy names."""
 
         maximum = staticmethod(sympy.Max)
 
         @staticmethod
         def where(condition: Any, chosen: Any, other: Any) -> Any:
-            if condition.has(sympy.Piecewise):  # sympy would multiply out the cases of cases
+            if condition.has(sympy.Piecewise):  # sympy would multiply out nested cases
                 sign = sympy.sign(sympy.sign(condition.lts - condition.gts) + sympy.Rational(1, 2))  # 1 at 0
                 return (chosen + other) / 2 + sign * (other - chosen) / 2
             return sympy.Piecewise((chosen, condition), (other, True))
@@ -75,11 +88,14 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
 
 
 def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: bool) -> None:
-    """Refuse what grows without bound: sympy's integers are exact, and a protected denominator is written twice."""
+    """Refuse an expression that would grow without bound.
+
+    sympy's integers are exact, and a protected denominator is written twice.
+    """
     factors = iter(coefficients)
 
     def visit(node: Tree) -> tuple[int, int]:
-        """Bits of the largest integer that may come up as a factor of the node's value, and the nodes of its text."""
+        """Bound the bits of integers in the node's value, and count the nodes of its expression."""
         factor = next(factors)
         operands = [visit(child) for child in node.children]
         bits, nodes = sum(bits for bits, _ in operands), 1 + sum(nodes for _, nodes in operands)
@@ -93,288 +109,9 @@ def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: boo
             bits += int(factor).bit_length()
         if bits > MAX_SYMPY_BITS or nodes > MAX_SYMPY_NODES:
             raise ValueError(
-                f"sympy: {short(tree)}, written out, may have integers of {bits} bits and {nodes} nodes; at most "
+                f"sympy: {short(tree)} may have integers of {bits} bits and {nodes} nodes; at most "
                 f"{MAX_SYMPY_BITS} bits and {MAX_SYMPY_NODES} nodes are allowed."
             )
         return bits, nodes
 
     visit(tree)
-
-
-_SOURCE = '''"""A loss function found by glojax.
-
-f(x, y) = {formula}
-"""
-
-import jax
-import jax.numpy as jnp
-{helper}
-
-def {name}(logits, labels, axis=-1, where=None):
-    """Minus the sum over outputs of f(x, y), where x is the label and y {meaning}.
-
-    Args:
-      logits: the network's outputs, floating, [..., outputs] along axis.
-      labels: one-hot or soft labels, or targets, of the same shape.
-      axis: the axis of the outputs, for softmax the classes.
-      where: entries to take part, or samples if without axis; the others are left out.
-
-    Returns:
-      The loss of every sample: the shape of logits without axis.
-    """
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    dtype = jnp.promote_types(logits.dtype, jnp.float32)
-    if where is not None and jnp.ndim(where) != logits.ndim:
-        where = jnp.expand_dims(where, axis)
-    x, z = labels.astype(dtype), logits.astype(dtype)
-    {prediction}
-    {statements}
-    return -jnp.sum(jnp.broadcast_to(f, y.shape), axis=axis, where=where)
-'''
-
-_TORCH_SOURCE = '''"""A loss function found by glojax.
-
-f(x, y) = {formula}
-"""
-
-import torch
-{helper}
-
-def {name}(logits, labels, dim=-1):
-    """Minus the sum over outputs of f(x, y), where x is the label and y {meaning}.
-
-    Args:
-      logits: the network's outputs, floating, [..., outputs] along dim.
-      labels: one-hot or soft labels, not class indices, or targets, of the same shape.
-      dim: the dimension of the outputs, for softmax the classes.
-
-    Returns:
-      The loss of every sample: the shape of logits without dim.
-    """
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    x, z = labels.to(dtype), logits.to(dtype)
-    {prediction}
-    {statements}
-    return -torch.sum(torch.broadcast_to(f, y.shape), dim=dim)
-'''
-
-_MEANINGS = {
-    "softmax": "the softmax of the logits",
-    "sigmoid": "the sigmoid of the logits",
-    "identity": "the output itself",
-}
-
-# What y is, in jax and in torch, and its logarithm where that is exact.
-_PREDICTIONS = {
-    "softmax": """log_y = jax.nn.log_softmax(z, axis=axis, where=where)
-    if where is not None:
-        log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
-    # y is kept where 1 / y**2 is finite; its gradient passes as if it were not.
-    kept = jnp.maximum(log_y, 0.45 * jnp.log(jnp.finfo(dtype).tiny))
-    y = jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y))""",
-    "sigmoid": """log_y = jax.nn.log_sigmoid(z)
-    # y is kept where 1 / y**2 and 1 / (1 - y) are finite; its gradient passes as if it were not.
-    info = jnp.finfo(dtype)
-    kept = jax.lax.stop_gradient(jnp.clip(jax.nn.sigmoid(z), info.tiny**0.45, 1 - info.epsneg))
-    y = kept + kept * (1 - kept) * (z - jax.lax.stop_gradient(z))
-    if where is not None:
-        log_y, x, y = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0), jnp.where(where, y, 0.5)""",
-    "identity": """y = z if where is None else jnp.where(where, z, 0.5)
-    x = x if where is None else jnp.where(where, x, 0.0)""",
-}
-_TORCH_PREDICTIONS = {
-    "softmax": """log_y = torch.log_softmax(z, dim=dim)
-    # y is kept where 1 / y**2 is finite; its gradient passes as if it were not.
-    kept = torch.maximum(log_y, 0.45 * torch.log(torch.finfo(dtype).tiny * torch.ones_like(log_y)))
-    y = torch.exp(log_y + (kept - log_y).detach())""",
-    "sigmoid": """log_y = torch.nn.functional.logsigmoid(z)
-    # y is kept where 1 / y**2 and 1 / (1 - y) are finite; its gradient passes as if it were not.
-    info = torch.finfo(dtype)
-    kept = torch.clamp(torch.sigmoid(z), info.tiny**0.45, 1 - info.eps / 2).detach()
-    y = kept + kept * (1 - kept) * (z - z.detach())""",
-    "identity": "y = z",
-}
-
-# Its operands are named so that _Torch finds y in it too.
-_PROTECTED_DIVIDE = f'''
-def protected_divide(x, y):
-    """A quotient whose denominator is kept {grammar.PROTECTION} away from zero."""
-    kept = jnp.maximum(jnp.abs(y), {grammar.PROTECTION})
-    return x / jnp.where(y < 0, -kept, kept)
-'''
-
-
-def to_python(
-    tree: Tree, coefficients: Sequence[float], protected: bool = False, name: str = "loss", output: Any = "softmax"
-) -> str:
-    """Source of a module with one function, ``name(logits, labels, axis=-1, where=None)``, that imports only jax.
-
-    Raises:
-      ValueError: ``name`` is no Python identifier, or one that the source needs itself; the output is a function.
-    """
-    _check_name("to_python", name, ("jax", "jnp", "protected_divide"))
-    return _module(_SOURCE, _PREDICTIONS, str, tree, coefficients, protected, name, output)
-
-
-def to_torch(
-    tree: Tree, coefficients: Sequence[float], protected: bool = False, name: str = "loss", output: Any = "softmax"
-) -> str:
-    """Source of a module with one function, ``name(logits, labels, dim=-1)``, that imports only torch.
-
-    Raises:
-      ValueError: ``name`` is no Python identifier, or one that the source needs itself; the output is a function.
-    """
-    _check_name("to_torch", name, ("torch", "protected_divide"))
-    return _module(_TORCH_SOURCE, _TORCH_PREDICTIONS, _in_torch, tree, coefficients, protected, name, output)
-
-
-def _check_name(form: str, name: str, taken: Sequence[str]) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name) or name in taken:
-        raise ValueError(
-            f"{form}: name is {quoted(name)}; a Python identifier other than {', '.join(taken)} is allowed."
-        )
-
-
-def _module(
-    template: str,
-    predictions: dict[str, str],
-    translate: Callable[[str], str],
-    tree: Tree,
-    coefficients: Sequence[float],
-    protected: bool,
-    name: str,
-    output: Any,
-) -> str:
-    if output not in predictions:
-        raise ValueError(f"{name}: a loss whose output is a function, {output}, has no source.")
-    lines = _statements(tree, coefficients, protected, has_log=output != "identity")
-    helper = _PROTECTED_DIVIDE if any("protected_divide" in line for line in lines) else ""
-    return template.format(
-        formula=trees.write(tree, lambda node: node.text, protected, factors(coefficients, 6)),
-        helper=helper and f"\n\n{translate(helper).strip()}\n",
-        name=name,
-        meaning=_MEANINGS[output],
-        prediction=predictions[output],
-        statements="\n    ".join(map(translate, lines)),
-    )
-
-
-def _in_torch(source: str) -> str:
-    return ast.unparse(ast.fix_missing_locations(_Torch().visit(ast.parse(source))))
-
-
-class _Torch(ast.NodeTransformer):
-    """Calls of jnp become those of torch, whose functions have the same names but take a tensor for a number."""
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Name("torch", node.ctx) if node.id == "jnp" else node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        if ast.unparse(node.func) != "torch.ones_like":
-            node.args = [_tensor(argument) for argument in node.args]
-        return node
-
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        self.generic_visit(node)
-        node.value = _tensor(node.value)
-        return node
-
-
-def _tensor(expression: ast.expr) -> ast.expr:
-    """The expression, or where it is a number a tensor of it; unlike ``full_like``, beyond the dtype it is infinite."""
-    names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
-    if names <= {"torch"}:
-        return ast.BinOp(expression, ast.Mult(), ast.parse("torch.ones_like(y)", mode="eval").body)
-    return expression
-
-
-_LONGEST = 72  # characters of an operator's operands in one line; also keeps nesting far from Python's limit
-
-_Power = tuple[Any, float]
-"""(c, k) of a value that is c * y**k by construction."""
-
-_Source = tuple[str, int, _Power | None]
-"""The text of a value, how tightly it binds, and its power."""
-
-
-def power(xp: Any, row: grammar.Node, powers: Sequence[_Power | None]) -> _Power | None:
-    """(c, k) of a raw operator's value if it is c * y**k by construction, from those of its operands.
-
-    The logarithm of such a value is log(c) + k log(y), and log(y) is exact where y itself underflows.
-    """
-    known = [each for each in powers if each is not None]
-    if row.monomial_log is None or row.value is None or len(known) < len(powers):
-        return None
-    constants, exponents = zip(*known, strict=True)
-    return row.value(xp, *constants), row.monomial_log(*exponents)
-
-
-def _statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_log: bool) -> list[str]:
-    """Assignments of f, and before it of parts that would make its line too long; constant subtrees are folded."""
-    rows = {row.symbol: row for row in grammar.operators(protected)}
-    factors = iter(coefficients)
-    lines: list[str] = []
-
-    def visit(node: Tree) -> _Source:
-        if not (node.depends_on("x") or node.depends_on("y")):
-            values = [next(factors) for _ in range(node.size)]
-            value = _quietly(lambda zero: trees.evaluate(node, zero, zero, np, protected, values), 0.0)
-            # As in Loss, whose powers are those of ``power``: not of a sum, even of constants.
-            is_power = all(not part.children or rows[part.symbol].monomial_log for part in node.nodes())
-            return _number(value), grammar.SUM if value < 0 else grammar.ATOM, (value, 0.0) if is_power else None
-        factor = next(factors)
-        if node.children:
-            text, binds, power = operate(rows[node.symbol], [visit(child) for child in node.children])
-        else:
-            text, binds, power = str(node.symbol), grammar.ATOM, (1.0, 1.0) if node.symbol == "y" else None
-        if factor != 1:
-            text, binds = f"{factor!r} * {text if binds > grammar.PRODUCT else f'({text})'}", grammar.PRODUCT
-            power = power and (factor * power[0], power[1])
-        return text, binds, power
-
-    def operate(row: grammar.Node, operands: list[_Source]) -> _Source:
-        powers = [power for _, _, power in operands]
-        if row.symbol == "log" and powers[0] is not None and has_log and not protected:
-            return *_log_source(*powers[0]), None
-        if sum(len(text) for text, _, _ in operands) > _LONGEST:
-            operands = [named(operand) for operand in operands]
-        places = zip(operands, row.python.operands, strict=True)
-        inner = [text if binds >= place else f"({text})" for (text, binds, _), place in places]
-        result = None if protected else _quiet_power(row, powers)
-        return row.python.template.format(*inner), row.python.binds, result
-
-    def named(operand: _Source) -> _Source:
-        text, _, power = operand
-        if len(text) <= _LONGEST // 3:
-            return operand
-        lines.append(f"f{len(lines) + 1} = {text}")
-        return f"f{len(lines)}", grammar.ATOM, power
-
-    text, _, _ = visit(tree)
-    return [*lines, f"f = {text}"]
-
-
-def _log_source(constant: float, exponent: float) -> tuple[str, int]:
-    """log(constant * y**exponent), for an exponent other than 0 or one that cancelled out."""
-    if exponent == 0:  # no bare number, on which Python's own operators would raise at a division by zero
-        return f"{_number(_quietly(np.log, constant))} * jnp.ones_like(y)", grammar.PRODUCT
-    terms = []
-    if constant != 1:
-        terms.append(_number(_quietly(np.log, constant)))
-    terms.append("log_y" if exponent == 1 else f"{exponent!r} * log_y")
-    return " + ".join(terms), grammar.SUM
-
-
-def _quiet_power(row: grammar.Node, powers: list[_Power | None]) -> _Power | None:
-    with np.errstate(all="ignore"):
-        return power(np, row, [each and (np.float64(each[0]), each[1]) for each in powers])
-
-
-def _quietly(function: Callable[..., Any], *values: float) -> float:
-    with np.errstate(all="ignore"):
-        return float(function(*map(np.float64, values)))
-
-
-def _number(value: float) -> str:
-    return repr(value) if math.isfinite(value) else "jnp.nan" if math.isnan(value) else f"{'-' * (value < 0)}jnp.inf"

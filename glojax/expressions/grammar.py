@@ -1,34 +1,33 @@
-"""The node table: everything the library knows about an operator or a leaf stands in its one row.
+"""The grammar: a table with one row for each operator and leaf, which holds all that the library knows about it.
 
-A loss is an expression tree over the true label ``x`` (0 or 1, one entry of the one-hot label) and the
-prediction ``y`` (in (0, 1), one entry of the softmax output); arXiv 1905.11528, section III. Parsing,
-printing, random growth, the interpreter, gradients, LaTeX, sympy and exported source all read this table,
-so a new operator is a new row.
+A loss is a tree over the label ``x`` (one entry of a one-hot label, 0 or 1) and the prediction ``y`` (one entry of the
+softmax output, in (0, 1)); arXiv 1905.11528, section III. Parsing, writing, random growth, the interpreter, gradients,
+LaTeX, sympy and exported source all read this table, so a new operator is a new row.
 
-Mathematics is written once for every array library: ``value`` and ``partials`` take the namespace ``xp``
-(``jax.numpy``, ``numpy``, or a symbolic one) as their first argument.
+The mathematics is written once for every array library: ``value`` and ``partials`` take the namespace ``xp``
+(``jax.numpy``, ``numpy`` or a symbolic one) as their first argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 ANY, SUM, PRODUCT, POWER, ATOM = range(5)
-"""How tightly a notation binds; an operand that binds less than its place asks for is put in parentheses."""
+"""How tightly a notation binds; an operand that binds less tightly than its place demands gets parentheses."""
 
 PROTECTION = 1e-7
-"""Distance from a singularity, in units of the operand, within which protected operators depart from raw ones."""
+"""Distance from a singularity, in units of the operand, within which protected operators differ from raw ones."""
 
 MAX_INTEGER = 2**24
-"""Largest magnitude of an integer scalar: every integer up to it is exact in float32."""
+"""Largest magnitude of an integer in a tree; all integers up to it are exact in float32."""
 
 
 class Notation(NamedTuple):
-    """How a node is written: a template with one ``{}`` per operand, and how tightly things bind."""
+    """How a node is written."""
 
-    template: str
-    binds: int = ATOM
-    operands: tuple[int, ...] = (ANY,)
+    template: str  # with one {} for each operand
+    binds: int = ATOM  # how tightly the result binds
+    operands: tuple[int, ...] = (ANY,)  # how tightly each operand must bind to need no parentheses
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,16 @@ class Node:
     """One row of the table.
 
     Attributes:
-      symbol: what names the node in a tree and in text; an ``int`` for a scalar.
+      symbol: name of the node in a tree and in text, or an integer.
       arity: number of operands, 0 for a leaf.
-      weight: relative frequency in weighted random draws (arXiv 1905.11528, section III-A).
+      weight: relative frequency in random draws (arXiv 1905.11528, section III-A).
+      text: how the node is written in expressions.
+      latex: how the node is written in LaTeX.
+      python: how the node is written in Python source.
       value: ``value(xp, *operands)``; ``None`` for a leaf.
       partials: ``partials(xp, value, *operands)``, the derivative of the value by each operand; ``None`` for a leaf.
-      text, latex, python: how the node is written in each.
-      monomial_log: the logarithm of the value from the logarithms of the operands, where the node maps
-        positive powers to positive powers (``y * y`` from ``log y``); it keeps ``log`` exact where ``y`` underflows.
+      monomial_log: the exponent of y in the value from those in the operands, for an operator that makes powers of y
+        of powers of y, such as ``*``. It keeps ``log`` exact where y underflows. Defaults to ``None``.
     """
 
     symbol: str | int
@@ -62,12 +63,18 @@ def _function(symbol: str, weight: float, latex: Notation, **mathematics: Any) -
 
 
 def _infix(symbol: str, weight: float, binds: int, latex: Notation, **mathematics: Any) -> Node:
-    # Left-associative: the right operand must bind more tightly, so that text keeps the tree's shape.
+    # Left-associative: the right operand must bind more tightly, so that the text keeps the shape of the tree.
     notation = Notation("{} " + symbol + " {}", binds, (binds, binds + 1))
     return Node(symbol, 2, weight, notation, latex, notation, **mathematics)
 
 
 def leaf(symbol: str | int, weight: float) -> Node:
+    """Make the row of a variable or an integer.
+
+    Args:
+      symbol: the variable's name, or the integer.
+      weight: relative frequency in random draws.
+    """
     written = Notation(str(symbol), operands=())
     # -1 is put in parentheses in LaTeX, where "x - -1" reads badly.
     latex = written if isinstance(symbol, str) or symbol >= 0 else written._replace(binds=SUM)
@@ -122,11 +129,12 @@ OPERATORS: tuple[Node, ...] = (
 )  # fmt: skip
 
 LEAVES: tuple[Node, ...] = (leaf("x", 3), leaf("y", 3), leaf(1, 1), leaf(-1, 1))
-"""The leaves that are drawn and enumerated; further integers arise by mutation."""
+"""The leaves that are drawn and enumerated; mutation makes other integers."""
 
 NODES: tuple[Node, ...] = OPERATORS + LEAVES
+"""All rows."""
 
-# Away from their singularities the protected operators are the raw ones, digit for digit.
+# What differs from the raw operators. Away from singularities the values are equal, digit for digit.
 _PROTECTED: dict[str, dict[str, Any]] = {
     "log": dict(
         value=lambda xp, a: xp.log(xp.maximum(abs(a), PROTECTION)),
@@ -157,10 +165,37 @@ PROTECTED_OPERATORS: tuple[Node, ...] = tuple(
 
 
 def operators(protected: bool = False) -> tuple[Node, ...]:
-    """The operator rows in the order of their opcodes: raw as in the paper, or protected.
+    """Give the rows of the operators in the order of their opcodes.
 
-    The protected variant is defined everywhere: ``log(max(|a|, 1e-7))``, ``sqrt(|a|)``, and a quotient whose
-    denominator is kept at least 1e-7 away from zero. Where the raw operators are further than that from a
-    singularity, both agree exactly.
+    Protected operators are defined everywhere: ``log(max(|a|, 1e-7))``, ``sqrt(|a|)``, and a quotient whose
+    denominator is kept at least 1e-7 away from zero. Further than that from a singularity they are equal to the raw
+    ones.
+
+    Args:
+      protected: give the protected operators, not the paper's raw ones. Defaults to False.
     """
     return PROTECTED_OPERATORS if protected else OPERATORS
+
+
+Power = tuple[Any, float]
+"""``(c, k)`` of a value that is ``c * y**k`` by construction."""
+
+
+def power(xp: Any, row: Node, powers: Sequence[Power | None]) -> Power | None:
+    """The power of y that a raw operator makes of powers of y.
+
+    The logarithm of ``c * y**k`` is ``log(c) + k * log(y)``, and log(y) is exact where y itself underflows.
+
+    Args:
+      xp: the array namespace of the constants c.
+      row: the operator.
+      powers: ``(c, k)`` of each operand, or ``None`` for an operand that is no power of y.
+
+    Returns:
+      ``(c, k)`` of the operator's value, or ``None`` where it is not known to be a power of y.
+    """
+    known = [each for each in powers if each is not None]
+    if row.monomial_log is None or row.value is None or len(known) < len(powers):
+        return None
+    constants, exponents = zip(*known, strict=True)
+    return row.value(xp, *constants), row.monomial_log(*exponents)

@@ -1,20 +1,23 @@
-"""Programs: trees as fixed-shape arrays, and their value and slope df/dy by dual numbers.
+"""The interpreter: trees encoded as arrays of fixed shape, and their values and slopes df/dy.
 
-A population of different trees is data for one compiled program: a new tree never recompiles anything.
-Only inner nodes are instructions; every coefficient and integer is the scale of an operand. Operands lie in
-slots: 0 stands for x, 1 for y, 2 is the constant 1, and from 3 on are registers for results. A result is read once, so
-the operand that needs more registers is computed first and ``floor(log2(instructions + 1))`` of them suffice:
-all slots of a batch stay in the cache. The last instruction's result is the tree's.
+``encode`` turns a population of trees into one ``Program``; ``value_and_slope`` runs it. The trees are data of one
+compiled function, so a new tree compiles nothing.
 
-The loss is element-wise, so training needs only df/dy per element: forward-mode dual numbers give it in the
-same sweep as the value, with nothing stored. An operand that does not depend on y adds no slope, whatever its
-partial derivative: without that rule ``0 * inf`` would make NaN where the true derivative is finite.
+Only inner nodes are instructions. Coefficients and integers are scales of operands. An operand is read from a slot:
+slot 0 is x, 1 is y, 2 is the constant 1, and from 3 on are registers for results. Every result is read once, so if the
+operand that needs more registers is computed first, ``floor(log2(instructions + 1))`` registers are enough, and the
+slots of a minibatch stay in the cache. The result of the last instruction is the value of the tree.
+
+A loss is element-wise, so training needs only df/dy of each element. Forward-mode dual numbers give it in the same
+sweep as the value, and nothing is stored. An operand that does not depend on y adds no slope, whatever its partial
+derivative: otherwise ``0 * inf`` would make NaN where the true derivative is finite.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,12 +29,11 @@ from glojax.expressions.trees import Tree
 _X, _Y, _ONE, _REGISTERS = range(4)
 _OPCODES = {node.symbol: code for code, node in enumerate(grammar.OPERATORS)}
 
-
 Array = jax.Array | np.ndarray
 
 
 class Program(NamedTuple):
-    """One tree, or with leading axis ``[candidates]`` a population of them."""
+    """One encoded tree, or a population with a leading axis ``[candidates]``."""
 
     opcode: Array  # int32[instructions], index into grammar.operators
     operand: Array  # int32[instructions, 2], slot of each operand
@@ -39,16 +41,22 @@ class Program(NamedTuple):
     depends: Array  # bool[instructions, 2], whether the operand depends on y
     result: Array  # int32[instructions], slot of the result
     length: Array  # int32[], number of instructions in use
-    output_scale: Array  # float[], factor of the last instruction's result, which is the tree's
+    output_scale: Array  # float[], factor of the last result, which is the tree's value
+
+
+_RANKS = (1, 2, 2, 2, 1, 0, 0)  # of the fields of a program of one tree
+
+_Sweep = Callable[[Program, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""From a program, x and y to value and slope."""
 
 
 def instructions_of(tree: Tree) -> int:
-    """How many instructions the tree takes: its inner nodes, and one for a leaf alone."""
+    """Count the tree's instructions: one for each inner node, and one for a tree that is a leaf."""
     return max(1, sum(bool(node.children) for node in tree.nodes()))
 
 
 def room(instructions: int) -> int:
-    """Room for so many instructions as 31, 63 or 127, so that few programs are compiled."""
+    """Round a number of instructions up to 31, 63 or 127, so that few programs are compiled."""
     return max(31, 2 ** instructions.bit_length() - 1)
 
 
@@ -56,18 +64,21 @@ def encode(
     trees: Sequence[Tree],
     coefficients: Sequence[Sequence[float] | None] | None = None,
     instructions: int | None = None,
-    dtype: Any = np.float32,
+    dtype: np.dtype | type[np.floating] = np.float32,
 ) -> Program:
-    """The trees as one ``Program`` of NumPy arrays with leading axis ``[candidates]``.
+    """Encode a population as one ``Program`` of NumPy arrays with a leading axis ``[candidates]``.
 
     Args:
       trees: the population.
-      coefficients: for each tree the factor of each of its nodes in pre-order, or ``None`` for all 1.
-      instructions: room for so many instructions; as many as the longest tree takes if left out.
-      dtype: of the scales.
+      coefficients: for each tree the factor of each node in pre-order, or ``None`` for all 1. Defaults to all 1.
+      instructions: length of the instruction axis. Defaults to that of the longest tree.
+      dtype: dtype of the scales. Defaults to float32.
+
+    Returns:
+      The program; unused instructions at its end are never run.
 
     Raises:
-      ValueError: a tree that takes more than ``instructions``, or coefficients of the wrong number.
+      ValueError: a tree has more than ``instructions`` instructions, or the number of coefficients is wrong.
     """
     room = max(map(instructions_of, trees), default=1) if instructions is None else instructions
     coefficients = [None] * len(trees) if coefficients is None else coefficients
@@ -78,23 +89,23 @@ def encode(
 
 def _encode(tree: Tree, coefficients: Sequence[float] | None, room: int) -> Program:
     if instructions_of(tree) > room:
-        raise ValueError(f"encode: {tree} takes {instructions_of(tree)} instructions; there is room for {room}.")
+        raise ValueError(f"encode: {tree} has {instructions_of(tree)} instructions; at most {room} are allowed.")
     if coefficients is not None and len(coefficients) != tree.size:
-        raise ValueError(f"encode: {tree} has {tree.size} nodes, got {len(coefficients)} coefficients.")
+        raise ValueError(f"encode: {tree} has {tree.size} nodes but {len(coefficients)} coefficients are given.")
     factors = [1.0] * tree.size if coefficients is None else coefficients
     opcode, result, length = np.zeros(room, np.int32), np.full(room, _REGISTERS, np.int32), 0
     operand = np.full((room, 2), _ONE, np.int32)
     scale, depends = np.zeros((room, 2)), np.zeros((room, 2), bool)
 
     def visit(node: Tree, index: int, register: int) -> tuple[int, float, bool]:
-        """Slot, scale and dependence on y of the node at pre-order ``index``; the first ``register`` are taken."""
+        """Give slot, scale and dependence on y of the node at ``index``, with ``register`` registers in use."""
         nonlocal length
         factor = factors[index]
         if isinstance(node.symbol, int):
             return _ONE, factor * node.symbol, False
         if not node.children:
             return (_Y, factor, True) if node.symbol == "y" else (_X, factor, False)
-        # (place of the operand, its node, its index): the one that needs more registers first.
+        # (place, node, index) of each operand; the one that needs more registers comes first.
         operands = [(0, node.children[0], index + 1)]
         if len(node.children) == 2:
             operands.append((1, node.children[1], index + 1 + node.children[0].size))
@@ -110,13 +121,13 @@ def _encode(tree: Tree, coefficients: Sequence[float] | None, room: int) -> Prog
         return _REGISTERS + register, factor, any(depends_on_y for _, _, depends_on_y in visited.values())
 
     slot, output_scale, depends_on_y = visit(tree, 0, 0)
-    if not tree.children:  # a leaf: itself plus nothing
+    if not tree.children:  # a leaf is itself plus an operand of scale 0
         opcode[0], operand[0, 0], scale[0, 0], depends[0, 0], length = _OPCODES["+"], slot, 1, depends_on_y, 1
     return Program(opcode, operand, scale, depends, result, np.array(length, np.int32), np.array(output_scale))
 
 
 def _registers(tree: Tree) -> int:
-    """Registers that the tree's evaluation needs (the Ershov number with leaves free)."""
+    """Count the registers that evaluating the tree needs: its Ershov number, where leaves need none."""
     if not tree.children:
         return 0
     needs = sorted(map(_registers, tree.children), reverse=True)
@@ -125,36 +136,49 @@ def _registers(tree: Tree) -> int:
 
 
 def value_and_slope(
-    program: Program, x: jax.Array, y: jax.Array, *, protected: bool = False, branches: bool | None = None
+    program: Program, x: jax.Array, y: jax.Array, *, protected: bool = False
 ) -> tuple[jax.Array, jax.Array]:
-    """f(x, y) and df/dy of one program at every point; ``vmap`` over programs for a population.
+    """Compute f(x, y) and df/dy of one program at every point.
+
+    ``jax.vmap`` over programs runs a population. On CPU it takes the candidates one after another with a real branch
+    for each instruction; elsewhere it computes every operator and selects, for all candidates at once.
 
     Args:
       program: one tree, without a leading axis.
-      x, y: true labels and predictions, of one shape and floating dtype.
-      protected: use the protected operators.
-      branches: how a ``vmap`` over programs runs. ``True`` takes the candidates one after another with a real
-        branch per instruction, which wins on CPU; ``False`` computes every operator and selects, for all
-        candidates at once, which suits accelerators. The default decides by backend.
+      x: labels, ``[...]``, floating.
+      y: predictions, of the shape of ``x``, floating; their dtype is the result's.
+      protected: use the protected operators. Defaults to False.
 
     Returns:
-      Value and slope, of the shape of ``y``.
+      Value and slope, both of the shape and dtype of ``y``.
+
+    Raises:
+      AssertionError: shapes or dtypes do not fit. They are checked when the function is traced, not when it runs.
+
+    Example:
+        program = encode([parse("x * log(y)"), parse("log(y) - x / y")])
+        values, slopes = jax.vmap(value_and_slope, in_axes=(0, None, None))(program, x, y)  # [2, ...]
     """
-    if branches is None:
-        branches = jax.default_backend() == "cpu"
-    return _sweep(protected, branches)(program, x, y)
+    chex.assert_equal_shape((x, y))
+    chex.assert_type((x, y), float)
+    chex.assert_rank(program, _RANKS)
+    return _sweep(protected, _branches_are_fast())(program, x, y)
+
+
+def _branches_are_fast() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 @lru_cache
-def _sweep(protected: bool, branches: bool) -> Any:
+def _sweep(protected: bool, branches: bool) -> _Sweep:
     run = partial(_run, grammar.operators(protected))
 
     def one(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         value, slope = run(jax.tree.map(lambda leaf: leaf[None], program), x.reshape(1, -1), y.reshape(1, -1))
         return value.reshape(y.shape), slope.reshape(y.shape)
 
-    def group(
-        size: int, batched: list[Any], program: Program, x: jax.Array, y: jax.Array
+    def population(
+        size: int, batched: tuple[Program, bool, bool], program: Program, x: jax.Array, y: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
         programs_batched, x_batched, y_batched = batched
         program = Program(
@@ -170,17 +194,17 @@ def _sweep(protected: bool, branches: bool) -> Any:
     if not branches:
         return one
     swept = custom_vmap(one)
-    swept.def_vmap(group)
+    swept.def_vmap(population)
     return swept
 
 
 def _run(
     operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Value and slope ``[candidates, points]`` of programs ``[candidates]``, one instruction after another.
+    """Run programs ``[candidates]`` one instruction after another; value and slope are ``[candidates, points]``.
 
-    x and y are ``[candidates, points]``, or ``[1, points]`` where all candidates share them. All lie in one buffer
-    with the registers, and the programs' results too, so that nothing is prepared for each program.
+    x and y are ``[candidates, points]``, or ``[1, points]`` if all candidates share them. Registers, x, y and the
+    results lie in one buffer, so that nothing is prepared for each program.
     """
     size, room = program.opcode.shape
     registers = (room + 1).bit_length() - 1
@@ -190,7 +214,7 @@ def _run(
     values = values.at[first_x:first_y].set(x).at[first_y:first_result].set(y)
     slopes = jnp.zeros_like(values).at[first_y:first_result].set(1)
 
-    # A slot of one program as a row of the buffer.
+    # Slots of a program become rows of the buffer.
     candidate = jnp.arange(size)[:, None]
     x_row, y_row = (
         first + jnp.minimum(candidate, count - 1) for first, count in ((first_x, len(x)), (first_y, len(y)))
@@ -222,7 +246,7 @@ def _run(
 def _operate(
     node: grammar.Node, program: Program, i: jax.Array, values: jax.Array, slopes: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Value and slope of instruction ``i``; all is read inside the branch, so that nothing is copied into it."""
+    """Compute value and slope of instruction ``i``; reading inside the branch avoids copies into it."""
     assert node.value is not None
     assert node.partials is not None
     slot, scale, depends = (_at(array, i) for array in (program.operand, program.scale, program.depends))
@@ -239,5 +263,5 @@ def _operate(
 
 
 def _at(array: Array, place: Array) -> jax.Array:
-    # Places are in bounds by construction; indexing with brackets would check them, at a third of the loop's time.
+    # Places are in bounds by construction; brackets would check them, which takes a third of the loop's time.
     return jax.lax.dynamic_index_in_dim(array, place, keepdims=False)

@@ -1,7 +1,7 @@
-"""Trees: the candidates of the search, as frozen values that parse, print, grow at random and enumerate.
+"""Trees: the candidates of a search, which are parsed, written, grown at random, enumerated and evaluated.
 
-A ``Tree`` is one element-wise function f(x, y) of the true label and the prediction; the loss of a sample is
-minus its sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the Baikal loss.
+A ``Tree`` is an element-wise function f(x, y) of the label x and the prediction y. The loss of a sample is minus its
+sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the Baikal loss.
 """
 
 import re
@@ -16,13 +16,13 @@ from glojax.expressions import grammar
 from glojax.expressions.grammar import Notation
 
 MAX_NODES = 128
-"""Largest number of nodes of any tree, parsed or built; the search has a smaller bound of its own."""
+"""Largest number of nodes of any tree; searches have a smaller bound of their own."""
 
 MAX_CHARACTERS = 10_000
-"""Longest text of an expression; what ``MAX_NODES`` nodes need has a tenth of it."""
+"""Longest text of an expression; ``MAX_NODES`` nodes need a tenth of it."""
 
 MAX_NESTING = MAX_NODES
-"""Most levels of parentheses, functions and signs in the text of an expression, which no tree's own text exceeds."""
+"""Most levels of parentheses, functions and signs in an expression; the text of a tree never has more."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
@@ -30,23 +30,30 @@ _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.sym
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """An expression: a symbol of the grammar and one subtree for each of its operands.
+    """A node of an expression with its subtrees. Its text is ``str(tree)``.
+
+    Attributes:
+      symbol: an operator or a variable of the grammar, or an integer.
+      children: one subtree for each operand.
+      size: number of nodes.
 
     Raises:
-      ValueError: an unknown symbol, a wrong number of children or children that are no trees, an integer beyond
-        ``grammar.MAX_INTEGER``, or more than ``MAX_NODES`` nodes.
+      ValueError: the symbol is unknown, the number of children is wrong, a child is no tree, an integer is beyond
+        ``grammar.MAX_INTEGER``, or there are more than ``MAX_NODES`` nodes.
+
+    Example:
+        Tree("*", (Tree("x"), Tree("log", (Tree("y"),)))) == parse("x * log(y)")
     """
 
     symbol: str | int
     children: tuple["Tree", ...] = ()
-    size: int = field(init=False, compare=False, repr=False)
-    """Number of nodes; kept, as it is asked for at every node of every tree that is bred."""
+    size: int = field(init=False, compare=False, repr=False)  # stored, as breeding asks every node for it
 
     def __post_init__(self) -> None:
         size = 1
         for child in self.children if isinstance(self.children, tuple) else (self.children,):
             if not isinstance(child, Tree):
-                raise ValueError(f"Tree: operands are {quoted(self.children)}; a tuple of trees is expected.")
+                raise ValueError(f"Tree.children is {quoted(self.children)}; a tuple of trees is expected.")
             size += child.size
         object.__setattr__(self, "size", size)
         arity = _arity(self.symbol)
@@ -60,17 +67,26 @@ class Tree:
 
     @property
     def depth(self) -> int:
-        """Number of edges from the root to the deepest leaf; 0 for a leaf."""
+        """The number of edges from the root to the deepest leaf; 0 for a leaf."""
         return 1 + max(child.depth for child in self.children) if self.children else 0
 
     def nodes(self) -> Iterator["Tree"]:
-        """Every subtree in pre-order: the root, then the nodes of each child. A node's place here is its index."""
+        """Yield every subtree in pre-order: the root, then the nodes of each child. Its place is a node's index."""
         yield self
         for child in self.children:
             yield from child.nodes()
 
     def replaced(self, index: int, subtree: "Tree") -> "Tree":
-        """This tree with the node of pre-order ``index`` replaced by ``subtree``."""
+        """Make a copy of this tree in which ``subtree`` replaces a node.
+
+        Args:
+          index: pre-order index of the node.
+          subtree: what replaces it.
+
+        Raises:
+          IndexError: ``index`` is beyond the tree's nodes.
+          ValueError: the copy would have more than ``MAX_NODES`` nodes.
+        """
         if index == 0:
             return subtree
         index -= 1
@@ -83,12 +99,12 @@ class Tree:
         raise IndexError("Tree.replaced: index is beyond the tree's nodes.")
 
     def depends_on(self, variable: str) -> bool:
-        """Whether the leaf ``variable`` (``"x"`` or ``"y"``) occurs."""
+        """Tell whether the leaf ``variable``, ``"x"`` or ``"y"``, occurs."""
         return any(node.symbol == variable for node in self.nodes())
 
     @property
     def has_x_and_y(self) -> bool:
-        """Whether both leaves occur: without them a tree is no loss (arXiv 1905.11528, section III-A)."""
+        """Whether both variables occur, which a loss requires (arXiv 1905.11528, section III-A)."""
         return all(self.depends_on(variable) for variable in _VARIABLES)
 
 
@@ -115,13 +131,16 @@ def write(
     protected: bool = False,
     coefficients: Sequence[str] | None = None,
 ) -> str:
-    """The tree as text in one of the grammar's notations.
+    """Write a tree in one of the grammar's notations.
 
     Args:
-      tree: what to write.
+      tree: the tree.
       notation: picks the notation from a row, for example ``lambda node: node.latex``.
-      protected: write the protected operators.
-      coefficients: text of the factor of each node in pre-order; an empty one is left out.
+      protected: write the protected operators. Defaults to False.
+      coefficients: text of the factor of each node in pre-order; an empty text writes none. Defaults to none.
+
+    Returns:
+      The text, with no more parentheses than the notation requires.
     """
     rows = {node.symbol: node for node in grammar.operators(protected)} | {leaf.symbol: leaf for leaf in grammar.LEAVES}
     product = notation(rows["*"])
@@ -150,16 +169,22 @@ _TOKEN = re.compile(r"\s*(?:(?P<number>\d[\w.]*)|(?P<name>[A-Za-z_]\w*)|(?P<sign
 
 
 def parse(text: str) -> Tree:
-    """The tree that an expression such as ``"log(y) - x / y"`` denotes; the inverse of ``str``.
+    """Parse an expression; the inverse of ``str(tree)``.
 
-    A minus before anything but a number stands for a product with -1.
+    A minus before anything but a number is a product with -1.
 
     Args:
-      text: leaves ``x``, ``y`` and integers, the grammar's functions, ``+ - * /`` and parentheses; at most
+      text: variables ``x`` and ``y``, integers, the grammar's functions, ``+ - * /`` and parentheses; at most
         ``MAX_CHARACTERS`` characters, ``MAX_NESTING`` levels of nesting and ``MAX_NODES`` nodes.
 
+    Returns:
+      The tree.
+
     Raises:
-      ValueError: naming the column (from 1) and what was expected there.
+      ValueError: the expression is wrong; the message has the column, from 1, and what is expected there.
+
+    Example:
+        parse("log(y) - x / y").size  # 6
     """
     if not isinstance(text, str):
         raise ValueError(f"parse: an expression is a string, got {type(text).__name__}.")
@@ -251,7 +276,7 @@ class _Parser:
         return tree
 
     def deeper(self) -> None:
-        # Each level is three calls of Python's, which allows 1,000.
+        # Each level takes three calls; Python allows 1,000 in all.
         self.nesting += 1
         if self.nesting > MAX_NESTING:
             raise self.fail(f"at most {MAX_NESTING} levels of nesting")
@@ -267,26 +292,41 @@ class _Parser:
 
 
 def draw_symbol(random: np.random.Generator, arity: int | None = None) -> str | int:
-    """A symbol drawn by the grammar's weights, among the nodes of one arity or among all of them."""
+    """Draw a symbol by the grammar's weights.
+
+    Args:
+      random: the source of randomness.
+      arity: draw among the nodes with this number of operands. Defaults to all nodes.
+    """
     rows = [node for node in grammar.NODES if arity is None or node.arity == arity]
     weights = np.array([row.weight for row in rows], dtype=float)
     return rows[random.choice(len(rows), p=weights / weights.sum())].symbol
 
 
 def grow(random: np.random.Generator, max_depth: int = 2) -> Tree:
-    """A random tree, grown from the root by the weighted rule (arXiv 1905.11528, section III-A).
+    """Grow a random tree from the root (arXiv 1905.11528, section III-A).
 
-    Every place draws among all nodes; at ``max_depth`` it draws among the leaves.
+    Each node is drawn by weight among all nodes, and at ``max_depth`` among the leaves.
+
+    Args:
+      random: the source of randomness.
+      max_depth: largest depth of the tree. Defaults to 2.
     """
     symbol = draw_symbol(random, arity=0 if max_depth == 0 else None)
     return Tree(symbol, tuple(grow(random, max_depth - 1) for _ in range(_arity(symbol))))
 
 
 def enumerate_trees(depth: int) -> Iterator[Tree]:
-    """Every tree of at most ``depth`` over the leaves x, y, 1, -1, each once; a leaf has depth 0.
+    """Yield every tree of depth at most ``depth`` over the leaves x, y, 1 and -1, each once.
 
-    There are 4, 80 and 25,844 of depth at most 0, 1 and 2, and 2.7 billion of depth at most 3: the trees are
-    yielded one at a time, and only those of depth below ``depth`` are kept.
+    There are 4, 80 and 25,844 trees of depth at most 0, 1 and 2, and 2.7 billion of depth at most 3. Only trees of
+    depth below ``depth`` are kept in memory.
+
+    Args:
+      depth: largest depth; a leaf has depth 0.
+
+    Raises:
+      ValueError: ``depth`` is negative.
     """
     if depth < 0:
         raise ValueError(f"enumerate_trees: depth is {depth}; it must be at least 0.")
@@ -302,7 +342,7 @@ def enumerate_trees(depth: int) -> Iterator[Tree]:
 
 
 def count_trees(depth: int) -> int:
-    """How many trees ``enumerate_trees`` yields."""
+    """Count the trees that ``enumerate_trees`` yields."""
     count = len(grammar.LEAVES)
     for _ in range(depth):
         count = len(grammar.LEAVES) + sum(count**operator.arity for operator in grammar.OPERATORS)
@@ -315,14 +355,21 @@ def count_trees(depth: int) -> int:
 def evaluate(
     tree: Tree, x: Any, y: Any, xp: Any, protected: bool = False, coefficients: Sequence[Any] | None = None
 ) -> Any:
-    """f(x, y), written out node by node in the array library ``xp`` (``numpy``, ``jax.numpy`` or a symbolic one).
+    """Compute f(x, y) node by node in the array library ``xp``.
 
     Args:
-      tree: the function.
-      x, y: arrays of one shape or that broadcast, or symbols.
-      xp: namespace that the grammar's rows call; it also has ``asarray``.
-      protected: use the protected operators.
-      coefficients: factor of each node's value, in pre-order; all 1 if left out.
+      tree: f(x, y).
+      x: labels: an array or a symbol.
+      y: predictions, which broadcast with ``x``.
+      xp: ``numpy``, ``jax.numpy``, or a symbolic namespace that has ``asarray`` and what the grammar's rows call.
+      protected: use the protected operators. Defaults to False.
+      coefficients: the factor of each node's value in pre-order. Defaults to all 1.
+
+    Returns:
+      The value, of the shape to which x and y broadcast; a scalar if f uses neither.
+
+    Example:
+        evaluate(parse("x * log(y)"), labels, predictions, numpy)
     """
     rows = {node.symbol: node for node in grammar.operators(protected)}
     variables: dict[str | int, Any] = {"x": x, "y": y}

@@ -1,7 +1,15 @@
-"""Losses as functions in optax's shape, and the zoo of known ones.
+"""Losses: functions in optax's form, made of a tree and its coefficients, and the known losses.
 
-May import ``expressions`` and below.
+- ``loss``: ``Loss``, ``apply``, and loss files.
+- ``outputs``: from a network's outputs to predictions that keep a loss and its gradient finite.
+- ``zoo``: the known losses, and losses by name.
+- ``spaces``: vectors of coefficients for tuning: of any tree, and of Taylor polynomials.
+
+May import ``expressions`` and the base modules.
 """
+
+import warnings
+from collections.abc import Callable
 
 from glojax.losses.loss import MAX_FILE_BYTES, SCHEMA, Loss, LossFunction, apply, load
 from glojax.losses.zoo import (
@@ -45,3 +53,10 @@ __all__ = [
     "taylor",
     "taylor_mnist",
 ]
+
+
+def __getattr__(name: str) -> Callable[..., LossFunction]:
+    if name == "named":
+        warnings.warn("glojax.losses.named is now loss_by_name.", DeprecationWarning, stacklevel=2)
+        return loss_by_name
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

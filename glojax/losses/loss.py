@@ -1,8 +1,8 @@
-"""Losses: a tree with coefficients as a pure function in optax's shape, the zoo of known losses, save and load.
+"""Losses: a tree with coefficients as a pure function in optax's form, and loss files.
 
-The loss of a sample is minus the sum over classes of f(x, y), where x is the label's entry and y the softmax
-output (arXiv 1905.11528, section III). Every loss here is ``loss(logits, labels, axis=-1, where=None)``, returns
-one value a sample, and can be jitted, vmapped and differentiated.
+The loss of a sample is minus the sum over classes of f(x, y), where x is an entry of the label and y of the softmax
+output (arXiv 1905.11528, section III). A loss is called as ``loss(logits, labels, axis=-1, where=None)``, returns one
+value for each sample, and can be jitted, vmapped and differentiated.
 """
 
 import json
@@ -10,40 +10,58 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from glojax import files
 from glojax.errors import quoted, short
-from glojax.expressions import export, grammar, trees
+from glojax.expressions import export, grammar, source, trees
 from glojax.expressions.trees import Tree
 from glojax.losses.outputs import OUTPUTS, Output, check_logits, predictions, sum_over
 
+if TYPE_CHECKING:
+    import sympy
+
 SCHEMA = 2
-"""Version of the files that ``Loss.save`` writes."""
+"""Version of the loss files that ``Loss.save`` writes."""
 
 MAX_FILE_BYTES = 1_000_000
-"""Largest loss file that is read; one of ``trees.MAX_NODES`` nodes has a hundredth of it."""
+"""Largest loss file that is read; ``trees.MAX_NODES`` nodes need a hundredth of it."""
 
 LossFunction = Callable[..., jax.Array]
-"""``loss(logits, labels, axis=-1, where=None)``, as ``Loss`` and optax's losses are."""
+"""``loss(logits, labels, axis=-1, where=None)``, the form of ``Loss`` and of optax's losses."""
+
+_Power = tuple[jax.Array, float]
+"""``(c, k)`` of a value that is ``c * y**k`` by construction (``grammar.power``)."""
+
+Coefficients = Sequence[float] | Sequence[jax.Array] | jax.Array
+"""The factor of each node's value in pre-order; an array may be traced."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss function: minus the sum over a network's outputs, for softmax the classes, of a tree's values.
+    """A loss function: minus the sum of f(x, y) over a network's outputs, for softmax the classes.
+
+    Two losses with equal attributes are equal, and a loss can be a dictionary's key.
 
     Attributes:
-      tree: f(x, y), or an expression that ``trees.parse`` takes; it must hold both ``x`` and ``y``.
-      coefficients: factor of each node's value in pre-order, all 1 if left out (arXiv 1905.11528, section III-B).
-      protected: use the protected operators of ``grammar.operators``.
-      output: what makes y of the network's outputs: ``"softmax"``, ``"sigmoid"``, ``"identity"``, or a function.
+      tree: f(x, y), or an expression that ``trees.parse`` reads; it must contain both ``x`` and ``y``.
+      coefficients: the factor of each node's value in pre-order (arXiv 1905.11528, section III-B). Defaults to all 1.
+      protected: use the protected operators of ``grammar.operators``. Defaults to False.
+      output: how y is made of the network's outputs: ``"softmax"``, ``"sigmoid"``, ``"identity"``, or a function that
+        keeps the shape. Defaults to softmax.
 
     Raises:
-      ValueError: an expression that does not parse, a tree without x or y, coefficients of the wrong number or
-        not finite numbers, ``protected`` that is no bool, or an unknown output.
+      ValueError: the expression does not parse, x or y is missing, the coefficients are not one finite number for each
+        node, ``protected`` is no bool, or the output is unknown.
+
+    Example:
+        loss = Loss("log(y) - x / y")
+        loss(logits, labels).mean()  # the mean over the samples
+        jax.grad(lambda logits: loss(logits, labels).mean())(logits)
     """
 
     tree: Tree
@@ -78,21 +96,21 @@ class Loss:
     def __call__(
         self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
     ) -> jax.Array:
-        """The loss of every sample.
+        """Compute the loss of each sample.
 
         Args:
           logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
           labels: one-hot or soft labels, or targets, of the shape of ``logits``.
-          axis: the axis of the classes.
-          where: entries to take part, broadcastable to ``logits``, or one for each sample, without ``axis``, as
-            in optax; the others are left out of softmax and sum.
+          axis: the axis of the classes. Defaults to the last.
+          where: mask of the entries that take part in softmax and sum, broadcastable to ``logits``, or of the samples,
+            without ``axis``, as in optax. Defaults to all.
 
         Returns:
-          The shape of ``logits`` without ``axis``.
+          The losses, at least float32, of the shape of ``logits`` without ``axis``.
 
         Raises:
-          ValueError: logits that are not floating, no such axis, or labels of another shape; integer labels go to
-            ``with_integer_labels``.
+          ValueError: the logits are not floating or have no such axis, or the labels have another shape. Class indices
+            go to ``with_integer_labels``.
         """
         return apply(
             self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected, output=self.output
@@ -101,7 +119,20 @@ class Loss:
     def with_integer_labels(
         self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
     ) -> jax.Array:
-        """The same for labels that are class indices: integers of the shape of ``logits`` without ``axis``."""
+        """Compute the loss of each sample from class indices.
+
+        Args:
+          logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
+          labels: integers from 0, of the shape of ``logits`` without ``axis``.
+          axis: the axis of the classes. Defaults to the last.
+          where: mask as in a call of the loss. Defaults to all.
+
+        Returns:
+          The losses, of the shape of ``labels``.
+
+        Raises:
+          ValueError: the logits are not floating or have no such axis, or the labels are no integers of that shape.
+        """
         logits, labels = jnp.asarray(logits), jnp.asarray(labels)
         check_logits(logits, axis)
         axis %= logits.ndim
@@ -122,26 +153,26 @@ class Loss:
         return trees.write(self.tree, lambda node: node.text, self.protected, export.factors(self.coefficients, 6))
 
     def latex(self) -> str:
-        """f(x, y) in LaTeX, coefficients to four digits."""
+        """Write f(x, y) in LaTeX, with coefficients to four digits."""
         return export.to_latex(self.tree, self.coefficients, self.protected)
 
-    def sympy(self) -> Any:
-        """f(x, y) as a sympy expression in the symbols ``x`` and ``y`` (needs the extra ``sympy``)."""
+    def sympy(self) -> "sympy.Expr":
+        """Write f(x, y) as a sympy expression in the real symbols ``x`` and ``y``; needs the extra ``sympy``."""
         return export.to_sympy(self.tree, self.coefficients, self.protected)
 
     def to_python(self, name: str = "loss") -> str:
-        """Source of a function ``name(logits, labels, axis=-1, where=None)`` that needs only jax."""
-        return export.to_python(self.tree, self.coefficients, self.protected, name, self.output)
+        """Write the source of ``name(logits, labels, axis=-1, where=None)``, which needs only jax."""
+        return source.to_python(self.tree, self.coefficients, self.protected, name, self.output)
 
     def to_torch(self, name: str = "loss") -> str:
-        """Source of a function ``name(logits, labels, dim=-1)`` that needs only torch."""
-        return export.to_torch(self.tree, self.coefficients, self.protected, name, self.output)
+        """Write the source of ``name(logits, labels, dim=-1)``, which needs only torch."""
+        return source.to_torch(self.tree, self.coefficients, self.protected, name, self.output)
 
     def to_json(self) -> str:
-        """The loss as JSON text, what ``save`` writes.
+        """Write the loss as the JSON text of a loss file.
 
         Raises:
-          ValueError: the output is a function, which no file can hold.
+          ValueError: the output is a function, which a file cannot hold.
         """
         if callable(self.output):
             raise ValueError("Loss.output is a function, which cannot be saved; save the expression, str(loss.tree).")
@@ -155,16 +186,30 @@ class Loss:
         return json.dumps(content, indent=2) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the loss as JSON, atomically; ``load`` reads it back."""
+        """Write a loss file, atomically; ``load`` reads it.
+
+        Args:
+          path: the file, which is replaced if it exists; missing folders are made.
+
+        Raises:
+          ValueError: the output is a function, which a file cannot hold.
+          OSError: the file cannot be written.
+        """
         files.write_atomically(path, self.to_json())
 
 
 def load(path: str | os.PathLike[str]) -> Loss:
-    """The loss that ``Loss.save`` wrote.
+    """Read a loss file, which ``Loss.save`` wrote. Nothing in it is executed.
+
+    Args:
+      path: the file.
 
     Raises:
-      ValueError: not such a file, one of a newer schema, or one of more than ``MAX_FILE_BYTES``; the message names it.
+      ValueError: it is no loss file, has a newer schema or more than ``MAX_FILE_BYTES`` bytes; the message names it.
       OSError: the file cannot be read.
+
+    Example:
+        loss = load("runs/digits/loss.json")
     """
     content = files.read_json(path, MAX_FILE_BYTES)
     try:
@@ -173,9 +218,9 @@ def load(path: str | os.PathLike[str]) -> Loss:
         raise ValueError(f"{short(path)} is not a glojax loss: {error}") from None
 
 
-def _from_json(content: Any) -> Loss:
+def _from_json(content: object) -> Loss:
     if not isinstance(content, dict):
-        raise ValueError(f"it holds {quoted(content)}; an object with entries is expected.")
+        raise ValueError(f"it contains {quoted(content)}; a JSON object is expected.")
     schema = _entry(content, "glojax_loss")
     if type(schema) is not int or schema not in (1, SCHEMA):
         raise ValueError(f"schema {quoted(schema)} is not known; this version of glojax reads 1 and {SCHEMA}.")
@@ -183,7 +228,7 @@ def _from_json(content: Any) -> Loss:
     coefficients, protected = _entry(content, "coefficients"), _entry(content, "protected")
     if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
         raise ValueError(f"coefficients is {quoted(coefficients)}; a list of numbers is expected.")
-    output = "softmax" if schema == 1 else _entry(content, "output")  # 1 had no other
+    output = "softmax" if schema == 1 else _entry(content, "output")  # schema 1 had no other
     return Loss(tree, tuple(coefficients), protected, output)
 
 
@@ -195,7 +240,7 @@ def _entry(content: dict[str, Any], name: str) -> Any:
 
 def apply(
     tree: Tree,
-    coefficients: Sequence[Any],
+    coefficients: Coefficients,
     logits: jax.Array,
     labels: jax.Array,
     axis: int = -1,
@@ -204,19 +249,43 @@ def apply(
     protected: bool = False,
     output: Output = "softmax",
 ) -> jax.Array:
-    """``Loss.__call__`` as a function of the coefficients too, which may be traced: for tuning them by gradient."""
+    """Compute the loss of each sample as a function of the coefficients, which may be traced and differentiated.
+
+    Args:
+      tree: f(x, y).
+      coefficients: the factor of each node's value in pre-order, ``[nodes]``.
+      logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
+      labels: one-hot or soft labels, or targets, of the shape of ``logits``.
+      axis: the axis of the classes. Defaults to the last.
+      where: mask as in a call of ``Loss``. Defaults to all.
+      protected: use the protected operators. Defaults to False.
+      output: how y is made of the logits. Defaults to softmax.
+
+    Returns:
+      The losses, of the shape of ``logits`` without ``axis``.
+
+    Raises:
+      ValueError: the logits are not floating or have no such axis, or the labels have another shape.
+
+    Example:
+        jax.grad(lambda coefficients: apply(tree, coefficients, logits, labels).mean())(jnp.ones(tree.size))
+    """
     x, y, log_y = predictions(logits, labels, axis, where, output)
+    chex.assert_equal_shape((x, y))
+    chex.assert_type((x, y), float)
     values = jnp.broadcast_to(_evaluate(tree, coefficients, x, y, log_y, protected), y.shape)
     return -sum_over(values, axis, where)
 
 
-def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: Any, protected: bool) -> jax.Array:
-    """f(x, y), the logarithm of a power of y taken from ``log_y``: exact where y underflows."""
+def _evaluate(
+    tree: Tree, coefficients: Coefficients, x: jax.Array, y: jax.Array, log_y: jax.Array | None, protected: bool
+) -> jax.Array:
+    """Compute f(x, y). The logarithm of a power of y is made of ``log_y``, which is exact where y underflows."""
     rows = {node.symbol: node for node in grammar.operators(protected)}
     factors = iter(coefficients)
 
-    def visit(node: Tree) -> tuple[Any, tuple[Any, float] | None]:
-        """The value, and (c, k) where it is c * y**k by construction."""
+    def visit(node: Tree) -> tuple[jax.Array, _Power | None]:
+        """Compute the node's value, and its power of y if it is one."""
         factor = next(factors)
         if isinstance(node.symbol, int):
             value = jnp.asarray(node.symbol, y.dtype)
@@ -231,12 +300,12 @@ def _evaluate(tree: Tree, coefficients: Sequence[Any], x: Any, y: Any, log_y: An
             return value, power
         return factor * value, power and (factor * power[0], power[1])
 
-    def operate(row: grammar.Node, operands: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    def operate(row: grammar.Node, operands: list[tuple[jax.Array, _Power | None]]) -> tuple[jax.Array, _Power | None]:
         values, powers = zip(*operands, strict=True)
         assert row.value is not None
         if row.symbol == "log" and powers[0] is not None and log_y is not None and not protected:
             constant, exponent = powers[0]
             return jnp.log(constant) + (exponent * log_y if exponent else 0.0), None
-        return row.value(jnp, *values), None if protected else export.power(jnp, row, powers)
+        return row.value(jnp, *values), None if protected else grammar.power(jnp, row, powers)
 
     return visit(tree)[0]

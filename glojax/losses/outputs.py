@@ -1,30 +1,54 @@
-"""What a network's outputs mean: predictions y and targets x, kept where every slope of a loss is finite."""
+"""From a network's outputs and its labels to the predictions y and the labels x of a loss f(x, y).
+
+Probabilities are kept where 1/y and 1/y² are finite, so that a saturated network still has a finite loss and gradient.
+Their logarithm is computed from the outputs and stays exact where y underflows.
+"""
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 
 _LOWEST = 0.45
+"""Probabilities are at least the smallest normal number to this power; 1/y² then has room for coefficients."""
 
 Output = str | Callable[[jax.Array], jax.Array]
-"""What makes predictions of a network's outputs: a key of ``OUTPUTS``, or a function that keeps the shape."""
+"""How predictions are made of a network's outputs: a name in ``OUTPUTS``, or a function that keeps the shape."""
 
 OUTPUTS = ("softmax", "sigmoid", "identity")
+"""The outputs that have a name."""
 
 
 def predictions(
     logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None, output: Output = "softmax"
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Labels, predictions y and, of probabilities, their logarithm, at least float32 and of the shape of ``logits``.
+    """Compute labels x, predictions y and log(y).
 
-    Those of a sigmoid are kept within bounds as those of ``probabilities`` are, and below 1 by the spacing of numbers
-    there, for 1/(1 - y).
+    A sigmoid is bounded below as in ``probabilities``. It is also kept one spacing of floating numbers below 1, so that
+    1/(1 - y) is finite.
+
+    Args:
+      logits: the network's outputs, floating, ``[..., outputs]`` along ``axis``.
+      labels: labels or targets of the same shape.
+      axis: the axis of the outputs, for softmax the classes.
+      where: mask of the entries that take part, broadcastable to ``logits``, or of the samples, without ``axis``.
+      output: how y is made of ``logits``. Defaults to softmax.
+
+    Returns:
+      x, y and log(y), of the shape of ``logits`` and at least float32. log(y) is ``None`` if y is no probability.
+
+    Raises:
+      ValueError: ``logits`` are not floating, have no such axis, or ``labels`` have another shape.
     """
     if output == "softmax":
         return probabilities(logits, labels, axis, where)
     z, x, where = _checked(logits, labels, axis, where)
-    y = {"sigmoid": _sigmoid, "identity": lambda z: z}.get(output, output)(z)  # type: ignore[arg-type,operator]
+    if callable(output):
+        y = output(z)
+        chex.assert_equal_shape((y, z))
+    else:
+        y = _sigmoid(z) if output == "sigmoid" else z
     log_y = jax.nn.log_sigmoid(z) if output == "sigmoid" else None
     if where is not None:
         x, y = jnp.where(where, x, 0.0), jnp.where(where, y, 0.5)
@@ -35,14 +59,23 @@ def predictions(
 def probabilities(
     logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Labels, softmax and its logarithm, at least float32 and of the shape of ``logits``.
+    """Compute labels x, softmax y and log(y), of the shape of ``logits`` and at least float32.
 
-    Softmax is kept above the smallest normal number to the power 0.45, so that 1/y and 1/y² are finite at saturated
-    logits, with room for coefficients; its gradient passes as if it were not, and its logarithm is not touched.
+    Softmax is kept above the smallest normal number to the power 0.45: 1/y and 1/y² are finite at saturated logits,
+    with room for coefficients. Its gradient passes as if there were no bound, and its logarithm has none.
+
+    Args:
+      logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
+      labels: one-hot or soft labels of the same shape.
+      axis: the axis of the classes.
+      where: mask of the entries that take part, broadcastable to ``logits``, or of the samples, without ``axis``.
+
+    Raises:
+      ValueError: ``logits`` are not floating, have no such axis, or ``labels`` have another shape.
     """
     z, x, where = _checked(logits, labels, axis, where)
     log_y = jax.nn.log_softmax(z, axis=axis, where=where)
-    if where is not None:  # left-out entries are finite, so that they put no NaN into the coefficients' gradient
+    if where is not None:  # masked entries are made finite: they must not put NaN into the coefficients' gradient
         log_y, x = jnp.where(where, log_y, -1.0), jnp.where(where, x, 0.0)
     kept = jnp.maximum(log_y, _LOWEST * jnp.log(jnp.finfo(z.dtype).tiny))
     return x, jnp.exp(log_y + jax.lax.stop_gradient(kept - log_y)), log_y
@@ -51,7 +84,7 @@ def probabilities(
 def _checked(
     logits: jax.Array, labels: jax.Array, axis: int, where: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)  # NumPy's float64 is float32 unless x64 is enabled
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)  # without x64, NumPy's float64 becomes float32
     check_logits(logits, axis)
     _check_labels(logits, labels)
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
@@ -71,19 +104,23 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 
 def entries(logits: jax.Array, axis: int, where: jax.Array | None) -> jax.Array | None:
-    """``where`` with as many axes as the logits, and one over whole samples spread over the classes as in optax."""
+    """Give ``where`` as many axes as ``logits``: a mask over samples is spread over the classes, as in optax."""
     if where is None or jnp.ndim(where) == logits.ndim:
         return where
     return jnp.expand_dims(where, axis)
 
 
 def sum_over(values: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
-    """The sum along ``axis`` of the entries that take part."""
+    """Sum the entries that take part along ``axis``."""
     return jnp.sum(values, axis=axis, where=entries(values, axis, where))
 
 
 def check_logits(logits: jax.Array, axis: int) -> None:
-    """Raise ``ValueError`` for outputs that are not floating, or have no such axis."""
+    """Check that ``logits`` are floating and have the axis.
+
+    Raises:
+      ValueError: they are not, or have not.
+    """
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise ValueError(f"logits is {logits.dtype}; a floating dtype is expected.")
     if not -logits.ndim <= axis < logits.ndim:

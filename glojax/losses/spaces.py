@@ -1,4 +1,7 @@
-"""Vectors and the losses that they stand for: coefficients of a tree, or of a Taylor polynomial."""
+"""Spaces of coefficients that tuning searches: of any tree, and of Taylor polynomials.
+
+A vector of numbers goes in, the coefficients of all nodes of one tree come out.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,16 +15,24 @@ from glojax.losses.loss import Loss
 
 
 class CoefficientSpace(NamedTuple):
-    """Vectors, and the losses that they stand for: one tree with different coefficients."""
+    """Vectors of n numbers, each of which gives one tree other coefficients."""
 
     tree: Tree
-    start: np.ndarray  # float64[n]
-    coefficients: Callable[[np.ndarray], tuple[float, ...]]  # of all nodes of the tree, for a vector float64[n]
+    start: np.ndarray  # float[n], the vector that tuning begins with
+    coefficients: Callable[[np.ndarray], tuple[float, ...]]  # from float[n] to the factor of each node in pre-order
     phase: str = "tune"  # what the record of a run calls a search of this space
 
 
 def coefficient_space(tree: Tree) -> CoefficientSpace:
-    """The identifiable coefficients of a tree, all of them 1 at the start."""
+    """The space of a tree's identifiable coefficients, which are all 1 at the start (arXiv 1905.11528, section III-B).
+
+    Args:
+      tree: the tree; coefficients that are not identifiable stay 1.
+
+    Example:
+        space = coefficient_space(parse("log(y) - x / y"))  # two identifiable coefficients
+        space.coefficients(np.array([3.0, 0.5]))  # (3.0, 0.5, 1.0, 1.0, 1.0, 1.0)
+    """
     nodes = list(identifiable_coefficients(tree))
 
     def coefficients(vector: np.ndarray) -> tuple[float, ...]:
@@ -33,7 +44,10 @@ def coefficient_space(tree: Tree) -> CoefficientSpace:
 
 
 def taylor_space() -> CoefficientSpace:
-    """Third-order Taylor polynomials by their 8 parameters, all 0 at the start (arXiv 2002.00059, section 3)."""
+    """The space of third-order Taylor polynomials, whose 8 parameters start at 0 (arXiv 2002.00059, section 3).
+
+    A vector holds the centre (x, y), then the six weights of ``zoo.taylor``.
+    """
 
     def loss(vector: np.ndarray) -> Loss:
         return zoo.taylor((float(vector[0]), float(vector[1])), vector[2:].tolist())

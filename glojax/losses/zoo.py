@@ -1,4 +1,7 @@
-"""The known losses, by name."""
+"""The known losses, and losses by name.
+
+Losses that are trees are values of ``Loss`` and can be tuned and exported. The others are functions of the same form.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from glojax.losses.loss import Loss, LossFunction, load
 from glojax.losses.outputs import Output, probabilities, sum_over
 
 _Term = tuple[Tree, tuple[float, ...]]
-"""A part of a loss: a tree and its coefficients."""
+"""A term of a loss: a tree and its coefficients."""
 
 
 def _loss(expression: str, coefficients: Sequence[float] = ()) -> Loss:
@@ -25,7 +28,7 @@ def _term(symbol: str | int, *operands: _Term, factor: float = 1.0) -> _Term:
 
 
 def _weighted(*terms: tuple[float, str | _Term]) -> Loss:
-    """The weighted sum of terms, each weight the coefficient of the term's root."""
+    """Make the weighted sum of terms, where each weight is the coefficient of its term's root."""
     total: _Term | None = None
     for weight, given in terms:
         tree, (_, *rest) = (trees.parse(given), [1.0] * trees.parse(given).size) if isinstance(given, str) else given
@@ -39,36 +42,40 @@ cross_entropy = _loss("x * log(y)")
 """Cross-entropy of one-hot or soft labels."""
 
 baikal = _loss("log(y) - x / y")
-"""The loss that GLO's search found on MNIST (arXiv 1905.11528, section V)."""
+"""Baikal, which GLO's search found on MNIST (arXiv 1905.11528, section V)."""
 
 baikal_cma = _loss("log(y) - x / y", (2.7279, 0.9863, 1.5352, -1.1135, 1.3716, -0.8411))
 """Baikal with the coefficients that CMA-ES found (arXiv 1905.11528, section V)."""
 
 focal = _loss("x * (square(1 - y) * log(y))")
-"""Focal loss with gamma = 2 (arXiv 1708.02002)."""
+"""Focal loss with gamma 2 (arXiv 1708.02002)."""
 
 brier = _loss("-1 * square(x - y)")
-"""Brier score: the squared error of the probabilities, summed over classes."""
+"""Brier score: the squared error of the probabilities, summed over the classes."""
 
 mean_absolute_error = _loss("-1 * (x * (1 - y) + (1 - x) * y)")
-"""Absolute error of the probabilities, summed over classes: 2 (1 - y) of the true class (arXiv 1712.09482).
+"""Absolute error of the probabilities, summed over the classes: 2 (1 - y) of the true class (arXiv 1712.09482).
 
-Written without an absolute value, whose gradient is NaN where a prediction reaches its label. For soft labels it is the
-expectation over one-hot labels drawn from them.
+It has no absolute value, whose gradient would be NaN where a prediction reaches its label. For soft labels it is the
+expected loss of one-hot labels drawn from them.
 """
 
 poly = _weighted((1.0, "x * log(y)"), (-2.0, "x * (1 - y)"))
-"""PolyLoss with epsilon = 2: cross-entropy plus epsilon times 1 - y of the true class (arXiv 2204.12511)."""
+"""PolyLoss with epsilon 2: cross-entropy plus epsilon times 1 - y of the true class (arXiv 2204.12511)."""
 
 symmetric_cross_entropy = _weighted((0.1, "x * log(y)"), (-4.0, "(1 - x) * y"))
-"""0.1 times cross-entropy plus reverse cross-entropy with log 0 taken as -4 (arXiv 1908.06112), for one-hot labels."""
+"""0.1 times cross-entropy plus reverse cross-entropy, where log 0 is -4 (arXiv 1908.06112); for one-hot labels."""
 
 
 def taylor(centre: tuple[float, float], weights: Sequence[float]) -> Loss:
-    """A third-order Taylor polynomial about ``centre``, without what has no gradient (arXiv 2002.00059, section 3).
+    """Make a third-order Taylor polynomial of TaylorGLO, without the terms that have no gradient.
 
-    The six weights are those of y, y², y³, x y, x y² and x² y, where x and y are taken from the centre. Its 43 nodes
-    are the same for all of them, only their coefficients differ.
+    The formula is in arXiv 2002.00059, section 3. All these polynomials have the same tree of 43 nodes and differ only
+    in its coefficients.
+
+    Args:
+      centre: the point (x, y) of the expansion.
+      weights: six weights, of y, y², y³, x y, x y² and x² y, where x and y are measured from the centre.
     """
     x, y = (_term("-", _term(leaf), _term(1, factor=value)) for leaf, value in zip("xy", centre, strict=True))
     xx, yy = _term("square", x), _term("square", y)
@@ -83,7 +90,18 @@ taylor_mnist = taylor((-10.9408, 7.5216), (8.2896, 0.2415, 7.8726, 8.9666, 2.018
 def generalized_cross_entropy(
     logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None, *, q: float = 0.7
 ) -> jax.Array:
-    """(1 - y^q) / q of the true class (arXiv 1805.07836, equation 6); 0 < q <= 1."""
+    """Generalized cross-entropy: (1 - y^q) / q of the true class (arXiv 1805.07836, equation 6).
+
+    Args:
+      logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
+      labels: one-hot or soft labels of the same shape.
+      axis: the axis of the classes. Defaults to the last.
+      where: mask as in a call of ``Loss``. Defaults to all.
+      q: from cross-entropy, near 0, to absolute error, at 1; 0 < q <= 1. Defaults to 0.7.
+
+    Returns:
+      The loss of each sample.
+    """
     x, _, log_y = probabilities(logits, labels, axis, where)
     return sum_over(-x * jnp.expm1(q * log_y) / q, axis, where)
 
@@ -91,21 +109,32 @@ def generalized_cross_entropy(
 def label_smoothed_cross_entropy(
     logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None, *, smoothing: float = 0.1
 ) -> jax.Array:
-    """Cross-entropy of labels mixed with the uniform distribution, whose share is ``smoothing``."""
+    """Cross-entropy of labels that are mixed with the uniform distribution over the classes.
+
+    Args:
+      logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
+      labels: one-hot or soft labels of the same shape.
+      axis: the axis of the classes. Defaults to the last.
+      where: mask as in a call of ``Loss``. Defaults to all.
+      smoothing: share of the uniform distribution, in [0, 1]. Defaults to 0.1.
+
+    Returns:
+      The loss of each sample.
+    """
     x, _, log_y = probabilities(logits, labels, axis, where)
     classes = jnp.expand_dims(_count(x, axis, where), axis)
     return -sum_over(((1 - smoothing) * x + smoothing / classes) * log_y, axis, where)
 
 
 def next_generation(logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None) -> jax.Array:
-    """exp(2.4092 - y - y x) - cos(cos(sin y)), the mean over classes (arXiv 2404.12948)."""
+    """Next-generation loss: the mean over the classes of exp(2.4092 - y - y x) - cos(cos(sin y)) (arXiv 2404.12948)."""
     x, y, _ = probabilities(logits, labels, axis, where)
     values = jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y)))
     return sum_over(values, axis, where) / _count(x, axis, where)
 
 
 def _count(x: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
-    """Number of classes that take part in each sample; 1 where none does, so that its loss is 0 and not NaN."""
+    """Count the classes that take part in each sample; 1 if none does, so that the loss is 0 and not NaN."""
     return jnp.maximum(sum_over(jnp.ones_like(x), axis, where), 1)
 
 
@@ -127,13 +156,21 @@ ZOO: dict[str, LossFunction] = {
 
 
 def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
-    """The loss that a person names: one of the zoo, the path of a saved ``.json``, or an expression.
+    """Look up a loss: by a name in ``ZOO``, by the path of a loss file, or by an expression.
 
-    Trees of the zoo and expressions are made for ``output``.
+    Args:
+      text: the name, the path, which ends in ``.json``, or the expression.
+      output: the output that known trees and expressions are made for. Defaults to softmax.
+
+    Returns:
+      A ``Loss``, or a function of the same form.
 
     Raises:
-      ValueError: none of these; the message says where the expression does not parse, and what the zoo holds.
+      ValueError: it is none of these; the message says where the expression does not parse and lists the known losses.
       OSError: the file cannot be read.
+
+    Example:
+        loss_by_name("baikal") == loss_by_name("log(y) - x / y")
     """
     if text in ZOO:
         known = ZOO[text]

@@ -11,7 +11,7 @@ import pytest
 import sympy
 
 from glojax.expressions import grammar
-from glojax.expressions.grammar import MAX_INTEGER, PROTECTION, Node, operators
+from glojax.expressions.grammar import MAX_INTEGER, PROTECTION, Node, operators, power
 from glojax.expressions.trees import parse, write
 
 # Operands on both sides of each singularity; 1e-3 is far outside the protection, 1e-9 well inside of it.
@@ -292,3 +292,17 @@ def test_coefficients_are_written_as_factors_of_their_nodes():
     tree = parse("log(y) - x / y")
     factors = ["2.0", "", "3.0", "", "0.5", "4.0"]
     assert write(tree, lambda node: node.text, coefficients=factors) == "2.0 * (log(3.0 * y) - 0.5 * x / (4.0 * y))"
+
+
+# POWERS
+
+
+def test_the_power_of_an_operator_is_known_only_from_powers():
+    rows = {row.symbol: row for row in operators()}
+    assert power(np, rows["*"], [(2.0, 1.0), (3.0, 0.5)]) == (6.0, 1.5)
+    assert power(np, rows["/"], [(6.0, 1.0), (3.0, 2.0)]) == (2.0, -1.0)
+    assert power(np, rows["square"], [(-3.0, 1.0)]) == (9.0, 2.0)
+    assert power(np, rows["sqrt"], [(9.0, 1.0)]) == (3.0, 0.5)
+    assert power(np, rows["*"], [(2.0, 1.0), None]) is None
+    assert power(np, rows["+"], [(2.0, 1.0), (3.0, 1.0)]) is None
+    assert power(np, rows["log"], [(2.0, 1.0)]) is None

@@ -1,14 +1,16 @@
 """The interpreter against trees.evaluate and jax.grad, on random trees and every edge of the encoding."""
 
 from collections import Counter
+from collections.abc import Callable
 from functools import cache, partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glojax.expressions import grammar, trees
+from glojax.expressions import grammar, programs, trees
 from glojax.expressions.grammar import PROTECTION
 from glojax.expressions.programs import Program, encode, instructions_of, room, value_and_slope
 from glojax.expressions.trees import Tree, evaluate, grow, parse
@@ -42,8 +44,17 @@ def points(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def interpreter(branches: bool | None = None, protected: bool = False):
-    return jax.jit(jax.vmap(partial(value_and_slope, branches=branches, protected=protected), in_axes=(0, None, None)))
+def interpreter(branches: bool | None = None, protected: bool = False) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """The compiled interpreter of a population: as on a CPU, as on an accelerator, or as this backend has it."""
+    compiled = jax.jit(jax.vmap(partial(value_and_slope, protected=protected), in_axes=(0, None, None)))
+
+    def run(program: Program, x: np.ndarray, y: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        with pytest.MonkeyPatch.context() as patch:
+            if branches is not None:
+                patch.setattr(programs, "_branches_are_fast", lambda: branches)
+            return compiled(program, x, y)
+
+    return run
 
 
 def reference(
@@ -253,6 +264,24 @@ def test_one_program_runs_without_a_population():
     np.testing.assert_allclose(slope, [4, 2], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros(2, np.float32), np.zeros(3, np.float32), "shape"),
+        (np.zeros(3, np.int32), np.zeros(3, np.float32), "type"),
+        (np.zeros(3, np.float32), np.zeros(3, np.int32), "type"),
+    ],
+)
+def test_points_that_do_not_fit_are_refused_when_the_program_is_traced(x, y, message):
+    with pytest.raises(AssertionError, match=message):
+        interpreter()(encode([parse("x * y")]), x, y)
+
+
+def test_a_population_without_its_axis_mapped_is_refused():
+    with pytest.raises(AssertionError, match="rank"):
+        value_and_slope(encode([parse("x * y")]), jnp.zeros(3), jnp.zeros(3))
+
+
 # POPULATIONS
 
 
@@ -282,14 +311,27 @@ def test_a_result_does_not_depend_on_the_slot_nor_on_the_neighbours(branches):
 
 
 @pytest.mark.parametrize("branches", [True, False])
-def test_new_trees_and_coefficients_do_not_recompile(branches):
+def test_new_trees_and_coefficients_do_not_recompile(branches, monkeypatch):
+    monkeypatch.setattr(programs, "_branches_are_fast", lambda: branches)
+    chex.clear_trace_counter()  # which tells functions apart by their place in the file
     x, y = map(np.float32, points(seed=6))
-    run = jax.jit(jax.vmap(partial(value_and_slope, branches=branches), in_axes=(0, None, None)))
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def run(program: Program, x: np.ndarray, y: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        return jax.vmap(value_and_slope, in_axes=(0, None, None))(program, x, y)
+
     for seed in range(4):
         population = random_trees(8, seed=seed)
         run(encode(population, random_coefficients(population, seed), MAX_SIZE), x, y)
     run(encode([Tree("y")] * 8, instructions=MAX_SIZE), x, y)
     assert run._cache_size() == 1
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
+def test_only_a_cpu_branches_for_each_instruction(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert programs._branches_are_fast() == (backend == "cpu")
 
 
 # ENCODING
@@ -316,13 +358,13 @@ def test_instructions_are_the_inner_nodes_and_one_for_a_leaf(text, count):
 
 
 def test_encode_refuses_a_tree_without_room():
-    with pytest.raises(ValueError, match=r"encode: log\(y\) - x / y takes 3 instructions; there is room for 2"):
+    with pytest.raises(ValueError, match=r"encode: log\(y\) - x / y has 3 instructions; at most 2 are allowed"):
         encode([Tree("x"), parse("log(y) - x / y")], instructions=2)
 
 
 @pytest.mark.parametrize("count", [0, 5, 7])
 def test_encode_refuses_coefficients_of_the_wrong_number(count):
-    with pytest.raises(ValueError, match=rf"encode: log\(y\) - x / y has 6 nodes, got {count} coefficients"):
+    with pytest.raises(ValueError, match=rf"encode: log\(y\) - x / y has 6 nodes but {count} coefficients are given"):
         encode([parse("log(y) - x / y")], [[1.0] * count])
 
 

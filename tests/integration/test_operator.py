@@ -17,6 +17,7 @@ from glojax.expressions import grammar
 
 PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text()
 PACKAGE = Path(glojax.__file__).parent
+GRAMMAR = Path("expressions") / "grammar.py"
 END_OF_TABLE = ")  # fmt: skip\n\nLEAVES"
 
 
@@ -30,9 +31,9 @@ def row() -> str:
 def copy(row: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("operator")
     shutil.copytree(PACKAGE, folder / "glojax", ignore=shutil.ignore_patterns("__pycache__"))
-    text = (folder / "glojax" / "grammar.py").read_text()
+    text = (folder / "glojax" / GRAMMAR).read_text()
     assert text.count(END_OF_TABLE) == 1
-    (folder / "glojax" / "grammar.py").write_text(text.replace(END_OF_TABLE, row + END_OF_TABLE))
+    (folder / "glojax" / GRAMMAR).write_text(text.replace(END_OF_TABLE, row + END_OF_TABLE))
     return folder
 
 
@@ -55,8 +56,8 @@ def test_the_library_has_no_tanh_of_its_own() -> None:
 def test_the_row_of_the_page_is_all_that_differs(row: str, copy: Path) -> None:
     files = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
     changed = [file for file in files if (PACKAGE / file).read_text() != (copy / "glojax" / file).read_text()]
-    assert changed == [Path("grammar.py")]
-    before, after = ((folder / "grammar.py").read_text().splitlines() for folder in (PACKAGE, copy / "glojax"))
+    assert changed == [GRAMMAR]
+    before, after = ((folder / GRAMMAR).read_text().splitlines() for folder in (PACKAGE, copy / "glojax"))
     lines = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
     assert lines == [f"+ {line}" for line in row.splitlines()]
     assert row.count("_function(") == 1

@@ -76,7 +76,9 @@ def interpreter() -> None:
                 return trees.evaluate(tree, jnp.asarray(X), y, jnp, coefficients=given)
 
             for branches in (True, False):
-                value, slope = programs.value_and_slope(program, jnp.asarray(X), jnp.asarray(Y), branches=branches)
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(programs, "_branches_are_fast", lambda branches=branches: branches)
+                    value, slope = programs.value_and_slope(program, jnp.asarray(X), jnp.asarray(Y))
                 np.testing.assert_allclose(value, trees.evaluate(tree, X, Y, np, coefficients=given), rtol=1e-12)
                 expected = jax.grad(lambda y, function=function: function(y).sum())(jnp.asarray(Y))
                 np.testing.assert_allclose(slope, expected, rtol=1e-12)

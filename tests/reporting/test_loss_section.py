@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from glojax import losses
-from glojax.expressions import export
+from glojax.expressions.source import to_python
 from glojax.records import summary
 from glojax.reporting import page
 from glojax.reporting.blocks import Picture, Source
@@ -50,7 +50,7 @@ def test_a_task_whose_predictions_are_a_function_of_its_own_has_no_curves_and_no
 def test_source_of_the_page_is_the_export(made: Path) -> None:
     found = summary.read(made).found
     assert found is not None
-    source = export.to_python(found.loss.tree, found.loss.coefficients)
+    source = to_python(found.loss.tree, found.loss.coefficients)
     names: dict[str, Any] = {}
     exec(source, names)
     logits, labels = np.array([[1.0, 2.0, 3.0]]), np.array([[0.0, 0.0, 1.0]])
