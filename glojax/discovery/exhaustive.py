@@ -153,6 +153,7 @@ class _State(NamedTuple):
     steps: int  # optimizer steps so far, the baseline's included
     seconds: float  # spent on training so far
     trained: Sequence[Record] = ()  # the last batch
+    is_new: bool = True  # whether the last batch was trained now
 
 
 def _states(
@@ -221,6 +222,7 @@ def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run,
         steps=state.steps + sum(record.steps for record in records),
         seconds=state.seconds + sum(record.seconds for record in records),
         trained=records,
+        is_new=bool(trained),
     )
 
 
@@ -234,7 +236,7 @@ def _event(state: _State) -> Event:
         best=str(ranking[0].tree),
         trained=len(state.trained),
         funnel=state.funnel,
-        is_new=True,
+        is_new=state.is_new,
         records=state.trained,
         ranking=ranking,
     )
