@@ -153,6 +153,7 @@ class _State(NamedTuple):
     steps: int  # optimizer steps so far, the baseline's included
     seconds: float  # spent on training so far
     trained: Sequence[Record] = ()  # the last batch
+    is_new: bool = True  # whether the last batch was trained now
 
 
 def _states(
@@ -165,7 +166,7 @@ def _states(
             state.sieve, fitness.screener, config.screening, state.archive.known, chunk, len(chunk)
         )
         state = state._replace(sieve=sifted)
-        waiting += [chunk[place] for place in places]
+        waiting = _first_of_each_form([*waiting, *(chunk[place] for place in places)])
         is_last = len(chunk) < _CHUNK
         while len(waiting) >= config.batch or (is_last and waiting):
             batch, waiting = waiting[: config.batch], waiting[config.batch :]
@@ -176,6 +177,14 @@ def _states(
         if fitness.is_spent(state.steps, state.seconds):
             break
     yield state._replace(funnel=total([state.funnel, state.sieve.funnel]), trained=())
+
+
+def _first_of_each_form(chosen: Sequence[Tree]) -> list[Tree]:
+    """Trees without those whose canonical form came before: without the stage "distinct", equal trees are chosen."""
+    first: dict[Tree, Tree] = {}
+    for tree in chosen:
+        first.setdefault(canonical(tree), tree)
+    return list(first.values())
 
 
 def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run, batch: list[Tree]) -> _State:
@@ -213,6 +222,7 @@ def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run,
         steps=state.steps + sum(record.steps for record in records),
         seconds=state.seconds + sum(record.seconds for record in records),
         trained=records,
+        is_new=bool(trained),
     )
 
 
@@ -226,7 +236,7 @@ def _event(state: _State) -> Event:
         best=str(ranking[0].tree),
         trained=len(state.trained),
         funnel=state.funnel,
-        is_new=True,
+        is_new=state.is_new,
         records=state.trained,
         ranking=ranking,
     )

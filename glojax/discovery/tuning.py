@@ -237,6 +237,7 @@ class _Generation(NamedTuple):
     number: int
     vectors: np.ndarray  # float64[population, n]
     records: list[Record]
+    is_new: bool  # whether it was trained now
 
     @property
     def fitness(self) -> np.ndarray:
@@ -284,6 +285,7 @@ def _generations(tuner: _Tuner, run: Run) -> Iterator[_Generation]:
 
 def _evaluated(tuner: _Tuner, run: Run, number: int, vectors: np.ndarray) -> _Generation:
     """A generation, trained unless it is on record."""
+    trained: list[Record] = []
 
     def train() -> list[Record]:
         started = time.perf_counter()
@@ -292,7 +294,9 @@ def _evaluated(tuner: _Tuner, run: Run, number: int, vectors: np.ndarray) -> _Ge
         trees, factors = tuner.losses(vectors)
         measured = scoring.measure(tuner.evaluator, trees, seeds, factors, rates=rates)
         scores = [tuple(row) for row in measured.scores.tolist()]
-        return tuner.records(vectors, scores, measured.steps.tolist(), seeds[0], time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        trained.extend(tuner.records(vectors, scores, measured.steps.tolist(), seeds[0], seconds))
+        return trained
 
     def is_this_generation(records: list[Record]) -> bool:
         if not np.array_equal(vectors, [record.coefficients for record in records]):
@@ -302,7 +306,8 @@ def _evaluated(tuner: _Tuner, run: Run, number: int, vectors: np.ndarray) -> _Ge
             )
         return True
 
-    return _Generation(number, vectors, run.once(number, train, is_this_generation))
+    records = run.once(number, train, is_this_generation)
+    return _Generation(number, vectors, records, is_new=bool(trained))
 
 
 def _finals(tuner: _Tuner, run: Run, vectors: np.ndarray) -> list[Record]:
@@ -335,6 +340,6 @@ def _event(tuner: _Tuner, generation: _Generation) -> Event:
         best=str(best),
         trained=len(generation.vectors),
         funnel={},
-        is_new=True,
+        is_new=generation.is_new,
         records=generation.records,
     )

@@ -12,6 +12,7 @@ from glojax import evaluate, exhaust, losses
 from glojax.discovery import screening
 from glojax.discovery.exhaustive import ExhaustiveConfig
 from glojax.expressions import trees
+from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree, count_trees, enumerate_trees, parse
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -121,3 +122,14 @@ def test_depth_3_is_a_stream_that_a_budget_ends(tiny_task: Task) -> None:
     assert found.funnel["drawn"] < 30_000
     assert 3000 <= found.steps < 3000 + 4 * 3 * 30
     assert max(known.tree.depth for known in found.ranking) <= 3
+
+
+@pytest.mark.parametrize("batch", [2, 64])
+def test_without_the_stage_distinct_equal_trees_are_trained_once(tiny_task: Task, batch: int) -> None:
+    config = dataclasses.replace(DEPTH_1, batch=batch, fair_rates=False, screening=("finite", "guided"))
+    found = exhaust(tiny_task, config)
+    screened = screening.screen(population := LEAVES + grown(LEAVES), room=31)
+    forms = {canonical(tree) for tree, guided in zip(population, screened.guided, strict=True) if guided}
+    assert found.funnel["trained"] == len(found.ranking) == len(forms) < screened.guided.sum()
+    assert {canonical(known.tree) for known in found.ranking} == forms
+    assert found.steps == 2 * 30 * len(forms)
