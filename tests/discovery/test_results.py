@@ -1,21 +1,15 @@
-"""Results: what is known of a tree, rounds, and the one contract of all searches."""
+"""Results: what is known of a tree, rounds, and what a search ends with."""
 
 import dataclasses
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from glojax import ExhaustiveConfig, SearchConfig, TaylorConfig, TuneConfig, exhaust, search, search_taylor, tune
 from glojax.discovery.exhaustive import ExhaustiveResult
 from glojax.discovery.results import Baseline, Event, Known, Result
-from glojax.executors import local
 from glojax.expressions.trees import parse
-from glojax.records import summary
 from glojax.records.candidates import Record
-from glojax.records.run import Run
 from glojax.tasks.task import Task
 
 TREE = parse("(y * 1) * x")
@@ -65,58 +59,3 @@ def test_old_names_of_an_exhaustive_result_warn(tiny_task: Task) -> None:
         assert result.known == {"baikal": 3}
     with pytest.warns(DeprecationWarning, match=r"trees is now tree_count\."):
         assert result.trees == 80
-
-
-# THE CONTRACT OF ALL SEARCHES
-
-SHARED: dict[str, Any] = {"seeds": 1, "finalists": 3, "final_seeds": 2, "seed": 3}
-SEARCHES: dict[str, tuple[Callable[..., Result], tuple[Any, ...]]] = {
-    "search": (search, (SearchConfig(population=8, generations=2, elites=2, **SHARED),)),
-    "exhaustive": (exhaust, (ExhaustiveConfig(depth=1, batch=3, **SHARED),)),
-    "tune": (tune, ("log(y) - x / y", TuneConfig(generations=2, population=4, **SHARED))),
-    "taylor": (search_taylor, (TaylorConfig(generations=2, population=4, **SHARED),)),
-}
-
-
-@pytest.mark.parametrize("phase", SEARCHES)
-def test_every_search_takes_the_same_keywords_and_agrees_with_its_record(
-    phase: str, tiny_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start, given = SEARCHES[phase]
-    events: list[Event] = []
-    resolve, resolved = local.resolve, []
-    trains = resolve(tiny_task, None, None)
-
-    def executor(task: Task, **options: Any) -> Any:
-        return trains(task, **options)
-
-    def noted(*asked: Any) -> Any:
-        resolved.append(asked)
-        return resolve(*asked)
-
-    monkeypatch.setattr(local, "resolve", noted)
-    shared: dict[str, Any] = {"run_dir": tmp_path, "executor": executor, "group": 8}
-    found = start(tiny_task, *given, resume=False, on_event=events.append, **shared)
-    assert resolved == [(tiny_task, executor, 8)]
-    assert (found.phase, {event.phase for event in events}) == (phase, {phase})
-    assert [event.number for event in events] == list(range(len(found.record)))
-    assert [list(event.records) for event in events] == found.record
-    for event in events:
-        if phase != "exhaustive":
-            np.testing.assert_array_equal(event.fitness, [record.fitness for record in event.records])
-    with Run(tmp_path, phase, tiny_task, given[-1], True) as run:
-        assert run.generations() == found.record
-        finals = run.finals()
-    (winner,) = [record for record in finals if record.scores == tuple(found.scores)][:1]
-    assert (winner.rate, winner.expression) == (found.rate, str(found.best))
-    assert winner.fitness == pytest.approx(found.fitness)
-    read = summary.read(tmp_path)
-    assert read.found is not None
-    assert read.found.loss == found.loss
-    baseline = 0 if found.baseline is None else found.baseline.steps
-    assert found.steps == baseline + sum(record.steps for records in found.record for record in records)
-    again_events: list[Event] = []
-    again = start(tiny_task, *given, resume=True, on_event=again_events.append, **shared)
-    assert (again.loss, again.rate, again.record, again.steps) == (found.loss, found.rate, found.record, found.steps)
-    np.testing.assert_array_equal(again.scores, found.scores)
-    assert [list(event.records) for event in again_events] == found.record
