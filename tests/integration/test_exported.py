@@ -87,4 +87,4 @@ def test_the_source_needs_nothing_but_jax_and_is_the_loss_on_edge_values(name: s
 
 
 def test_the_readme_promises_no_more_than_that() -> None:
-    assert "source that needs only jax" in (Path(__file__).parents[2] / "README.md").read_text()
+    assert "source code that needs only jax" in (Path(__file__).parents[2] / "README.md").read_text()
