@@ -1,4 +1,26 @@
-"""The ``glojax`` command: thin; everything it does is a call of the library."""
+"""The ``glojax`` command: it reads options, calls the library, and prints what comes back.
+
+Commands:
+
+- ``searching``: ``search``; ``search_settings`` has its options.
+- ``tune``: ``tune``.
+- ``comparing``: ``evaluate`` and ``train``.
+- ``measuring``: ``bench``.
+- ``showing``: ``show`` and ``export``.
+- ``reading``: ``report``, ``record`` and ``runs``.
+
+What they share:
+
+- ``options``: the app, common options, and the task that a command works on.
+- ``training``: options for what trains, and the executor that they choose.
+- ``multiprocess``: options to run one command in several processes.
+- ``signatures``: decorators that add options to a command.
+- ``progress``: a line about the search under way.
+
+Modules import the library inside functions, so that ``glojax --help`` starts without JAX.
+
+May import every package.
+"""
 
 import sys
 
@@ -12,7 +34,7 @@ __all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "sho
 
 
 def main() -> None:
-    """Run the command; an error of the user's is one line and exit status 2."""
+    """Run the command; a user's mistake is reported in one line, with exit status 2."""
     try:
         app()
     except (ValueError, ImportError, OSError) as error:
@@ -21,6 +43,6 @@ def main() -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """What it says, its line ends as spaces and what a terminal would act on as escapes."""
+    """The error's message with spaces for line ends, and escapes for what a terminal would act on."""
     text = " ".join(short(error, 1000).splitlines())
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,4 +1,4 @@
-"""The commands ``glojax evaluate`` and ``glojax train``: given losses trained over several seeds."""
+"""The commands ``glojax evaluate`` and ``glojax train``: train given losses over several seeds."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,13 +32,11 @@ if TYPE_CHECKING:
     from glojax.records.curves import Curves
     from glojax.tasks.task import Task
 
-Baseline = Annotated[
-    bool, typer.Option(help="Train cross-entropy at seven learning rates beside them, and show the best.")
-]
+Baseline = Annotated[bool, typer.Option(help="Also train cross-entropy at seven learning rates, and show the best.")]
 
 
 class Schedule(StrEnum):
-    """The learning rate in the course of training."""
+    """How the learning rate changes during training."""
 
     constant = "constant"
     linear = "linear"
@@ -86,25 +84,26 @@ def train(
     task: TaskName,
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
-    points: Annotated[int, typer.Option(help="How many times the accuracy is taken in the course of training.")] = 10,
+    points: Annotated[int, typer.Option(help="How many times accuracy is measured during training.")] = 10,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate, for these losses.")] = 1.0,
     schedule: Annotated[
-        Schedule, typer.Option(help="Of the rate: linear and cosine end at 0, step divides by 10 at 1/2 and 3/4.")
+        Schedule,
+        typer.Option(help="Of the learning rate: linear and cosine end at 0, step divides by 10 at 1/2 and 3/4."),
     ] = Schedule.constant,
-    warmup: Annotated[int, typer.Option(help="Steps in which the rate rises from 0.")] = 0,
-    weight_decay: Annotated[float, typer.Option(help="This times the parameters is added to the gradients.")] = 0.0,
+    warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises from 0.")] = 0,
+    weight_decay: Annotated[float, typer.Option(help="Adds this times the parameters to the gradients.")] = 0.0,
     baseline: Baseline = True,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps; Defaults to ten times the task's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps. Defaults to ten times the task's.")] = None,
     run_dir: RunDir = None,
     resume: Resume = False,
     *,
     make_task: MakeTask,
     trains: dict[str, Any],
 ) -> None:
-    """Train in full, ten times the shortened training: accuracy by steps, and the test accuracy.
+    """Train in full, ten times as long as a search does: accuracy by steps, and test accuracy.
 
-    With --run-dir the accuracies so far (curves.json), a figure of them and, at every point, the networks are kept;
-    the same command with --resume goes on at the last point.
+    --run-dir keeps the accuracies so far (curves.json), a figure of them and, at every point, the networks; the same
+    command with --resume goes on at the last point.
     """
     from glojax import losses
     from glojax.discovery import full_training
@@ -125,27 +124,27 @@ def train(
     say_device(console, job, trains)
 
     def show(found: "Curves") -> None:
-        known = [row.scores[0, :, 0] == row.scores[0, :, 0] for row in found.rows]
-        count = min(int(reached.sum()) for reached in known)
-        if count:
-            scores = (f"{row.name} {row.scores[:, count - 1, 0].mean():.4f}" for row in found.rows)
-            console.print(plain(f"step {found.steps[count - 1]}/{config.steps}  {'  '.join(scores)}"), soft_wrap=True)
+        _say_point(console, found, config.steps)
 
     found = full_training.train(job, made, config, run_dir, resume=resume, on_point=show, **trains)
     _print_scores(console, job, found)
     if run_dir is not None:
-        keep(
-            figures.training_figure,
-            run_dir / "curves.png",
-            found,
-            f"{job.name}, {seeds} seeds, mean and 95% interval",
-            score=job.score_name,
-        )
+        title = f"{job.name}, {seeds} seeds, mean and 95% interval"
+        keep(figures.training_figure, run_dir / "curves.png", found, title, score=job.score_name)
         console.print(f"Saved {run_dir / 'curves.json'} and {run_dir / 'curves.png'}", soft_wrap=True)
 
 
+def _say_point(console: Console, found: "Curves", steps: int) -> None:
+    """Print each loss's mean score at the last point that all losses have reached."""
+    known = [row.scores[0, :, 0] == row.scores[0, :, 0] for row in found.rows]  # not NaN
+    count = min(int(reached.sum()) for reached in known)
+    if count:
+        scores = (f"{row.name} {row.scores[:, count - 1, 0].mean():.4f}" for row in found.rows)
+        console.print(plain(f"step {found.steps[count - 1]}/{steps}  {'  '.join(scores)}"), soft_wrap=True)
+
+
 def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
-    """Scores at the end of training, and p and g against the baseline or, without one, the first row."""
+    """Print final scores, with p and g against the baseline or, without one, against the first row."""
     from glojax import statistics
 
     shown = found.shown

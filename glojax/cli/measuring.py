@@ -1,13 +1,17 @@
 """The command ``glojax bench``: how fast this machine trains populations."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
 
 from glojax.cli.options import Devices, app, console_of, plain, prepare
 from glojax.cli.training import Group
+
+if TYPE_CHECKING:
+    from glojax.benchmark import Speed
 
 
 @app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
@@ -18,23 +22,24 @@ def bench(
     ] = None,
     population: Annotated[
         list[int] | None,
-        typer.Option(help="Candidates; may be repeated. Defaults to 80, and to 4 for the last four networks."),
+        typer.Option(help="Candidates; may be repeated. Defaults to 80, or 4 for the last four networks."),
     ] = None,
-    nodes: Annotated[int, typer.Option(help="Nodes of every candidate's own loss, 5 to 64.")] = 16,
+    nodes: Annotated[int, typer.Option(help="Nodes of each candidate's loss, 5 to 64.")] = 16,
     steps: Annotated[
-        int | None, typer.Option(help="Steps of a candidate in a round. Defaults to 2 to 500, by network.")
+        int | None,
+        typer.Option(help="Steps of each candidate in a round. Defaults to 2 to 500, by network."),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Trainings of the population; the median is shown.")] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go too.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="A file to save the figures in, too.")] = None,
     devices: Devices = None,
     group: Group = None,
 ) -> None:
     """Measure how fast populations train here.
 
-    mlp and cnn are the networks of the digits task; paper and cifar, those of arXiv 1905.11528, and allcnn and
-    resnet, All-CNN-C and ResNet-20, see random images. Every candidate has a different loss. A candidate-step is one
-    optimizer step of one candidate; candidates a second are those of the task's whole shortened training. Arithmetic
-    is given as a share of what a large matrix product reaches on this machine in the same run.
+    mlp and cnn are the networks of the digits task. paper and cifar (those of arXiv 1905.11528), allcnn (All-CNN-C)
+    and resnet (ResNet-20) train on random images. Every candidate has a different loss. A candidate-step is one
+    optimizer step of one candidate; candidates per second count whole shortened trainings. Arithmetic is given as a
+    share of what a large matrix product reaches on this machine in the same run.
     """
     import json
 
@@ -42,13 +47,25 @@ def bench(
 
     console = console_of()
     prepare(devices)
-    planned = [
+    plans = [
         benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
         for name in network or ["mlp"]
         for size in population or [None]
     ]
     machine = benchmark.machine()
     console.print(", ".join(f"{name} {plain(str(value))}" for name, value in machine.items()))
+    speeds = []
+    for plan in plans:
+        speeds.append(benchmark.measure(plan))
+        if json_file is not None:  # after each, so that an interrupted command keeps what it measured
+            files.write_atomically(json_file, json.dumps(benchmark.as_json(machine, speeds), indent=2) + "\n")
+    console.print(_table(speeds, f"losses of {nodes} nodes, median of {rounds}"))
+    if json_file is not None:
+        console.print(f"Saved {json_file}", soft_wrap=True)
+
+
+def _table(speeds: Sequence["Speed"], title: str) -> Table:
+    """A row for each network and population size."""
     table = Table(
         Column("network", overflow="fold"),
         "candi-\ndates",
@@ -60,12 +77,9 @@ def bench(
         "pro-\ngrams",
         "com-\npiling",
         "memory",
-        title=f"losses of {nodes} nodes, median of {rounds}",
+        title=title,
     )
-    found = []
-    for plan in planned:
-        speed = benchmark.measure(plan)
-        found.append(speed)
+    for speed in speeds:
         rate = speed.candidate_steps_per_second
         table.add_row(
             plain(speed.network),
@@ -79,12 +93,9 @@ def bench(
             f"{speed.compile_seconds:.2f} s",
             f"{speed.memory_bytes / 2**30:.2f} GiB",
         )
-        if json_file is not None:
-            files.write_atomically(json_file, json.dumps(benchmark.as_json(machine, found), indent=2) + "\n")
-    console.print(table)
-    if json_file is not None:
-        console.print(f"Saved {json_file}", soft_wrap=True)
+    return table
 
 
 def _rate(value: float) -> str:
+    """A rate in whole numbers, or two digits below 10."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

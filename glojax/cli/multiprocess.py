@@ -1,7 +1,7 @@
-"""One command in several processes: its options, and a parent of each process that says how it ended.
+"""One command in several processes: its options, and a parent for each process that explains how it ended.
 
-If the coordinator is killed, JAX ends the other processes by SIGABRT, within milliseconds and with a stack trace as the
-only message. So a command with --distributed starts itself again as a child, and explains such an end.
+If the coordinator is killed, JAX ends the other processes by SIGABRT within milliseconds, and prints a stack trace.
+So a command with ``--distributed`` starts itself again as a child, and explains such an end.
 """
 
 import functools
@@ -19,26 +19,26 @@ import typer
 from glojax.cli.signatures import with_options
 from glojax.distributed import liveness, processes
 
-_WORKER = "GLOJAX_WORKER"  # in a child, the file descriptor that its place goes to
+_WORKER = "GLOJAX_WORKER"  # in a child: the file descriptor that it writes its place to
 
 Distributed = Annotated[
     bool,
     typer.Option(
         "--distributed",
-        help="Run as one of several processes with this command, on the devices of all (docs/clusters.md).",
+        help="Run as one of several processes with this command, on all their devices (docs/clusters.md).",
     ),
 ]
 Coordinator = Annotated[
     str | None,
     typer.Option(
-        help="HOST:PORT of process 0, a free port. This and the next two are left out where JAX finds them: Slurm, "
-        "Open MPI, Kubernetes, TPU pods."
+        help="HOST:PORT of process 0, a free port. This and the next two are not needed where JAX finds them: under "
+        "Slurm, Open MPI, Kubernetes, and on TPU pods."
     ),
 ]
-Processes = Annotated[int | None, typer.Option(help="How many there are.")]
-Process = Annotated[int | None, typer.Option(help="Which of them this is, from 0.")]
+Processes = Annotated[int | None, typer.Option(help="Number of processes.")]
+Process = Annotated[int | None, typer.Option(help="Number of this process, from 0.")]
 Heartbeat = Annotated[
-    float, typer.Option(help="Seconds after which a process that is not heard of counts as dead, and all others end.")
+    float, typer.Option(help="Seconds of silence after which a process counts as dead and all others end.")
 ]
 
 
@@ -52,7 +52,7 @@ def _options(
 
 
 def in_several_processes(command: Callable[..., None]) -> Callable[..., None]:
-    """A command made by ``with_training`` with the options of several processes, of which it needs to know nothing."""
+    """Give a command that ``with_training`` made the options of several processes; the command never sees them."""
 
     def run(
         *,
@@ -93,7 +93,7 @@ def _run(
 
 
 def _supervise() -> int:
-    """Run this command again in a child; its exit status, after what there is to say of it."""
+    """Run this command again in a child, explain how it ended, and return the exit status."""
     reading, writing = os.pipe()
     worker = subprocess.Popen(
         [sys.executable, *sys.orig_argv[1:]], env=os.environ | {_WORKER: str(writing)}, pass_fds=(writing,)
@@ -115,7 +115,7 @@ def _supervise() -> int:
 
 
 def _reason(told: str) -> str:
-    """Why JAX has ended a process that told this of its place."""
+    """Why JAX ended a process that wrote this about its place."""
     if not told:
         return (
             f"the processes did not find each other within {processes.JOINING} seconds, or not all were started. JAX's "

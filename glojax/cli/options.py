@@ -1,4 +1,4 @@
-"""What the commands share: their options, and how they name a task or a loss."""
+"""What the commands share: common options, and the tasks and losses that are named on the command line."""
 
 import contextlib
 import dataclasses
@@ -35,20 +35,20 @@ TaskName = Annotated[
     str, typer.Argument(help="digits, mnist, cifar10, or path/to/file.py:function that returns a Task.")
 ]
 LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
-Seed = Annotated[int, typer.Option(help="All randomness derives from it.")]
-RunDir = Annotated[Path | None, typer.Option(help="Where the record is kept.")]
+Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+RunDir = Annotated[Path | None, typer.Option(help="The directory that keeps the record.")]
 Devices = Annotated[
     int | None,
-    typer.Option(help="CPU devices. Defaults to one a core, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
+    typer.Option(help="CPU devices. Defaults to one per core, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
 ]
 Tensorboard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write scalars for TensorBoard into the run directory, as it goes.")
+    bool, typer.Option("--tensorboard", help="Write scalars for TensorBoard into the run directory during the search.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what the run directory holds.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that is in the run directory.")]
 
 
 def console_of() -> Console:
-    """Standard output, wide enough for tables where it is a log; of several processes only the first writes to it."""
+    """Standard output, wide enough for tables in a log; with several processes, only the first one prints."""
     console = Console(highlight=False, quiet=not processes.is_first())
     if not console.is_terminal:
         console.width = 120  # a log has no width; tables need this much
@@ -56,25 +56,25 @@ def console_of() -> Console:
 
 
 def keep(save: Callable[..., object], path: Path, *given: Any, **options: Any) -> None:
-    """Save a result by ``save(path, ...)``; of several processes only the first does."""
+    """Save a result by ``save(path, ...)``; with several processes, only the first one does."""
     if processes.is_first():
         save(path, *given, **options)
 
 
 def plain(text: str) -> str:
-    """Text in which rich sees no markup."""
+    """Text that rich prints as it is, without markup."""
     from rich.markup import escape
 
     return escape(text)
 
 
 def prepare(devices: int | None) -> None:
-    """Tell JAX how to use this machine, before anything starts it."""
+    """Tell JAX how to use this machine, before anything starts JAX."""
     from glojax.distributed.devices import keep_programs, use_cores
 
     if devices is not None:
         use_cores(devices)
-    else:  # a user's file may start JAX
+    else:  # a user's file may have started JAX
         with contextlib.suppress(RuntimeError):
             use_cores()
     keep_programs()
@@ -83,7 +83,7 @@ def prepare(devices: int | None) -> None:
 # A TASK
 
 MakeTask = Callable[[str], "Task"]
-"""Makes the task of a name, with the options that were given."""
+"""Makes the task of this name, with the options that were given."""
 
 
 def _place_options(
@@ -101,7 +101,7 @@ def _steps_option(
 
 
 def with_task_of_own_length(command: Command) -> Command:
-    """A command with the options of a task but for its steps; it gets them as ``make_task``."""
+    """Give a command the options of a task, except ``--steps``; it gets them as ``make_task``."""
 
     def run(*, devices: int | None, data_dir: Path | None, **given: Any) -> None:
         command(make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir), **given)
@@ -110,7 +110,7 @@ def with_task_of_own_length(command: Command) -> Command:
 
 
 def with_task(command: Command) -> Command:
-    """A command with the options of a task; it gets them as ``make_task``."""
+    """Give a command the options of a task; it gets them as ``make_task``."""
 
     def run(*, make_task: Callable[..., "Task"], steps: int | None, **given: Any) -> None:
         command(make_task=functools.partial(make_task, steps=steps), **given)
@@ -119,21 +119,23 @@ def with_task(command: Command) -> Command:
 
 
 def _table_options(
-    csv: Annotated[Path | None, typer.Option(help="A table to search a loss for, instead of a named task.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict from the others.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="A table to find a loss for, instead of a named task.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column of the table to predict from the others.")] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="classification, binary or regression. Defaults to what the target's values look like."),
+        typer.Option(help="classification, binary or regression. Defaults to what the target's values suggest."),
     ] = None,
     numeric: Annotated[list[str] | None, typer.Option(help="A column that must hold numbers; may be repeated.")] = None,
     categorical: Annotated[list[str] | None, typer.Option(help="A column of categories; may be repeated.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="For a table: sgd, momentum, adam, adamw or rmsprop.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of a table's optimizer. Defaults to 0.01.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="For a table: its learning rate. Defaults to 0.01.")
+    ] = None,
 ) -> None: ...
 
 
 def with_task_or_table(command: Command) -> Command:
-    """A command with the options of a task or of a table; it gets them as ``make_task``."""
+    """Give a command the options of a task or a table; it gets them as ``make_task``."""
 
     def run(
         *,
@@ -170,7 +172,7 @@ def _task_of(
     csv: Path | None = None,
     table: dict[str, Any] | None = None,
 ) -> "Task":
-    """The task of that name, or of a table, with the options that were given."""
+    """The task of this name, or the task of a table, with the options that were given."""
     from glojax import tasks
 
     prepare(devices)
@@ -191,16 +193,16 @@ def _task_of(
 
 
 def check_resume(resume: bool, run_dir: Path | None) -> None:
-    """Refuse to go on where there is nothing to go on with."""
+    """Refuse ``--resume`` without a run directory."""
     if resume and run_dir is None:
         raise ValueError("--resume needs the --run-dir that it goes on with.")
 
 
 def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
-    """On Ctrl-C, or on the SIGTERM that preempted machines get, say how to go on and end the process at once.
+    """On Ctrl-C, or the SIGTERM that preempted machines get, say how to continue and end the process at once.
 
-    Nothing needs saving then: what a run has done is on record at any moment. No exception is raised, because one
-    raised in a callback of JAX or of Python's garbage collection would be ignored.
+    Nothing needs saving: the record is complete at any moment. No exception is raised, because one raised in a callback
+    of JAX or of Python's garbage collection would be ignored.
     """
 
     def stop(number: int, _: object) -> None:
@@ -222,7 +224,7 @@ def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
 
 
 def board_of(tensorboard: bool, run_dir: Path | None) -> "Board | None":
-    """The writer of scalars for TensorBoard, if they are asked for."""
+    """The writer of scalars for TensorBoard, if asked for."""
     from glojax.reporting.tensorboard import Board
 
     if tensorboard and run_dir is None:
@@ -231,7 +233,7 @@ def board_of(tensorboard: bool, run_dir: Path | None) -> "Board | None":
 
 
 def tree_loss(name: str) -> "Loss":
-    """The loss of that name, an expression tree."""
+    """The loss of this name, which must be an expression tree."""
     from glojax import losses
 
     loss = losses.loss_by_name(name)
@@ -243,7 +245,7 @@ def tree_loss(name: str) -> "Loss":
 
 
 def say_device(console: Console, task: "Task", trains: dict[str, Any]) -> None:
-    """Say what is trained, and on what."""
+    """Print what is trained, and on what."""
     from glojax.distributed.devices import all_devices
 
     if trains["executor"] is None:
@@ -257,5 +259,5 @@ def say_device(console: Console, task: "Task", trains: dict[str, Any]) -> None:
 
 
 def interval(summary: "Summary") -> str:
-    """The 95% confidence interval, if there is one."""
+    """The 95% confidence interval, or "" where there is none."""
     return "" if summary.low != summary.low else f"{summary.low:.4f} to {summary.high:.4f}"

@@ -1,4 +1,4 @@
-"""How a search goes, shown on a terminal or in a log."""
+"""The progress of a search, on a terminal or in a log."""
 
 import time
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def funnel_line(funnel: Mapping[str, int]) -> str:
-    """How many trees passed each stage, in a line."""
+    """How many trees passed each stage, in one line."""
     return " > ".join(f"{count:,} {name}" for name, count in funnel.items())
 
 
 class ProgressDisplay:
-    """Shows the rounds of one phase after another: a line that is redrawn on a terminal, plain lines elsewhere.
+    """Shows each round of each phase: a line that is redrawn on a terminal, plain lines elsewhere.
 
     Args:
-      console: where they are shown.
-      titles: what stands before each round, by phase; the phase's own name if it is not there.
-      board: writes them for TensorBoard too.
+      console: where rounds are shown.
+      titles: the title of each phase, shown before its rounds. Defaults to the phase's name.
+      board: where rounds are also written for TensorBoard. Defaults to nowhere.
     """
 
     def __init__(self, console: Console, titles: Mapping[str, str] | None = None, board: "Board | None" = None):
@@ -36,14 +36,14 @@ class ProgressDisplay:
         self._done, self._new, self._trained, self._best = 0, 0, 0, 0.0
 
     def begin(self, phase: str) -> None:
-        """A phase begins, and with it its clock."""
+        """Begin a phase and start its clock."""
         self.end()
         self._phase, self._started = phase, time.perf_counter()
         self._write = None
         self._done, self._new, self._trained, self._best = 0, 0, 0, 0.0
 
     def end(self) -> None:
-        """Take the line from the terminal."""
+        """Remove the line from the terminal."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -55,7 +55,7 @@ class ProgressDisplay:
         self.end()
 
     def show(self, event: "Event") -> None:
-        """Show a round; one of another phase than before begins that."""
+        """Show a round; a round of a new phase begins that phase."""
         if event.phase != self._phase:
             self.begin(event.phase)
         if self._board is not None:

@@ -1,4 +1,4 @@
-"""The commands that look at runs: ``glojax report``, ``glojax record`` and ``glojax runs``."""
+"""The commands that read recorded runs: ``glojax report``, ``glojax record`` and ``glojax runs``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
 @app.command(epilog="Example: `glojax report runs/digits`")
 def report(
     run: Run,
-    output: Annotated[Path | None, typer.Option(help="The page; RUN/report.html if left out.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The page. Defaults to RUN/report.html.")] = None,
 ) -> None:
-    """Write what a run found, and how, as one HTML page, and its figures as images beside it."""
+    """Write a report of a run: one HTML page, with its figures as images beside it."""
     from glojax.reporting.page import write_report
 
     console_of().print(f"Saved {write_report(run, output)}", soft_wrap=True)
@@ -30,9 +30,9 @@ def report(
 @app.command(epilog="Example: `glojax record runs/digits --output candidates.csv`")
 def record(
     run: Run,
-    output: Annotated[Path, typer.Option(help="The file; its ending, .csv or .parquet, is its format.")],
+    output: Annotated[Path, typer.Option(help="The file; its ending, .csv or .parquet, sets the format.")],
 ) -> None:
-    """Write every candidate of a run, also while it goes on, as a table: CSV, or Parquet (extra: parquet)."""
+    """Write every candidate of a run, finished or under way, as a table: CSV or Parquet (extra: parquet)."""
     from glojax.records.candidate_table import write_candidate_table
 
     rows = write_candidate_table(run, output)
@@ -43,10 +43,10 @@ def record(
 def runs(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FOLDER or RUN", help="Folders of runs, or runs; the folder runs if left out."),
+        typer.Argument(metavar="FOLDER or RUN", help="Folders of runs, or runs. Defaults to the folder runs."),
     ] = None,
 ) -> None:
-    """List the runs of a folder, the newest last; or compare those that are named, side by side."""
+    """List the runs of a folder, newest last, or compare the named runs side by side."""
     from glojax.records import summary
 
     console, is_list = console_of(), not paths or len(paths) == 1
@@ -65,7 +65,7 @@ def runs(
 
 
 def _read(path: Path) -> "RunSummary | str":
-    """A run, or why it cannot be read."""
+    """A run, or the reason why it cannot be read."""
     from glojax.records import summary
 
     try:
@@ -75,13 +75,21 @@ def _read(path: Path) -> "RunSummary | str":
 
 
 def _list(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) -> None:
+    """Print a row for each run."""
     from glojax.reporting import conclusions
     from glojax.reporting.numbers import number
 
     table = Table(
-        Column("run", overflow="fold"), "task", Column("phases"), "state", Column("best loss", overflow="fold"),
-        "fitness", "test", "baseline", Column("steps", justify="right"),
-    )  # fmt: skip
+        Column("run", overflow="fold"),
+        "task",
+        "phases",
+        "state",
+        Column("best loss", overflow="fold"),
+        "fitness",
+        "test",
+        "baseline",
+        Column("steps", justify="right"),
+    )
     for path, run in read:
         if isinstance(run, str):
             table.add_row(plain(path.name), "", "", "unreadable", plain(run), "", "", "", "")
@@ -99,43 +107,18 @@ def _list(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) -> 
 
 
 def _compare(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) -> None:
-    from glojax.records import summary
-    from glojax.reporting import conclusions
-    from glojax.reporting.numbers import effect, number, p_value, signed
-
+    """Print a column for each run, with tests against the first."""
     for path, run in read:
         if isinstance(run, str):
             console.print(f"{plain(str(path))} is left out: {plain(run)}", soft_wrap=True)
     runs = [(path, run) for path, run in read if not isinstance(run, str)]
     if not runs:
         raise ValueError("none of these runs can be read.")
-    first = runs[0][1]
-    table = Table("", *(Column(plain(str(path)), overflow="fold") for path, _ in runs))
-    rows: dict[str, list[str]] = {}
-
-    def add(name: str, cells: Sequence[str]) -> None:
-        rows.setdefault(name, []).extend(cells)
-
-    for _, run in runs:
-        found, (test, baseline) = run.found, conclusions.mean_metrics(run)
-        beside = None if run is first else conclusions.difference_of_runs(first, run)
-        add("task", [run.task.name])
-        add("state", [run.state])
-        add("loss", [str(found.loss) if found else ""])
-        add("fitness", [number(found.fitness) if found else ""])
-        add("measured", [f"{conclusions.judged_split(run)} {run.task.metric}"])
-        add("of the loss", [number(test)])
-        add("of the baseline", [number(baseline)])
-        add("candidate-steps", [f"{run.steps:,}"])
-        add("difference", [f"{signed(beside.difference.mean)}" if beside else ""])
-        add("Welch's p", [p_value(beside.p) if beside else ""])
-        add("Hedges' g", [effect(beside.effect) if beside else ""])
-        add("phases", [", ".join(run.phases)])
-    for phase in dict.fromkeys(name for _, run in runs for name in run.phases):
-        if all(phase in run.phases for _, run in runs):
-            configs = [run.phases[phase].config for _, run in runs]
-            for name in summary.differing(configs):
-                add(f"{phase}: {name}", [str(config.get(name, "")) for config in configs])
+    columns = (Column(plain(str(path)), overflow="fold") for path, _ in runs)
+    table = Table("", *columns)
+    described = [_described(run, runs[0][1]) for _, run in runs]
+    rows = {name: [cells[name] for cells in described] for name in described[0]}
+    rows |= _differing_settings([run for _, run in runs])
     for name, cells in rows.items():
         table.add_row(plain(name), *map(plain, cells))
     console.print(table)
@@ -144,3 +127,39 @@ def _compare(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) 
         console.print(f"Tasks differ, so that scores cannot be compared: {plain(', '.join(tasks))}.", soft_wrap=True)
     else:
         console.print("Difference, p and g are against the first run, over the fresh seeds of each run's comparison.")
+
+
+def _described(run: "RunSummary", first: "RunSummary") -> dict[str, str]:
+    """The cells of a run by the names of their rows, with its difference from the first run."""
+    from glojax.reporting import conclusions
+    from glojax.reporting.numbers import effect, number, p_value, signed
+
+    found, (test, baseline) = run.found, conclusions.mean_metrics(run)
+    beside = None if run is first else conclusions.difference_of_runs(first, run)
+    return {
+        "task": run.task.name,
+        "state": run.state,
+        "loss": str(found.loss) if found else "",
+        "fitness": number(found.fitness) if found else "",
+        "measured": f"{conclusions.judged_split(run)} {run.task.metric}",
+        "of the loss": number(test),
+        "of the baseline": number(baseline),
+        "candidate-steps": f"{run.steps:,}",
+        "difference": signed(beside.difference.mean) if beside else "",
+        "Welch's p": p_value(beside.p) if beside else "",
+        "Hedges' g": effect(beside.effect) if beside else "",
+        "phases": ", ".join(run.phases),
+    }
+
+
+def _differing_settings(runs: Sequence["RunSummary"]) -> dict[str, list[str]]:
+    """The settings in which runs differ, of the phases that all of them have."""
+    from glojax.records import summary
+
+    rows = {}
+    for phase in runs[0].phases:
+        if all(phase in run.phases for run in runs):
+            configs = [run.phases[phase].config for run in runs]
+            for name in summary.differing(configs):
+                rows[f"{phase}: {name}"] = [str(config.get(name, "")) for config in configs]
+    return rows

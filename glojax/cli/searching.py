@@ -1,10 +1,10 @@
-"""The command ``glojax search``: the library's ``discover``, and what it shows."""
+"""The command ``glojax search``: the library's ``discover``, and what is shown of it."""
 
+import functools
 import time
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -15,7 +15,6 @@ from glojax.cli.options import (
     MakeTask,
     Resume,
     RunDir,
-    Seed,
     TaskName,
     Tensorboard,
     app,
@@ -29,6 +28,7 @@ from glojax.cli.options import (
     with_task_or_table,
 )
 from glojax.cli.progress import ProgressDisplay, funnel_line
+from glojax.cli.search_settings import with_search_settings
 from glojax.cli.signatures import renamed_option
 from glojax.cli.training import with_training
 
@@ -41,74 +41,20 @@ if TYPE_CHECKING:
     from glojax.workflow import Discovery, DiscoveryConfig
 
 
-class Preset(StrEnum):
-    """Settings to start from."""
-
-    default = "default"
-    paper = "paper"
-
-
-class SearchSpace(StrEnum):
-    """What is searched."""
-
-    trees = "trees"
-    taylor = "taylor"
-
-
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
 @in_several_processes
 @with_training
 @renamed_option("control", "random_search")
 @with_task_or_table
+@functools.partial(with_search_settings, before="tensorboard")
 def search(
     context: typer.Context,
     task: TaskName = "digits",
-    preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
-    space: Annotated[
-        SearchSpace, typer.Option(help="Trees, or third-order Taylor polynomials by CMA-ES alone (TaylorGLO).")
-    ] = SearchSpace.trees,
-    exhaustive: Annotated[
-        bool, typer.Option("--exhaustive", help="Rank every loss up to --depth instead of breeding trees.")
-    ] = False,
-    depth: Annotated[int, typer.Option(help="Largest depth of the trees of an exhaustive search.")] = 2,
-    generations: Annotated[
-        int | None, typer.Option(help="Generations of the search. Defaults to the preset's, or 20 of Taylor's.")
-    ] = None,
-    population: Annotated[
-        int | None, typer.Option(help="Candidates in a generation. Defaults to the preset's.")
-    ] = None,
-    candidate_seeds: Annotated[
-        int | None, typer.Option(help="Trainings of a candidate. Defaults to those of the kind of search.")
-    ] = None,
-    halving: Annotated[
-        int | None,
-        typer.Option(help="One candidate in so many goes on at each rung of a training; 1 trains all to the end."),
-    ] = None,
-    fair_rates: Annotated[
-        bool | None,
-        typer.Option(
-            "--fair-rates/--one-rate",
-            help="Train each loss at three learning rates that suit it, or at the task's. Defaults to the preset's.",
-        ),
-    ] = None,
-    screening: Annotated[
-        str | None,
-        typer.Option(
-            help="Stages before training, of finite,guided,distinct,trainable, or none. Defaults to the preset's."
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(help="Begin nothing new after so many candidate-steps (2e6) or minutes of training (10m)."),
-    ] = None,
-    tune_generations: Annotated[int, typer.Option(min=0, help="Generations of CMA-ES after it; 0 for none.")] = 20,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 8,
-    random_search: Annotated[bool, typer.Option(help="Search at random with the same budget, too.")] = True,
     tensorboard: Tensorboard = False,
     run_dir: RunDir = None,
     resume: Resume = False,
-    seed: Seed = 0,
     *,
+    config: "DiscoveryConfig",
     make_task: MakeTask,
     trains: dict[str, Any],
 ) -> None:
@@ -117,18 +63,6 @@ def search(
 
     console = console_of()
     check_resume(resume, run_dir)
-    given = {
-        "generations": generations,
-        "population": population,
-        "seeds": candidate_seeds,
-        "halving": halving,
-        "fair_rates": fair_rates,
-        "screening": _stages(screening),
-        "seed": seed,
-        **_budget(budget),
-    }
-    given = {field: value for field, value in given.items() if value is not None}
-    config = _config(given, preset, space, depth if exhaustive else None, tune_generations, seeds, random_search)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     stop_cleanly(context, run_dir)
     board = board_of(tensorboard, run_dir)
@@ -147,68 +81,10 @@ def search(
             on_result=shown.result,
             **trains,
         )
-    _say_comparison(console, job, found.comparison, seeds)
+    _say_comparison(console, job, found.comparison, config.seeds)
     if board is not None:
         board.finish()
     _say_end(console, found, run_dir)
-
-
-# SETTINGS
-
-
-def _config(
-    given: dict[str, Any],
-    preset: Preset,
-    space: SearchSpace,
-    depth: int | None,
-    tune_generations: int,
-    seeds: int,
-    random_search: bool,
-) -> "DiscoveryConfig":
-    """The settings that the options stand for; a depth asks for an exhaustive search."""
-    import glojax
-
-    if depth is not None and (space is not SearchSpace.trees or preset is not Preset.default):
-        raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-    if depth is not None:
-        _refuse("--exhaustive", given, ("generations", "population"))
-        config: Any = glojax.ExhaustiveConfig(depth=depth, **given)
-    elif space is SearchSpace.taylor:
-        _refuse("--space taylor", given, ("halving", "fair_rates", "screening", "budget", "minutes"))
-        config = glojax.TaylorConfig(**given)
-    else:
-        make = glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig
-        config = make(**given)
-    tune = (
-        glojax.TuneConfig(generations=tune_generations, seeds=config.seeds, seed=config.seed)
-        if tune_generations
-        else None
-    )
-    return glojax.DiscoveryConfig(search=config, tune=tune, random_search=random_search, seeds=seeds)
-
-
-def _stages(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    return () if text == "none" else tuple(part.strip() for part in text.split(","))
-
-
-def _budget(text: str | None) -> dict[str, float | int | None]:
-    if text is None:
-        return {}
-    try:
-        number = float(text.removesuffix("m"))
-    except ValueError:
-        raise ValueError(
-            f"--budget is {text!r}; candidate-steps such as 2e6, or minutes such as 10m, are allowed."
-        ) from None
-    return {"minutes": number} if text.endswith("m") else {"budget": int(number)}
-
-
-def _refuse(option: str, given: dict[str, Any], fields: Sequence[str]) -> None:
-    for field in fields:
-        if field in given:
-            raise ValueError(f"{option} has no {field.replace('_', ' ')}; leave out that option.")
 
 
 # WHAT IS SHOWN
@@ -225,7 +101,7 @@ def _titles(job: "Task") -> dict[str, str]:
 
 
 class _Shown:
-    """Says what each phase of a discovery found, as it ends."""
+    """Prints what each phase of a discovery found, when it ends."""
 
     def __init__(self, console: Console, job: "Task", config: "DiscoveryConfig", progress: ProgressDisplay):
         self._console, self._job, self._config, self.progress = console, job, config, progress

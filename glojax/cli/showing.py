@@ -12,7 +12,7 @@ from glojax.cli.options import app, console_of, plain, tree_loss
 
 
 class Format(StrEnum):
-    """What a loss is exported to."""
+    """The form in which a loss is exported."""
 
     python = "python"
     torch = "torch"
@@ -24,9 +24,9 @@ class Format(StrEnum):
 @app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
 def show(
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
-    figure: Annotated[Path, typer.Option(help="Where the figure of its curve goes.")] = Path("loss.png"),
+    figure: Annotated[Path, typer.Option(help="The file for the figure of its curve.")] = Path("loss.png"),
 ) -> None:
-    """Show a loss: formula, LaTeX, canonical form, coefficients that matter, and its curve as a figure."""
+    """Show a loss: its formula, LaTeX, canonical form, the coefficients that matter, and a figure of its curve."""
     from glojax.expressions import canonical, coefficients
     from glojax.reporting import figures
 
@@ -44,8 +44,8 @@ def show(
 @app.command(epilog="Example: `glojax export runs/digits/loss.json --to python --output my_loss.py`")
 def export(
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
-    to: Annotated[Format, typer.Option(help="The form.")] = Format.python,
-    output: Annotated[Path | None, typer.Option(help="The file; printed if left out.")] = None,
+    to: Annotated[Format, typer.Option(help="The form to write.")] = Format.python,
+    output: Annotated[Path | None, typer.Option(help="The file. Defaults to standard output.")] = None,
 ) -> None:
     """Write a loss as Python source that needs only jax or torch, LaTeX, a sympy expression, or glojax's JSON."""
     from glojax import files

@@ -1,6 +1,6 @@
-"""Options that several commands have: decorators add them to a command's signature, which typer reads.
+"""Options that several commands share: decorators add them to a command's signature, which typer reads.
 
-A decorator takes its own options out of what typer passes, and hands the command what they stand for.
+A decorator takes its own options from what typer passes, and hands the command what they stand for.
 """
 
 import functools
@@ -14,29 +14,38 @@ import typer
 Command = Callable[..., None]
 
 
-def with_options(command: Command, run: Command, options: Command, *, instead_of: tuple[str, ...] = ()) -> Command:
+def with_options(
+    command: Command, run: Command, options: Command, *, instead_of: tuple[str, ...] = (), before: str | None = None
+) -> Command:
     """``run`` under the name of a command, with the command's signature and the options of another function.
 
     Args:
-      command: what is decorated.
-      run: called in its place, with the arguments of both.
+      command: the command to decorate.
+      run: what is called in its place, with the arguments of both.
       options: a function whose parameters are the options to add.
-      instead_of: the command's own parameters that ``run`` makes of them, which typer must not see.
+      instead_of: parameters of the command that ``run`` fills in from the options, hidden from typer.
+      before: the command's own option that the added ones precede. Defaults to adding them at the end.
+
+    Returns:
+      A function that typer reads as a command.
     """
     own = inspect.signature(command)
     kept = [parameter for parameter in own.parameters.values() if parameter.name not in instead_of]
-    added = [
-        parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in inspect.signature(options).parameters.values()
-    ]
+    added = list(inspect.signature(options).parameters.values())
+    if before is None:
+        place, added = len(kept), [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in added]
+    else:
+        place = [parameter.name for parameter in kept].index(before)
     wrapped = functools.wraps(command)(run)
-    wrapped.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    parameters = [*kept[:place], *added, *kept[place:]]
+    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     annotations = {name: kind for name, kind in command.__annotations__.items() if name not in instead_of}
     wrapped.__annotations__ = annotations | options.__annotations__
     return wrapped
 
 
 def renamed_option(old: str, new: str) -> Callable[[Command], Command]:
-    """A decorator: the command also takes the old name of a yes-or-no option, hidden, and warns of it."""
+    """A decorator that keeps the old name of a yes-or-no option as a hidden one, which warns on stderr."""
 
     def decorate(command: Command) -> Command:
         def options(

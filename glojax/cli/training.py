@@ -1,4 +1,4 @@
-"""What trains the candidates of a command: its options, and the executor that they ask for."""
+"""What trains the candidates of a command: the options, and the executor that they choose."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ class ExecutorName(StrEnum):
 
 Group = Annotated[
     int | None,
-    typer.Option(help="Candidates trained together on a device, at most. Defaults to as many as fit its memory."),
+    typer.Option(help="Most candidates trained together on a device. Defaults to as many as fit its memory."),
 ]
 
 
@@ -28,18 +28,19 @@ def _options(
     ] = ExecutorName.local,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of a Ray cluster's head, or auto. By default Ray starts on this machine."),
+        typer.Option(help="HOST:PORT of a Ray cluster's head, or auto. Defaults to starting Ray on this machine."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Ray's workers. Defaults to one for every GPU of the cluster, or every core.")
+        int | None,
+        typer.Option(help="Number of Ray's workers. Defaults to one per GPU of the cluster, or per core."),
     ] = None,
 ) -> None: ...
 
 
 def with_training(command: Command) -> Command:
-    """A command with the options of what trains; it gets them as ``trains``, arguments of what the library trains by.
+    """Give a command the options of what trains; it gets them as ``trains``.
 
-    These are ``{"executor": ..., "group": ...}``.
+    ``trains`` is ``{"executor": ..., "group": ...}``, arguments of the library's functions that train.
     """
 
     def run(

@@ -28,10 +28,16 @@ def test_every_network_is_measured_at_every_size_and_shown_and_kept(
 
     def measure(plan: tuple[Any, ...]) -> Any:
         return SimpleNamespace(
-            network=plan[0], population=plan[1], group=5, compilations=1, compile_seconds=2.5, memory_bytes=2**30,
+            network=plan[0],
+            population=plan[1],
+            group=5,
+            compilations=1,
+            compile_seconds=2.5,
+            memory_bytes=2**30,
             candidate_steps_per_second=SimpleNamespace(median=1500.0, lowest=1400.0, highest=1600.0),
-            candidates_per_second=3.25, gemm_share=SimpleNamespace(median=0.25),
-        )  # fmt: skip
+            candidates_per_second=3.25,
+            gemm_share=SimpleNamespace(median=0.25),
+        )
 
     monkeypatch.setattr(benchmark, "planned", planned)
     monkeypatch.setattr(benchmark, "measure", measure)

@@ -39,6 +39,25 @@ def test_options_follow_the_command_s_own_and_what_is_made_of_them_is_hidden() -
     assert called == [("it", 4, "a True")]
 
 
+def test_options_can_precede_one_of_the_command_s_own() -> None:
+    called: list[Any] = []
+
+    def command(name: str = "it", last: bool = False, *, made: str) -> None:
+        called.append((name, made, last))
+
+    def options(first: str = "a", second: int = 2) -> None: ...
+
+    def joined(*, first: str, second: int, **given: Any) -> None:
+        command(made=first * second, **given)
+
+    wrapped = with_options(command, joined, options, instead_of=("made",), before="last")
+    assert list(inspect.signature(wrapped).parameters) == ["name", "first", "second", "last"]
+    app = typer.Typer()
+    app.command()(wrapped)
+    given = CliRunner().invoke(app, ["--first", "b", "--last"])
+    assert (given.exit_code, called) == (0, [("it", "bb", True)])
+
+
 @pytest.mark.parametrize(
     ("given", "expected", "warning"),
     [

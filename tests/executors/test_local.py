@@ -14,6 +14,7 @@ import pytest
 from glojax import ExhaustiveConfig, SearchConfig, TuneConfig, evaluate, exhaust, search, tune
 from glojax.discovery import comparison
 from glojax.executors import local
+from glojax.executors.protocol import Executor
 from glojax.expressions.trees import parse
 from glojax.losses.loss import Loss
 from glojax.tasks.task import Task
@@ -69,22 +70,22 @@ def made() -> list[InParts]:
 
 
 @pytest.fixture
-def divided(tiny_task: Task, made: list[InParts]) -> Task:
-    """The tiny task whose own executor makes ``InParts``."""
+def divided(tiny_task: Task, made: list[InParts]) -> Executor:
+    """An executor that makes ``InParts``."""
 
     def executor(task: Task, **settings: Any) -> InParts:
         assert task.fingerprint == tiny_task.fingerprint
         made.append(InParts(local.local_executor(tiny_task, **settings)))
         return made[-1]
 
-    return dataclasses.replace(tiny_task, executor=executor)
+    return executor
 
 
 def test_a_search_and_a_tuning_whose_batches_are_divided_and_begun_again_find_the_same(
-    tiny_task: Task, divided: Task, made: list[InParts]
+    tiny_task: Task, divided: Executor, made: list[InParts]
 ) -> None:
     config = SearchConfig(population=8, generations=2, elites=2, **TINY)
-    here, there = search(tiny_task, config), search(divided, config)
+    here, there = search(tiny_task, config), search(tiny_task, config, executor=divided)
     assert [generation.fates for generation in there.generations] == [g.fates for g in here.generations]
     assert "dropped" in there.generations[0].fates  # halving has compared the whole batch
     for ours, theirs in zip(here.generations, there.generations, strict=True):
@@ -95,24 +96,24 @@ def test_a_search_and_a_tuning_whose_batches_are_divided_and_begun_again_find_th
     assert [one.batches for one in made] == [1 + 2 + 1 + 2]  # baseline, generations, elites again, finals
 
     tuning = TuneConfig(generations=1, **TINY)
-    ours, theirs = tune(tiny_task, here.best, tuning), tune(divided, here.best, tuning)
+    ours, theirs = tune(tiny_task, here.best, tuning), tune(tiny_task, here.best, tuning, executor=divided)
     assert theirs.loss == ours.loss
     assert theirs.fitness == ours.fitness
     assert made[-1].batches == 1 + 1 + 2  # start, generation, finals
 
 
-def test_every_other_use_of_a_task_goes_to_its_executor_too(
-    tiny_task: Task, divided: Task, made: list[InParts]
+def test_everything_else_that_trains_goes_to_the_executor_too(
+    tiny_task: Task, divided: Executor, made: list[InParts]
 ) -> None:
     chosen = ["x * log(y)", Loss("log(y) - x / y", protected=True), optax.softmax_cross_entropy]
-    np.testing.assert_array_equal(evaluate(divided, chosen, 2), evaluate(tiny_task, chosen, 2))
+    np.testing.assert_array_equal(evaluate(tiny_task, chosen, 2, executor=divided), evaluate(tiny_task, chosen, 2))
     assert [one.batches for one in made] == [1, 1, 1]
 
-    rows = comparison.compare(divided, {"found": Loss("log(y) - x / y")}, 2)
+    rows = comparison.compare(tiny_task, {"found": Loss("log(y) - x / y")}, 2, executor=divided)
     assert [row.name for row in rows[:2]] == ["cross-entropy", "found"]
     assert [one.batches for one in made[3:]] == [1, 1]
 
-    exhausted = exhaust(divided, ExhaustiveConfig(depth=1, budget=1, **TINY))
+    exhausted = exhaust(tiny_task, ExhaustiveConfig(depth=1, budget=1, **TINY), executor=divided)
     assert len(exhausted.ranking) > 0
     assert made[-1].batches >= 2
 

@@ -30,12 +30,12 @@ import glojax, optax
 def task():
     train, validation, test = [(split.x[:100], split.labels[:100]) for split in glojax.data.digits()]
     network = glojax.models.MLP((8, 10))
-    return glojax.Task(network, train, validation, test, optimizer=optax.sgd(0.05), batch_size=20, steps=9, group=2)
+    return glojax.Task(network, train, validation, test, optimizer=optax.sgd(0.05), batch_size=20, steps=9)
 """
 # Without random search and with a single seed there is little to train; what takes time is starting and compiling.
 SEARCH = (
     *("--population", "8", "--generations", "3", "--candidate-seeds", "1", "--tune-generations", "2"),
-    *("--seeds", "1", "--no-baseline"),
+    *("--seeds", "1", "--no-random-search"),
 )
 
 
@@ -123,7 +123,7 @@ class Runs:
           command: and its own arguments.
         """
         command = [command[0], f"{self.task}:task", *command[1:]]
-        command += ["--run-dir", str(run_dir), "--devices", str(devices), *more]
+        command += ["--run-dir", str(run_dir), "--devices", str(devices), "--group", "2", *more]
         command += ["--distributed", "--heartbeat", str(heartbeat)] if count > 1 else []
         port = free_port()
         own = []

@@ -1,6 +1,5 @@
 """Real Ray on loopback of this machine: workers that are killed, stopped and added change no result."""
 
-import dataclasses
 import json
 import os
 import re
@@ -154,7 +153,7 @@ def test_a_search_whose_workers_are_killed_added_and_stopped_has_the_record_of_o
         def disturbed(*given: Any, **options: Any) -> Any:
             return _Disturbed(executor(*given, **options), lambda: next(events, lambda: None)())
 
-        glojax.search(dataclasses.replace(task, executor=disturbed), CONFIG, tmp_path / "ray")
+        glojax.search(task, CONFIG, tmp_path / "ray", executor=disturbed)
         last = executor.pool.processes
         for process in stopped:
             os.kill(process, signal.SIGCONT)

@@ -1,0 +1,165 @@
+"""The options of ``glojax search`` that say what is searched and how, and the ``DiscoveryConfig`` that they make."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from glojax.cli.options import Seed
+from glojax.cli.signatures import Command, with_options
+
+if TYPE_CHECKING:
+    from glojax.discovery.exhaustive import ExhaustiveConfig
+    from glojax.discovery.search_config import SearchConfig
+    from glojax.discovery.tuning import TaylorConfig
+    from glojax.workflow import DiscoveryConfig
+
+
+class Preset(StrEnum):
+    """Settings to start from."""
+
+    default = "default"
+    paper = "paper"
+
+
+class SearchSpace(StrEnum):
+    """What is searched."""
+
+    trees = "trees"
+    taylor = "taylor"
+
+
+def _options(
+    preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
+    space: Annotated[
+        SearchSpace, typer.Option(help="Trees, or third-order Taylor polynomials by CMA-ES alone (TaylorGLO).")
+    ] = SearchSpace.trees,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Rank every loss up to --depth instead of breeding trees.")
+    ] = False,
+    depth: Annotated[int, typer.Option(help="Largest depth of the trees of an exhaustive search.")] = 2,
+    generations: Annotated[
+        int | None, typer.Option(help="Generations of the search. Defaults to the preset's, or 20 for Taylor.")
+    ] = None,
+    population: Annotated[
+        int | None, typer.Option(help="Candidates in a generation. Defaults to the preset's.")
+    ] = None,
+    candidate_seeds: Annotated[
+        int | None, typer.Option(help="Trainings of each candidate. The default depends on the kind of search.")
+    ] = None,
+    halving: Annotated[
+        int | None,
+        typer.Option(help="Keep one candidate in this many at each rung of a training; 1 trains all to the end."),
+    ] = None,
+    fair_rates: Annotated[
+        bool | None,
+        typer.Option(
+            "--fair-rates/--one-rate",
+            help="Train each loss at three learning rates that suit it, or at the task's. Defaults to the preset's.",
+        ),
+    ] = None,
+    screening: Annotated[
+        str | None,
+        typer.Option(
+            help="Stages before training: any of finite,guided,distinct,trainable, or none. Defaults to the preset's."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Start nothing new after this many candidate-steps (2e6) or minutes of training (10m)."),
+    ] = None,
+    tune_generations: Annotated[
+        int, typer.Option(min=0, help="Generations of CMA-ES on the found loss's coefficients; 0 for none.")
+    ] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 8,
+    random_search: Annotated[bool, typer.Option(help="Also search at random, with the same budget.")] = True,
+    seed: Seed = 0,
+) -> None: ...
+
+
+def with_search_settings(command: Command, before: str) -> Command:
+    """Give a command the options of a search, in front of its own option ``before``; it gets them as ``config``."""
+
+    def run(
+        *,
+        preset: Preset,
+        space: SearchSpace,
+        exhaustive: bool,
+        depth: int,
+        generations: int | None,
+        population: int | None,
+        candidate_seeds: int | None,
+        halving: int | None,
+        fair_rates: bool | None,
+        screening: str | None,
+        budget: str | None,
+        tune_generations: int,
+        seeds: int,
+        random_search: bool,
+        seed: int,
+        **given: Any,
+    ) -> None:
+        fields = {
+            "generations": generations,
+            "population": population,
+            "seeds": candidate_seeds,
+            "halving": halving,
+            "fair_rates": fair_rates,
+            "screening": None if screening is None else _stages(screening),
+            "seed": seed,
+            **({} if budget is None else _budget(budget)),
+        }
+        fields = {field: value for field, value in fields.items() if value is not None}
+        search = _search_config(fields, preset, space, depth if exhaustive else None)
+        command(config=_discovery_config(search, tune_generations, seeds, random_search), **given)
+
+    return with_options(command, run, _options, instead_of=("config",), before=before)
+
+
+def _search_config(
+    fields: dict[str, Any], preset: Preset, space: SearchSpace, depth: int | None
+) -> "SearchConfig | ExhaustiveConfig | TaylorConfig":
+    """The settings of the search; a depth asks for an exhaustive one."""
+    import glojax
+
+    if depth is not None:
+        if space is not SearchSpace.trees or preset is not Preset.default:
+            raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
+        _refuse("--exhaustive", fields, ("generations", "population"))
+        return glojax.ExhaustiveConfig(depth=depth, **fields)
+    if space is SearchSpace.taylor:
+        _refuse("--space taylor", fields, ("halving", "fair_rates", "screening", "budget", "minutes"))
+        return glojax.TaylorConfig(**fields)
+    return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)
+
+
+def _discovery_config(
+    search: "SearchConfig | ExhaustiveConfig | TaylorConfig", tune_generations: int, seeds: int, random_search: bool
+) -> "DiscoveryConfig":
+    import glojax
+
+    tune = None
+    if tune_generations:
+        tune = glojax.TuneConfig(generations=tune_generations, seeds=search.seeds, seed=search.seed)
+    return glojax.DiscoveryConfig(search=search, tune=tune, random_search=random_search, seeds=seeds)
+
+
+def _stages(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(part.strip() for part in text.split(","))
+
+
+def _budget(text: str) -> dict[str, float | int]:
+    try:
+        number = float(text.removesuffix("m"))
+    except ValueError:
+        raise ValueError(
+            f"--budget is {text!r}; candidate-steps such as 2e6, or minutes such as 10m, are allowed."
+        ) from None
+    return {"minutes": number} if text.endswith("m") else {"budget": int(number)}
+
+
+def _refuse(option: str, given: dict[str, Any], fields: Sequence[str]) -> None:
+    for field in fields:
+        if field in given:
+            raise ValueError(f"{option} has no {field.replace('_', ' ')}; leave out that option.")
