@@ -148,7 +148,7 @@ def measured(network: str, candidates: int, known: dict[str, float]) -> Costs:
     import jax
 
     from glojax import SearchConfig, keep_programs, losses, search, tasks
-    from glojax.discovery import evolution
+    from glojax.discovery.results import Event
     from glojax.expressions import programs
     from glojax.training.trainer import Trainer
 
@@ -162,12 +162,12 @@ def measured(network: str, candidates: int, known: dict[str, float]) -> Costs:
         trainer.train(group, [trainer.task.steps])
         taken.append((time.perf_counter() - started) / trainer.task.steps)
 
-    def take(_: evolution.Generation) -> None:
+    def take(_: Event) -> None:
         host.append(time.process_time())
 
     # With trainings of one step, breeding and screening remain. Time on a core, because other work delays the rest.
     config = SearchConfig(population=candidates, generations=6, elites=0, seeds=1, fair_rates=False, finalists=1)
-    search(tasks.digits(steps=1), config, on_generation=take)
+    search(tasks.digits(steps=1), config, on_event=take)
     return Costs(**{"group_step": min(taken[1:]), "host": float(np.median(np.diff(host)[1:]))} | known)
 
 

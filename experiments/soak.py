@@ -51,9 +51,9 @@ def main() -> None:
         config = SearchConfig(
             population=10, generations=options.generations, elites=2, seeds=1, finalists=1, max_nodes=options.nodes
         )
-        search(task, config, run_dir, on_generation=watch("search"))
+        search(task, config, run_dir, on_event=watch("search"))
         tuning = TuneConfig(generations=options.generations, seeds=1, finalists=1)
-        tune(task, losses.baikal.tree, tuning, run_dir, on_generation=watch("tune"))
+        tune(task, losses.baikal.tree, tuning, run_dir, on_event=watch("tune"))
     for phase, found in figures.items():
         print(f"{phase}: {', '.join(f'{value:.4g} {name}' for name, value in found.items())}")
     if options.json:

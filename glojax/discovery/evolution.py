@@ -13,12 +13,12 @@ from typing import Unpack
 
 import numpy as np
 
+from glojax.deprecation import renamed_argument
 from glojax.discovery import generations
 from glojax.discovery.fitness import Fitness
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
-from glojax.discovery.settings import renamed_argument
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.records.funnel import total

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax import losses
+from glojax.deprecation import renamed_argument, renamed_attribute
 from glojax.discovery import sieve
 from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.results import Baseline, Event, Known, OnEvent, Result
-from glojax.discovery.settings import FitnessConfig, check_bounds, renamed_argument, renamed_attribute
+from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.discovery.sieve import Sieve
 from glojax.executors import local
 from glojax.executors.protocol import Executor

@@ -192,9 +192,10 @@ class Fitness:
             )
             seconds = (time.perf_counter() - started) / len(finalists)
             seed = finals.seeds_of_finals(self.config.seed, 1)[0]
-            columns = zip(finalists, decided.scores, decided.steps, strict=True)
-            return [known._replace(scores=scores).to_record("trained", seed, steps, seconds)
-                    for known, scores, steps in columns]  # fmt: skip
+            return [
+                known._replace(scores=scores).to_record("trained", seed, steps, seconds)
+                for known, scores, steps in zip(finalists, decided.scores, decided.steps, strict=True)
+            ]
 
         asked = [(str(known.tree), known.rate) for known in finalists]
         kept = run.once(FINALS, train, lambda records: [(one.expression, one.rate) for one in records] == asked)

@@ -6,15 +6,15 @@ The result is learning curves, which are recorded as they grow.
 import contextlib
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glojax import files
+from glojax.deprecation import renamed_fields
 from glojax.discovery import scoring
 from glojax.distributed import processes
 from glojax.executors import local
@@ -27,6 +27,7 @@ from glojax.tasks.probes import loss_probe
 from glojax.tasks.task import Task
 
 
+@renamed_fields(control="baseline")
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of full trainings.
@@ -55,12 +56,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     baseline: bool = True
     splits: tuple[str, ...] = ("validation", "test")
-    control: InitVar[bool | None] = None  # the old name of baseline
 
-    def __post_init__(self, control: bool | None) -> None:
-        if control is not None:
-            warnings.warn("TrainConfig.control is now baseline.", DeprecationWarning, stacklevel=3)
-            object.__setattr__(self, "baseline", control)
+    def __post_init__(self) -> None:
         for field in ("steps", "seeds", "points"):
             if (value := getattr(self, field)) < 1:
                 raise ValueError(f"{field} is {value}; it must be at least 1.")

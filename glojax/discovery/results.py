@@ -10,7 +10,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from glojax.discovery.settings import renamed_attribute
+from glojax.deprecation import renamed_attribute
 from glojax.executors.protocol import Executor
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree

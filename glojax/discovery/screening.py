@@ -51,9 +51,11 @@ def probe(classes: int = 10, samples: int = 100, seed: int = 0) -> Probe:
     random = named_random(seed, "probe")
     one_hot = np.eye(classes, dtype=np.float32)[np.arange(samples) % classes]
     return Probe(
-        random.normal(size=(samples, classes)).astype(np.float32), one_hot, np.roll(one_hot, 1, axis=1),
+        random.normal(size=(samples, classes)).astype(np.float32),
+        one_hot,
+        np.roll(one_hot, 1, axis=1),
         random.normal(size=(_DIRECTIONS, samples, classes)).astype(np.float32),
-    )  # fmt: skip
+    )
 
 
 def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:

@@ -1,9 +1,9 @@
 """The settings of a search by genetic programming."""
 
 import dataclasses
-import warnings
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 
+from glojax.deprecation import renamed_fields
 from glojax.discovery.genetics import Variation
 from glojax.discovery.selection import SELECTIONS
 from glojax.discovery.settings import FitnessConfig, check_bounds
@@ -12,6 +12,7 @@ from glojax.expressions import trees
 MAX_POPULATION = 100_000
 
 
+@renamed_fields(rates="variation")
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(FitnessConfig):
     """Settings of a search; ``SearchConfig.paper()`` gives those of arXiv 1905.11528.
@@ -48,13 +49,9 @@ class SearchConfig(FitnessConfig):
     max_depth: int = 3
     max_nodes: int = 32
     both_variables: bool = True
-    rates: InitVar[Variation | None] = None  # the old name of variation
 
-    def __post_init__(self, rates: Variation | None) -> None:
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if rates is not None:
-            warnings.warn("SearchConfig.rates is now variation.", DeprecationWarning, stacklevel=3)
-            object.__setattr__(self, "variation", rates)
         if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
             raise ValueError(
                 f"SearchConfig.elites is {self.elites}, population is {self.population}; "

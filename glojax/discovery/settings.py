@@ -5,16 +5,9 @@ A search's own configuration extends one of them: ``evolution.SearchConfig``, ``
 ``tuning.TuneConfig``.
 """
 
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
 
 from glojax.discovery import screening
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +65,8 @@ class FitnessConfig(SharedSettings):
         if self.budget is not None:
             check_bounds(self, budget=(1, 2**63 - 1))
         name, minutes = type(self).__name__, self.minutes
-        if minutes is not None and (isinstance(minutes, bool) or not 0 < minutes < float("inf")):
+        is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+        if minutes is not None and not (is_number and 0 < minutes < float("inf")):
             raise ValueError(f"{name}.minutes is {minutes!r}; a number above 0 is allowed.")
         unknown = [stage for stage in self.screening if stage not in screening.STAGES]
         if unknown:
@@ -87,33 +81,3 @@ def check_bounds(config: object, **bounds: tuple[int, int]) -> None:
             raise ValueError(
                 f"{type(config).__name__}.{field} is {value!r}; an integer from {low} to {high} is allowed."
             )
-
-
-# OLD NAMES, which warn for a version
-
-
-def renamed_argument(old: str, new: str, adapt: Callable[[Any], Any] = lambda value: value) -> Callable[..., Any]:
-    """A decorator: the function also takes the keyword ``old``, warns, and passes ``adapt`` of its value as ``new``."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            if old in kwargs:
-                name = getattr(function, "__name__", "this function")
-                warnings.warn(f"{name}: {old} is now {new}.", DeprecationWarning, stacklevel=2)
-                kwargs[new] = adapt(kwargs.pop(old))
-            return function(*args, **kwargs)
-
-        return call
-
-    return decorate
-
-
-def renamed_attribute(old: str, new: str, adapt: Callable[[Any], Any] = lambda value: value) -> Any:
-    """A property under an old name: it warns, and gives ``adapt`` of the attribute ``new``."""
-
-    def get(self: object) -> Any:
-        warnings.warn(f"{type(self).__name__}.{old} is now {new}.", DeprecationWarning, stacklevel=2)
-        return adapt(getattr(self, new))
-
-    return property(get)

@@ -15,9 +15,10 @@ from typing import NamedTuple, Unpack
 import numpy as np
 
 from glojax import tasks
+from glojax.deprecation import renamed_argument
 from glojax.discovery import cma_es, finals, scoring
 from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
-from glojax.discovery.settings import SharedSettings, check_bounds, renamed_argument
+from glojax.discovery.settings import SharedSettings, check_bounds
 from glojax.executors import local
 from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import programs

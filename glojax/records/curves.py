@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from glojax.deprecation import renamed_attribute
+
 
 class Row(NamedTuple):
     """The curve of one loss at one learning rate."""
@@ -21,6 +23,8 @@ class Curves(NamedTuple):
     splits: tuple[str, ...]  # such as ("validation", "test")
     rows: list[Row]  # the given losses
     baseline: list[Row]  # the baseline, a row for each rate; empty if it was not trained
+
+    control = renamed_attribute("control", "baseline")
 
     @property
     def shown(self) -> list[Row]:

@@ -3,51 +3,20 @@
 ``KINDS`` has four of them by name. An output with a metric makes another.
 """
 
-import functools
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glojax.deprecation import renamed_fields
 from glojax.losses.loss import Loss
 from glojax.losses.outputs import OUTPUTS, Output
 from glojax.tasks import metrics
 from glojax.tasks.metrics import Metric
 
-_Class = TypeVar("_Class")
 
-
-def _renamed(**names: str) -> Callable[[type[_Class]], type[_Class]]:
-    """Let a class take and have fields by their old names too, with a ``DeprecationWarning``; ``old="new"``."""
-
-    def warn(of: type, old: str) -> str:
-        warnings.warn(f"{of.__name__}.{old} is now {names[old]}.", DeprecationWarning, stacklevel=3)
-        return names[old]
-
-    def decorate(of: type[_Class]) -> type[_Class]:
-        make = of.__init__
-
-        @functools.wraps(make)
-        def init(self: _Class, *args: Any, **given: Any) -> None:
-            for old in names.keys() & given.keys():
-                if names[old] in given:
-                    raise TypeError(f"{of.__name__} got both {old} and {names[old]}")
-                given[warn(of, old)] = given.pop(old)
-            make(self, *args, **given)
-
-        of.__init__ = init  # type: ignore[method-assign]
-        for old in names:
-            setattr(of, old, property(lambda self, old=old: getattr(self, warn(of, old))))
-        return of
-
-    return decorate
-
-
-@_renamed(control="baseline", control_name="baseline_name")
+@renamed_fields(control="baseline", control_name="baseline_name", usual="baseline")
 @dataclass(frozen=True)
 class Kind:
     """A kind of problem.

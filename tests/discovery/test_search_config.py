@@ -6,17 +6,9 @@ from typing import Any
 
 import pytest
 
-from glojax.discovery.genetics import Variation
 from glojax.discovery.search_config import SearchConfig
 
 SMALL = SearchConfig(population=12, elites=2)
-
-
-def test_the_old_name_of_variation_warns_and_works() -> None:
-    with pytest.warns(DeprecationWarning, match="SearchConfig.rates is now variation"):
-        config = SearchConfig(rates=Variation(crossover=0.5))
-    assert config.variation.crossover == 0.5
-    assert dataclasses.replace(config, population=20).variation.crossover == 0.5
 
 
 def test_the_papers_settings() -> None:
@@ -45,6 +37,7 @@ def test_the_papers_settings() -> None:
         ("budget", 1.5, "budget is 1.5; an integer from 1"),
         ("minutes", 0, "minutes is 0; a number above 0"),
         ("minutes", math.nan, "minutes is nan"),
+        ("minutes", "5", "minutes is '5'; a number above 0"),
         ("screening", ("finite", "fast"), "screening holds 'fast'; allowed are finite, guided, distinct, trainable"),
         ("elite_seeds", -1, "elite_seeds is -1"),
     ],

@@ -9,13 +9,7 @@ import pytest
 
 from glojax import ExhaustiveConfig, SearchConfig, TaylorConfig, TuneConfig, exhaust, search, search_taylor, tune
 from glojax.discovery import screening
-from glojax.discovery.settings import (
-    FitnessConfig,
-    SharedSettings,
-    check_bounds,
-    renamed_argument,
-    renamed_attribute,
-)
+from glojax.discovery.settings import FitnessConfig, SharedSettings, check_bounds
 from glojax.tasks.task import Task
 
 BOUNDS = {
@@ -75,28 +69,6 @@ def test_bounds_are_checked_field_by_field() -> None:
 
 
 # OLD NAMES
-
-
-def test_a_renamed_argument_is_adapted_and_passed_on_with_a_warning() -> None:
-    @renamed_argument("old", "new", lambda value: value + 1)
-    def double(given: int, *, new: int = 0) -> int:
-        """Twice the sum."""
-        return 2 * (given + new)
-
-    with pytest.warns(DeprecationWarning, match=r"^double: old is now new\.$") as warned:
-        assert double(1, old=2) == 8  # type: ignore[call-arg]
-    assert warned[0].filename == __file__
-    assert double(1, new=2) == 6
-    assert double.__doc__ == "Twice the sum."
-
-
-def test_a_renamed_attribute_is_read_with_a_warning() -> None:
-    class Result:
-        new = 2
-        old = renamed_attribute("old", "new", lambda value: value + 1)
-
-    with pytest.warns(DeprecationWarning, match=r"^Result\.old is now new\.$"):
-        assert Result().old == 3
 
 
 SMALL: dict[str, Any] = {"seeds": 1, "finalists": 1, "final_seeds": 1}

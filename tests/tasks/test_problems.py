@@ -355,6 +355,4 @@ def test_the_old_names_of_the_baseline_warn() -> None:
     assert kind == Kind("softmax", "accuracy", baseline, "mine")
     with pytest.warns(DeprecationWarning, match=r"Kind\.control is now baseline\."):
         assert kind.control == baseline  # type: ignore[attr-defined]
-    with pytest.raises(TypeError, match="Kind got both control and baseline"):
-        Kind("softmax", "accuracy", control=baseline, baseline=baseline)  # type: ignore[call-arg]
     assert dataclasses.replace(kind, baseline_name="other").baseline == baseline
