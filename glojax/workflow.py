@@ -9,16 +9,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from glojax.discovery.comparison import compare
 from glojax.discovery.evolution import SearchResult, random_search, search
 from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
-from glojax.discovery.results import OnEvent, Result
+from glojax.discovery.results import Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
-from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss
 from glojax.records.comparisons import Comparison
 from glojax.tasks.task import Task
@@ -102,12 +101,9 @@ def discover(
     config: DiscoveryConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     *,
-    resume: bool = False,
     on_phase: OnPhase | None = None,
-    on_event: OnEvent | None = None,
     on_result: OnResult | None = None,
-    executor: Executor | None = None,
-    group: int | None = None,
+    **options: Unpack[SearchOptions],
 ) -> Discovery:
     """Discover a loss for a task, and compare it with the baseline and with random search.
 
@@ -116,12 +112,10 @@ def discover(
       config: the settings. Defaults to ``DiscoveryConfig()``.
       run_dir: where the record, the loss (``loss.json``) and the report (``report.html``) are kept. Defaults to memory
         alone, without a report.
-      resume: go on with what ``run_dir`` holds. The result is that of a discovery never interrupted.
       on_phase: called at the beginning of each phase.
-      on_event: called after each round of each search.
       on_result: called with the result of each search.
-      executor: what trains. Defaults to this process.
-      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+      **options: ``resume``, ``on_event``, ``executor`` and ``group``, as ``search`` takes them. The result of a
+        discovery that was resumed is that of one never interrupted.
 
     Returns:
       The loss, how it was found, and how it compares.
@@ -135,7 +129,8 @@ def discover(
       found.loss, found.rate, found.report
     """
     config = DiscoveryConfig() if config is None else config
-    shared: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "executor": executor, "group": group}
+    watched: dict[str, Any] = {"run_dir": run_dir, **options}
+    shared = {name: option for name, option in watched.items() if name != "on_event"}
 
     def phase(name: str, run: Callable[[], T]) -> T:
         if on_phase is not None:
@@ -145,7 +140,6 @@ def discover(
             on_result(result)
         return result
 
-    watched: dict[str, Any] = shared | {"on_event": on_event}
     found = phase(_PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **watched))
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")

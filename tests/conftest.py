@@ -28,6 +28,7 @@ from glojax.records.candidates import Record, Rejected
 from glojax.records.run import BASELINE, FINALS, Run
 from glojax.statistics import winner
 from glojax.tasks.task import Task
+from glojax.training.trainer import Trainer
 
 if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
@@ -67,6 +68,20 @@ def tiny_task() -> Task:
         models.MLP((16, 10)), train, (validation[0][:100], validation[1][:100]), (test[0][:100], test[1][:100]),
         optimizer=optax.sgd(0.05), batch_size=20, steps=30, name="tiny",
     )  # fmt: skip
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many candidates each call of the trainer got."""
+    sizes: list[int] = []
+    train = Trainer.train
+
+    def counted(self: Trainer, candidates: Any, *given: Any, **options: Any) -> Any:
+        sizes.append(len(candidates.seed))
+        return train(self, candidates, *given, **options)
+
+    monkeypatch.setattr(Trainer, "train", counted)
+    return sizes
 
 
 # A RUN

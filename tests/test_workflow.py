@@ -10,7 +10,6 @@ from glojax import ExhaustiveConfig, SearchConfig, TaylorConfig, TuneConfig, los
 from glojax.discovery.results import Result
 from glojax.records import summary
 from glojax.tasks.task import Task
-from glojax.training.trainer import Trainer
 from glojax.workflow import Discovery, DiscoveryConfig, discover
 
 SHARED: dict[str, Any] = {"seeds": 1, "finalists": 2, "final_seeds": 2, "seed": 3}
@@ -18,20 +17,6 @@ SEARCH = SearchConfig(population=8, generations=2, elites=2, **SHARED)
 TUNE = TuneConfig(generations=1, population=4, **SHARED)
 CONFIG = DiscoveryConfig(search=SEARCH, tune=TUNE, seeds=2)
 BASELINES = ["cross-entropy", "cross-entropy, best rate"]
-
-
-@pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """An entry for each call of the trainer."""
-    calls: list[int] = []
-    train = Trainer.train
-
-    def counted(self: Trainer, candidates: Any, *given: Any, **options: Any) -> Any:
-        calls.append(len(candidates.seed))
-        return train(self, candidates, *given, **options)
-
-    monkeypatch.setattr(Trainer, "train", counted)
-    return calls
 
 
 def same_rows(first: Discovery, second: Discovery) -> None:
@@ -42,7 +27,7 @@ def same_rows(first: Discovery, second: Discovery) -> None:
 
 
 def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_training(
-    tiny_task: Task, tmp_path: Path, trainings: list[int]
+    tiny_task: Task, tmp_path: Path, trained: list[int]
 ) -> None:
     phases: list[str] = []
     events: list[str] = []
@@ -69,9 +54,9 @@ def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_train
     read = summary.read(tmp_path)
     assert list(read.phases) == phases[:3]
 
-    trainings.clear()
+    trained.clear()
     again = discover(tiny_task, CONFIG, tmp_path, resume=True)
-    assert trainings == []
+    assert trained == []
     assert (again.loss, again.rate, again.report) == (found.loss, found.rate, found.report)
     assert again.search.record == found.search.record
     same_rows(again, found)

@@ -112,10 +112,10 @@ def label_smoothed_cross_entropy(
     """Cross-entropy of labels that are mixed with the uniform distribution over the classes.
 
     Args:
-      logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
-      labels: one-hot or soft labels of the same shape.
-      axis: the axis of the classes. Defaults to the last.
-      where: mask as in a call of ``Loss``. Defaults to all.
+      logits: as in ``generalized_cross_entropy``, like the arguments that are not listed.
+      labels: as there.
+      axis: as there.
+      where: as there.
       smoothing: share of the uniform distribution, in [0, 1]. Defaults to 0.1.
 
     Returns:

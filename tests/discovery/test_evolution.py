@@ -20,8 +20,6 @@ from glojax.expressions.canonical import canonical
 from glojax.records.funnel import FUNNEL
 from glojax.seeds import named_random, named_seed
 from glojax.tasks.task import Task
-from glojax.training.candidates import Candidates
-from glojax.training.trainer import Trainer
 
 SMALL = SearchConfig(population=12, generations=4, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
 PLAIN = dataclasses.replace(SMALL, screening=(), fair_rates=False, elite_seeds=0, max_depth=2, selection="roulette")
@@ -64,20 +62,6 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
         whole.funnel,
     )
     assert seen == [0, 1, 2, 3]
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many candidates each call of the trainer got."""
-    sizes: list[int] = []
-    train = Trainer.train
-
-    def counted(self: Trainer, candidates: Candidates, *given: Any, **options: Any) -> Any:
-        sizes.append(len(candidates.seed))
-        return train(self, candidates, *given, **options)
-
-    monkeypatch.setattr(Trainer, "train", counted)
-    return sizes
 
 
 @pytest.mark.parametrize("paper", [False, True])

@@ -3,7 +3,7 @@
 import dataclasses
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -31,16 +31,9 @@ class InParts:
         self.task, self.candidates, self.batches = trainer.task, trainer.candidates, 0
         self._trainer = trainer
 
-    def train(
-        self,
-        candidates: Any,
-        stops: Sequence[int],
-        *,
-        splits: Sequence[str] = ("validation",),
-        keep: Callable[[np.ndarray], np.ndarray] | None = None,
-        directory: Any = None,
-        on_stop: Callable[[int, np.ndarray], None] | None = None,
-    ) -> Trained:
+    def train(self, candidates: Any, stops: Sequence[int], **options: Any) -> Trained:
+        splits = options.get("splits", ("validation",))
+        keep, on_stop = options.get("keep"), options.get("on_stop")
         self.batches += 1
         parts = np.array_split(np.arange(len(candidates.seed)), min(3, len(candidates.seed)))
         answers: list[np.ndarray] = []
