@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from scipy import stats
 
 from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
 
@@ -68,15 +69,21 @@ def holding() -> tuple[int, int, int]:
 
 
 def slopes(seen: np.ndarray) -> dict[str, float]:
-    """What a generation adds on average, from the later half of ``seen [generations, 3]``: caches are full by then."""
+    """What a generation adds, from the later half of ``seen [generations, 3]``: caches are full by then.
+
+    It is the median slope over all pairs of generations (Theil and Sen's), because an allocator takes and returns
+    memory in large steps, which are no trend.
+    """
     later = seen[len(seen) // 2 :]
     if len(later) < 2:
         return {}
-    memory, programs, files = np.polyfit(np.arange(len(later)), later, 1)[0]
+    memory, programs, files = (float(np.asarray(stats.theilslopes(column))[0]) for column in later.T)
     return {
-        "KiB a generation": memory / 1024, "programs a generation": programs, "open files a generation": files,
+        "KiB a generation": memory / 1024,
+        "programs a generation": programs,
+        "open files a generation": files,
         "MiB at the end": seen[-1, 0] / 2**20,
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -224,7 +224,10 @@ LARGE: dict[str, tuple[Callable[[], str], str]] = {
     "number.json of 1 GB": (lambda: sparse("a.json", 10**9, b"9" * 99), "has 1,000,000,000 bytes; at most 1,000,000"),
     "number.json of 900,000 digits": (lambda: written("b.json", b"9" * 900_000), "Exceeds the limit"),
     "nested.json": (lambda: written("c.json", b"[" * 900_000), "it is nested too deeply"),
-    "objects.json": (lambda: written("d.json", b"[" + b"{}," * 99_999 + b"{}]"), "is not a glojax loss: it holds [{}"),
+    "objects.json": (
+        lambda: written("d.json", b"[" + b"{}," * 99_999 + b"{}]"),
+        "is not a glojax loss: it contains [{}",
+    ),
     "names.json": (
         lambda: written("e.json", b"{" + b",".join(b'"%d":0' % i for i in range(80_000)) + b"}"),
         "the entry 'glojax_loss' is missing",

@@ -21,7 +21,7 @@ import glojax
 from glojax import cli, tasks
 from glojax.executors.protocol import Evaluator
 from glojax.executors.ray_executor import RayExecutor
-from glojax.records.run import Run
+from glojax.records.run import BASELINE, Run
 from glojax.tasks.task import Task
 
 TASK = """
@@ -79,7 +79,7 @@ class _Disturbed:
 def _records(run_dir: Path, task: Task) -> list[Any]:
     """All that a run has recorded, except times."""
     with Run(run_dir, "search", task, CONFIG, resume=True) as run:
-        records = [[run.baseline()], *run.generations(), run.finals()]
+        records = [run.once(BASELINE, list), *run.generations(), run.finals()]
     return [[record._replace(seconds=0.0) for record in part] for part in records]
 
 
