@@ -51,7 +51,7 @@ COLUMN = {
 }
 """Where the picture has each package: left, right, or else in the middle, so that no arrow passes behind a box."""
 
-WIDTH, HEIGHT = 3.6, 1.05  # of a box
+WIDTH, HEIGHT = 3.6, 1.25  # of a box
 
 
 # WHAT IMPORTS WHAT
@@ -247,8 +247,8 @@ def draw(modules: Graph) -> bytes:
         for name, (x, y) in place.items():
             corner = (x - WIDTH / 2, y - HEIGHT / 2)
             axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.12", **colors))
-            axes.text(x, y + 0.32, name, weight="bold", color="#1b1c1e", **text)
-            axes.text(x, y - 0.14, textwrap.fill(members(modules, name), 42), size=7.5, color="#4b5057", **text)
+            axes.text(x, y + HEIGHT / 2 - 0.19, name, weight="bold", color="#1b1c1e", **text)
+            axes.text(x, y - 0.16, textwrap.fill(members(modules, name), 46), size=7, color="#4b5057", **text)
             for target in sorted(needed(packages)[name]):
                 end = (place[target][0], place[target][1] + HEIGHT / 2)
                 axes.annotate("", end, (x, y - HEIGHT / 2), arrowprops=arrow, zorder=0)
