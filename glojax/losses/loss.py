@@ -265,11 +265,14 @@ def apply(
       The losses, of the shape of ``logits`` without ``axis``.
 
     Raises:
-      ValueError: the logits are not floating or have no such axis, or the labels have another shape.
+      ValueError: the logits are not floating or have no such axis, the labels have another shape, there are not as many
+        coefficients as nodes, or ``output`` is a function that changes the shape.
 
     Example:
         jax.grad(lambda coefficients: apply(tree, coefficients, logits, labels).mean())(jnp.ones(tree.size))
     """
+    if len(coefficients) != tree.size:
+        raise ValueError(f"coefficients has {len(coefficients)} values; {short(tree)} has {tree.size} nodes.")
     x, y, log_y = predictions(logits, labels, axis, where, output)
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)

@@ -6,7 +6,6 @@ Their logarithm is computed from the outputs and stays exact where y underflows.
 
 from collections.abc import Callable
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -39,14 +38,19 @@ def predictions(
       x, y and log(y), of the shape of ``logits`` and at least float32. log(y) is ``None`` if y is no probability.
 
     Raises:
-      ValueError: ``logits`` are not floating, have no such axis, or ``labels`` have another shape.
+      ValueError: ``logits`` are not floating, have no such axis, ``labels`` have another shape, or ``output`` is a
+        function that changes the shape.
     """
     if output == "softmax":
         return probabilities(logits, labels, axis, where)
     z, x, where = _checked(logits, labels, axis, where)
     if callable(output):
         y = output(z)
-        chex.assert_equal_shape((y, z))
+        if jnp.shape(y) != z.shape:
+            raise ValueError(
+                f"Loss.output makes predictions of shape {list(jnp.shape(y))} of outputs of shape {list(z.shape)}; "
+                "it must keep the shape."
+            )
     else:
         y = _sigmoid(z) if output == "sigmoid" else z
     log_y = jax.nn.log_sigmoid(z) if output == "sigmoid" else None

@@ -263,3 +263,23 @@ def test_loading_evaluates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="parse: column 9"):
         load(path)
     assert not mark.exists()
+
+
+# WHAT APPLY REFUSES
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+@pytest.mark.parametrize("traced", [False, True])
+def test_apply_refuses_another_number_of_coefficients_than_nodes(count: int, traced: bool) -> None:
+    def value(coefficients: jax.Array) -> jax.Array:
+        return apply(parse("x - y"), coefficients, jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]]))
+
+    with pytest.raises(ValueError, match=rf"coefficients has {count} values; x - y has 3 nodes\."):
+        (jax.jit(value) if traced else value)(jnp.ones(count))
+    np.testing.assert_allclose((jax.jit(value) if traced else value)(jnp.ones(3)), [0.0], atol=1e-6)
+
+
+def test_a_loss_refuses_an_output_that_changes_the_shape_by_name() -> None:
+    loss = Loss(parse("x - y"), output=lambda outputs: outputs.sum(axis=-1))
+    with pytest.raises(ValueError, match=r"Loss\.output makes predictions of shape \[4\] of outputs of shape \[4, 3\]"):
+        loss(jnp.zeros((4, 3)), jnp.zeros((4, 3)))
