@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from glojax.expressions.trees import Tree, parse
     from glojax.losses.loss import Loss, load
     from glojax.models.convolutions import convolution
-    from glojax.tasks import metrics
+    from glojax.tasks import metrics, optimizers
     from glojax.tasks.problems import Kind
     from glojax.tasks.task import Task
     from glojax.workflow import Discovery, DiscoveryConfig, discover
@@ -66,6 +66,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "optimizers",
     "parse",
     "processes",
     "search",
@@ -94,7 +95,13 @@ _NAMES_OF_MODULES = {
     "workflow": ("Discovery", "DiscoveryConfig", "discover"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
-_PACKAGE_OF = {"augmentation": "data", "tables": "data", "metrics": "tasks", "processes": "distributed"}
+_PACKAGE_OF = {
+    "augmentation": "data",
+    "tables": "data",
+    "metrics": "tasks",
+    "optimizers": "tasks",
+    "processes": "distributed",
+}
 
 
 def __getattr__(name: str) -> Any:
