@@ -17,19 +17,21 @@ from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import metrics
+from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
 # DATA
 
 
-def split(kind: Kind, field: str, given: Any) -> Split:
+def split(kind: Kind, field: str, given: Any, ignore_label: int | None = None) -> Split:
     """Check one part of the data and convert it to the form that a task keeps.
 
     Args:
       kind: the kind of problem, which decides what labels may be.
       field: ``"train"``, ``"validation"`` or ``"test"``, for messages.
       given: a pair of arrays (inputs, labels).
+      ignore_label: the label that stands for none. Defaults to none.
 
     Returns:
       Inputs as float32, or uint8 if they were, and labels as ``Kind.checked`` converts them.
@@ -38,7 +40,8 @@ def split(kind: Kind, field: str, given: Any) -> Split:
       ValueError: no pair of arrays, inputs that are not real, not finite or have fewer than two axes, or wrong labels.
     """
     try:
-        x, labels = (np.asarray(part) for part in given)
+        x, labels = given
+        x = np.asarray(x)
     except (TypeError, ValueError):
         raise ValueError(f"Task.{field} must be a pair of arrays (inputs, labels).") from None
     if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer) or jnp.issubdtype(x.dtype, jnp.floating)):
@@ -51,7 +54,8 @@ def split(kind: Kind, field: str, given: Any) -> Split:
     if not np.isfinite(x).all():
         rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
         raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
-    return Split(x, kind.checked(field, labels, len(x)))
+    ignored = () if ignore_label is None else (ignore_label,)
+    return Split(x, kind.checked(field, labels, len(x), *ignored))
 
 
 def whole_numbers(given: Any) -> np.ndarray | None:
@@ -73,19 +77,30 @@ def whole_numbers(given: Any) -> np.ndarray | None:
     return x if bounds.min <= x.min() and x.max() <= bounds.max else None
 
 
-def data(splits: Mapping[str, Split]) -> None:
+def data(kind: Kind, splits: Mapping[str, Split]) -> None:
     """Check that all parts have inputs of one shape, and that the training labels differ.
 
     Raises:
-      ValueError: inputs differ in shape, or all training labels are the same.
+      ValueError: inputs differ in shape, all training labels are the same, or none of an output is known.
     """
     shapes = {field: part.x.shape[1:] for field, part in splits.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"Task: inputs differ in shape: {shapes}; all parts must have one shape.")
     labels = splits["train"].labels
-    present = np.unique(labels[~np.isnan(labels)])
+    known = known_of(labels)
+    if kind.has_classes and labels.ndim == 2:
+        rows = labels[known.all(axis=1)]
+        if (rows == rows[0]).all():
+            raise ValueError(f"Task.train has soft labels that are all {rows[0].tolist()}; at least two are needed.")
+        return
+    present = np.unique(labels[known])
     if len(present) < 2:
         raise ValueError(f"Task.train has labels of one class, {present.tolist()}; at least two are needed.")
+    if labels.ndim == 2 and not known.any(axis=0).all():
+        raise ValueError(
+            f"Task.train: labels of output {int(known.any(axis=0).argmin())} are all unknown; at least one that is "
+            "known is needed."
+        )
 
 
 def count(field: str, value: object, largest: int | None = None) -> None:
@@ -131,6 +146,36 @@ def metric(given: str | Metric, name: str, kind: Kind, minimize: object) -> None
         raise ValueError(f"Task.minimize is {minimize!r}; True or False is allowed.")
     if minimize and ours and found not in metrics.MINIMIZED:
         raise ValueError(f"Task.minimize is for a metric that is an error; more of {name!r} is better.")
+
+
+def metric_labels(metric: Metric, kind: Kind, splits: Mapping[str, Split]) -> None:
+    """Check that a metric of glojax means something for the labels that it is computed from.
+
+    Args:
+      metric: the metric; of another one nothing is known.
+      kind: the kind of problem.
+      splits: the data, by name. The metric of the training set is for information only.
+
+    Raises:
+      ValueError: AUC of one class, R² of targets that are all the same, F1 without positives, or all labels of an
+        output unknown.
+    """
+    if kind.has_classes or metric not in (metrics.auc, metrics.f1, metrics.r2):
+        return
+    name = metrics.name_of(metric)
+    for part, (_, labels) in splits.items():
+        if part == "train":
+            continue
+        columns = [column[column == column] for column in labels.T]
+        for output, column in enumerate(columns):
+            what = f"Task.{part}: labels of output {output} are all"
+            if not len(column):
+                raise ValueError(f"{what} unknown; {name} needs some that are known there.")
+            if metric is not metrics.f1 and (column == column[0]).all():
+                needed = "both 0 and 1" if metric is metrics.auc else "targets that differ"
+                raise ValueError(f"{what} {column[0]:g}; {name} needs {needed} there. Choose another split or metric.")
+        if metric is metrics.f1 and not any((column == 1).any() for column in columns):
+            raise ValueError(f"Task.{part}: no label is 1; f1 needs positives there. Choose another split or metric.")
 
 
 # THE MODEL
@@ -231,11 +276,7 @@ def _outputs(outputs: jax.ShapeDtypeStruct, batch_size: int, kind: Kind, splits:
     gives = f"Task.model gives an output of shape {list(shape)} for a batch of {batch_size}"
     fits = len(shape) == 2 and shape[0] == batch_size
     if kind.has_classes:
-        classes = class_count(splits)
-        if not (fits and shape[1] >= classes):
-            raise ValueError(
-                f"{gives}; [batch, classes] is expected, with at least {classes} classes for the labels in the data."
-            )
+        _classes(gives, shape[1] if fits else 0, splits)
         return
     columns = {name: part.labels.shape[-1] for name, part in splits.items()}
     if not (fits and set(columns.values()) == {shape[1]}):
@@ -251,9 +292,32 @@ def _outputs(outputs: jax.ShapeDtypeStruct, batch_size: int, kind: Kind, splits:
             )
 
 
+def _classes(gives: str, outputs: int, splits: Mapping[str, Split]) -> None:
+    """Check the number of a model's outputs against labels that are classes."""
+    soft = {name: part.labels.shape[1] for name, part in splits.items() if part.labels.ndim == 2}
+    if outputs and any(columns != outputs for columns in soft.values()):
+        raise ValueError(f"{gives}, and soft labels have {soft} columns; an output for each class is expected.")
+    count = class_count(splits)
+    whole = [part.labels for part in splits.values() if part.labels.ndim == 1]
+    present = set().union(*(np.unique(labels[labels >= 0]).tolist() for labels in whole))
+    has_gaps = any((labels < 0).any() for labels in whole)  # perhaps what stood in the place of 0
+    from_1 = not soft and not has_gaps and count > 2 and present == set(range(1, count))
+    if from_1 and outputs in (count - 1, count):
+        raise ValueError(
+            f"Task: labels are numbered from 1 to {count - 1}; classes count from 0. Write labels - 1, with a model of "
+            f"{count - 1} outputs."
+        )
+    if outputs < count:
+        raise ValueError(
+            f"{gives}; [batch, classes] is expected, with at least {count} classes for the labels in the data."
+        )
+
+
 def class_count(splits: Mapping[str, Split]) -> int:
-    """The number of classes in integer labels: the largest label plus one."""
-    return 1 + max(int(part.labels.max()) for part in splits.values())
+    """The number of classes in labels: the largest label plus one, or the columns of soft labels."""
+    return max(
+        part.labels.shape[1] if part.labels.ndim == 2 else 1 + int(part.labels.max()) for part in splits.values()
+    )
 
 
 def class_weights(given: Any, outputs: int) -> tuple[float, ...]:
@@ -278,6 +342,19 @@ def class_weights(given: Any, outputs: int) -> tuple[float, ...]:
             f"Task.class_weights is {given!r}; a number above 0 for each of the {outputs} outputs is expected."
         )
     return tuple(weights.tolist())
+
+
+def ignore_label(given: object) -> int | None:
+    """Check the label that stands for none.
+
+    Raises:
+      ValueError: it is no whole number.
+    """
+    if given is None or (isinstance(given, int | np.integer) and not isinstance(given, bool)):
+        return None if given is None else int(given)
+    raise ValueError(
+        f"Task.ignore_label is {given!r}; a whole number such as -1, or None, is allowed. NaN is unknown without it."
+    )
 
 
 def metric_value(found: Any, name: str, for_search: bool) -> None:

@@ -217,7 +217,9 @@ def metric_probe(task: Task) -> Probe:
 
     def compute(size: int) -> Probe:
         some = labels[_spread(len(labels), size)]
-        target = np.nan_to_num(np.eye(task.outputs)[some] if task.problem.has_classes else some)
+        # No class is 0 in every output.
+        rows = np.eye(task.outputs + 1)[some, :-1] if some.ndim == 1 else some
+        target = np.nan_to_num(rows)
         noise = _fixed(1, target.shape) * max(float(target.std()), 1e-6)
         centred = 2 * (target - target.mean(axis=0))
         outputs = [start + share * noise for start in (target, centred) for share in (0.1, 0.5, 1.0, 3.0)]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from glojax.deprecation import renamed_fields
 from glojax.losses.loss import Loss
 from glojax.losses.outputs import OUTPUTS, Output
+from glojax.tasks import labels as labels_of
 from glojax.tasks import metrics
 from glojax.tasks.metrics import Metric
 
@@ -24,8 +26,9 @@ class Kind:
         counts = glojax.Kind(jax.nn.softplus, "rmse")  # predictions above 0
         task = glojax.Task(model, train, validation, kind=counts)
 
-    Labels are integers ``[examples]`` for softmax, one class for each example. For every other output they are numbers
-    ``[examples, outputs]``, or ``[examples]`` for one output; NaN stands for an unknown label, which does not count.
+    Labels are whole numbers ``[examples]`` for softmax, one class for each example, or one-hot or soft labels
+    ``[examples, classes]``. For every other output they are numbers ``[examples, outputs]``, or ``[examples]`` for one
+    output. NaN stands for an unknown label, which does not count.
 
     Args:
       output: makes predictions y of the network's outputs ``[batch, outputs]``: ``"softmax"``, ``"sigmoid"``,
@@ -57,7 +60,7 @@ class Kind:
 
     @property
     def has_classes(self) -> bool:
-        """Whether labels are integer classes."""
+        """Whether labels are classes: integers, or soft."""
         return self.output == "softmax"
 
     def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
@@ -68,50 +71,35 @@ class Kind:
           outputs: the number of outputs of the network.
 
         Returns:
-          x ``[batch, outputs]``, 0 where a label is unknown, and which labels are known; ``None`` if all must be.
+          x ``[batch, outputs]``, 0 where a label is unknown, and which labels are known: ``[batch, outputs]``,
+          ``[batch, 1]`` for soft labels of classes, and ``None`` for integers, of which those below 0 are not.
         """
-        if self.has_classes:
+        if self.has_classes and labels.ndim == 1:
             return jax.nn.one_hot(labels, outputs, dtype=jnp.float32), None
         known = ~jnp.isnan(labels)
+        known = known.all(axis=-1, keepdims=True) if self.has_classes else known
         return jnp.where(known, labels, 0.0), known
 
-    def checked(self, field: str, labels: np.ndarray, examples: int) -> np.ndarray:
+    def checked(self, field: str, labels: ArrayLike, examples: int, ignore_label: int | None = None) -> np.ndarray:
         """Check labels and convert them to the form that a task keeps.
 
         Args:
           field: the part of the data, for messages.
           labels: as the user gave them.
           examples: the number of inputs.
+          ignore_label: the number that stands for no label. Defaults to none.
 
         Returns:
-          int32 ``[examples]`` for classes, and otherwise float32 ``[examples, outputs]``.
+          int32 ``[examples]`` for classes, -1 for no label, and float32 ``[examples, classes]`` for soft ones. For every
+          other output float32 ``[examples, outputs]``, NaN where a label is unknown.
 
         Raises:
-          ValueError: labels of the wrong shape, type or range.
+          ValueError: labels of the wrong shape, type or range; the message names the field.
         """
         if self.has_classes:
-            if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
-                raise ValueError(
-                    f"Task.{field}: labels are {labels.dtype}{list(labels.shape)}; integers of shape [{examples}] are "
-                    "expected."
-                )
-            if labels.min() < 0:
-                raise ValueError(f"Task.{field}: labels hold {labels.min()}; classes count from 0.")
-            return labels.astype(np.int32)
-        if labels.ndim not in (1, 2) or len(labels) != examples or not np.issubdtype(labels.dtype, np.number):
-            raise ValueError(
-                f"Task.{field}: labels are {labels.dtype}{list(labels.shape)}; numbers of shape [{examples}] or "
-                f"[{examples}, outputs] are expected."
-            )
-        labels = labels.reshape(examples, -1).astype(np.float32)
-        if np.isinf(labels).any():
-            raise ValueError(
-                f"Task.{field}: labels of example {int(np.isinf(labels).any(axis=1).argmax())} are infinite."
-            )
-        if self.output == "sigmoid" and not np.isin(labels[~np.isnan(labels)], (0, 1)).all():
-            wrong = labels[~np.isnan(labels) & ~np.isin(labels, (0, 1))][0]
-            raise ValueError(f"Task.{field}: labels hold {wrong:g}; 0 and 1 are allowed, and NaN where unknown.")
-        return labels
+            return labels_of.classes(f"Task.{field}", labels, examples, ignore_label)
+        binary = self.output == "sigmoid"
+        return labels_of.numbers(f"Task.{field}", labels, examples, ignore_label, binary=binary)
 
 
 KINDS = {

@@ -25,6 +25,7 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
 from glojax.tasks import checks, fingerprints, metrics, optimizers, problems
+from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
@@ -58,7 +59,10 @@ class Task:
         in the form that the kind keeps. Defaults to the kind's metric.
       minimize: whether less of your own metric is better. The score is then 1 / (1 + metric), as it is with rmse.
       class_weights: a factor for each output's part of the loss; for classification, the factor of an example is that
-        of its class. Metrics are not weighted. Defaults to no weights.
+        of its class, and with soft labels the mean of the factors that it stands for. Metrics are not weighted.
+        Defaults to no weights.
+      ignore_label: the number that stands for no label, such as -1 or 255: neither the loss nor the metric counts it.
+        The task keeps -1 for it, or NaN where labels are no classes. Labels of NaN are unknown without it.
       preprocess: ``preprocess(x) -> x``, from a batch of inputs to the model's input. Defaults to the inputs.
       augment: ``augment(key, x) -> x``, in place of ``preprocess`` for minibatches in training. Candidates that share a
         seed see the same augmented inputs. Defaults to ``preprocess``.
@@ -89,17 +93,23 @@ class Task:
     group: InitVar[int | None] = None
     executor: InitVar[Callable[..., Any] | None] = None
     name: str = "task"
+    ignore_label: int | None = None
 
     def __post_init__(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
         numbers = {field: checks.whole_numbers(getattr(self, field)) for field in ("train", "validation", "test")}
+        object.__setattr__(self, "ignore_label", checks.ignore_label(self.ignore_label))
         for field in ("train", "validation", "test"):
             if field != "test" or self.test is not None:
-                object.__setattr__(self, field, checks.split(self.problem, field, getattr(self, field)))
-        checks.data(self.splits)
+                part = checks.split(self.problem, field, getattr(self, field), self.ignore_label)
+                object.__setattr__(self, field, part)
+        if self.ignore_label is None and self._has_labels_below_0:  # made of NaN; so the task may be made again of them
+            object.__setattr__(self, "ignore_label", -1)
+        checks.data(self.problem, self.splits)
         checks.count("batch_size", self.batch_size, len(self.splits["train"].labels))
         checks.count("steps", self.steps)
         checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
+        checks.metric_labels(self.metric_function, self.problem, self.splits)
         self._choose_inputs(numbers)
         checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
         object.__setattr__(self, "optimizer", checked)
@@ -204,6 +214,17 @@ class Task:
             }
         )
 
+    @cached_property
+    def has_gaps(self) -> bool:
+        """Whether a label of the training set is unknown, so that the loss leaves it out."""
+        return not known_of(self.splits["train"].labels).all()
+
+    @cached_property
+    def _has_labels_below_0(self) -> bool:
+        return self.problem.has_classes and any(
+            part.labels.ndim == 1 and bool((part.labels < 0).any()) for part in self.splits.values()
+        )
+
     # THE LOSS AND THE SCORE
 
     def loss(self, tree: Tree | str, coefficients: Sequence[float] = (), *, protected: bool = False) -> Loss:
@@ -227,11 +248,15 @@ class Task:
           x ``[batch, outputs]``, and weights that broadcast to it, or ``None`` where all entries weigh the same.
         """
         x, known = self.problem.targets(labels, outputs)
+        if known is None and self._has_labels_below_0:
+            known = (labels >= 0)[:, None]
         if self.class_weights is None:
-            has_gaps = known is not None and np.isnan(self.splits["train"].labels).any()
-            return x, known.astype(jnp.float32) if known is not None and has_gaps else None
+            return x, known.astype(jnp.float32) if known is not None and self.has_gaps else None
         weights = jnp.array(self.class_weights, jnp.float32)
-        return x, weights[labels][:, None] if known is None else weights * known
+        if known is not None and not self.problem.has_classes:
+            return x, weights[None] * known
+        of_examples = weights[labels] if labels.ndim == 1 else jnp.sum(x * weights[None], axis=-1)
+        return x, of_examples[:, None] if known is None else of_examples[:, None] * known
 
     @property
     def _given_metric(self) -> str | Metric:

@@ -74,6 +74,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "group": ({"group": 2}, None),
     "executor": ({"executor": lambda task, **given: None}, None),
     "name": ({"name": "second"}, None),
+    "ignore_label": ({"ignore_label": 2}, "other training data"),
 }
 
 

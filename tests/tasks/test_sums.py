@@ -1,0 +1,62 @@
+"""Sums against float64 and Python's integers, where float32 and int32 lose what is added."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from glojax.tasks import sums
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full(300_000, 0.1),
+        1e6 + RANDOM.normal(size=300_000),
+        RANDOM.normal(size=300_000) * np.exp(4 * RANDOM.normal(size=300_000)),
+        np.array([1e30, 1.0, -1e30, 3.0]),
+        np.array([5.0]),
+    ],
+    ids=["alike", "far from 0", "heavy tails", "cancelled", "one"],
+)
+def test_a_sum_has_the_digits_of_float64(values: np.ndarray) -> None:
+    given = values.astype(np.float32)
+    found = jax.jit(sums.total)(given)
+    exact = given.sum(dtype=np.float64)
+    largest = np.abs(given).max().astype(float)
+    assert abs(float(found.high) + float(found.low) - exact) <= 1e-11 * (abs(exact) + largest)
+    assert float(found.high) == np.float32(float(found.high) + float(found.low))
+
+
+def test_sums_are_of_columns_and_of_what_counts() -> None:
+    values = RANDOM.normal(size=(1000, 3)).astype(np.float32)
+    where = RANDOM.random(values.shape) < 0.5
+    hidden = np.where(where, values, np.nan)
+    np.testing.assert_allclose(
+        sums.total(jnp.asarray(hidden), jnp.asarray(where)).high, (values * where).sum(axis=0, dtype=float), rtol=1e-6
+    )
+    mapped = jax.vmap(sums.total)(jnp.asarray(values[None]))
+    np.testing.assert_allclose(mapped.high[0], values.sum(axis=0, dtype=float), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(np.inf, np.inf), (-np.inf, -np.inf), (np.nan, np.nan), (3e38, np.inf)]
+)
+def test_infinity_stays_infinity_and_nan_nan(value: float, expected: float) -> None:
+    found = sums.total(jnp.array([1.0, value, 2.0, value, 3.0], jnp.float32))
+    np.testing.assert_equal(float(found.high), expected)
+
+
+@pytest.mark.parametrize("count", [1, 10, 5000, 3_000_000])
+def test_counts_are_added_without_overflow(count: int) -> None:
+    most = 2**31 - 1
+    counts = RANDOM.integers(0, most, count, endpoint=True).astype(np.int32)
+    exact = int(counts.sum(dtype=object)) if count < 10_000 else int(counts.astype(np.int64).sum())
+    assert float(jax.jit(lambda counts: sums.total_of_counts(counts, most))(counts)) == pytest.approx(exact, rel=3e-7)
+
+
+def test_small_sums_of_counts_are_exact() -> None:
+    assert float(sums.total_of_counts(jnp.array([3, 0, 4], jnp.int32), 4)) == 7
+    np.testing.assert_array_equal(sums.total_of_counts(jnp.array([[3, 1], [4, 1]], jnp.int32), 9), [7, 2])
