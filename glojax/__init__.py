@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from glojax.discovery.tuning import TaylorConfig, TuneConfig, search_taylor, tune
     from glojax.distributed import processes
     from glojax.distributed.devices import keep_programs, use_cores
-    from glojax.expressions.trees import Tree, parse
+    from glojax.expressions.parsing import parse
+    from glojax.expressions.trees import Tree
     from glojax.losses.loss import Loss, load
     from glojax.models.convolutions import convolution
     from glojax.tasks import metrics, optimizers
@@ -87,7 +88,8 @@ _NAMES_OF_MODULES = {
     "discovery.search_config": ("SearchConfig",),
     "discovery.tuning": ("TaylorConfig", "TuneConfig", "search_taylor", "tune"),
     "distributed.devices": ("keep_programs", "use_cores"),
-    "expressions.trees": ("Tree", "parse"),
+    "expressions.parsing": ("parse",),
+    "expressions.trees": ("Tree",),
     "losses.loss": ("Loss", "load"),
     "models.convolutions": ("convolution",),
     "tasks.problems": ("Kind",),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from glojax.errors import quoted
 from glojax.expressions import formula, source_texts, trees
-from glojax.expressions.export import factors
+from glojax.expressions.export import coefficient_texts
 from glojax.expressions.source_texts import Texts
 from glojax.expressions.trees import Tree
 
@@ -85,7 +85,7 @@ def _module(
         texts.protected_divide: any("protected_divide" in line for line in lines),
     }
     return texts.module.format(
-        formula=trees.write(tree, lambda node: node.text, protected, factors(coefficients, 6)),
+        formula=trees.write(tree, lambda node: node.text, protected, coefficient_texts(coefficients)),
         helpers="".join(f"\n{text}" for text, is_needed in helpers.items() if is_needed),
         name=name,
         meaning=source_texts.MEANINGS[output],

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from glojax import files
 from glojax.errors import quoted, short
-from glojax.expressions import export, source, trees
+from glojax.expressions import export, parsing, source, trees
 from glojax.expressions.trees import Tree
 from glojax.losses.evaluation import Coefficients, Predicted, evaluate
 from glojax.losses.labels import classes_as_targets
@@ -46,8 +46,10 @@ class Loss:
     Two losses with equal attributes are equal, and a loss can be a dictionary's key.
 
     Attributes:
-      tree: f(x, y), or an expression that ``trees.parse`` reads; it must contain both ``x`` and ``y``.
-      coefficients: the factor of each node's value in pre-order (arXiv 1905.11528, section III-B). Defaults to all 1.
+      tree: f(x, y), or an expression that ``parsing.parse_with_coefficients`` reads, such as the text of another loss;
+        it must contain both ``x`` and ``y``.
+      coefficients: the factor of each node's value in pre-order (arXiv 1905.11528, section III-B). Defaults to those in
+        the expression, or 1.
       protected: use the protected operators of ``grammar.operators``. Defaults to False.
       output: how y is made of the network's outputs: ``"softmax"``, ``"sigmoid"``, ``"identity"``, or a function that
         keeps the shape. Defaults to softmax.
@@ -69,7 +71,15 @@ class Loss:
 
     def __post_init__(self) -> None:
         if not isinstance(self.tree, Tree):
-            object.__setattr__(self, "tree", trees.parse(self.tree))
+            tree, found = parsing.parse_with_coefficients(self.tree)
+            if any(value != 1 for value in found):
+                if len(self.coefficients):
+                    raise ValueError(
+                        f"Loss.coefficients is {quoted(self.coefficients)}, and {quoted(self.tree)} has coefficients "
+                        "of its own; only one of them is allowed."
+                    )
+                object.__setattr__(self, "coefficients", found)
+            object.__setattr__(self, "tree", tree)
         if not self.tree.has_x_and_y:
             raise ValueError(
                 f"Loss.tree is {short(self.tree)}; a loss needs both x (the label) and y (the prediction)."
@@ -147,7 +157,10 @@ class Loss:
         return any(value != 1 for value in self.coefficients)
 
     def __str__(self) -> str:
-        return trees.write(self.tree, lambda node: node.text, self.protected, export.factors(self.coefficients, 6))
+        """The expression with coefficients to six digits, which gives the loss back as ``Loss(text)``."""
+        return trees.write(
+            self.tree, lambda node: node.text, self.protected, export.coefficient_texts(self.coefficients)
+        )
 
     def latex(self) -> str:
         """Write f(x, y) in LaTeX, with coefficients to four digits."""
@@ -221,7 +234,7 @@ def _from_json(content: object) -> Loss:
     schema = _entry(content, "glojax_loss")
     if type(schema) is not int or schema not in (1, SCHEMA):
         raise ValueError(f"schema {quoted(schema)} is not known; this version of glojax reads 1 and {SCHEMA}.")
-    tree = trees.parse(_entry(content, "expression"))
+    tree = parsing.parse(_entry(content, "expression"))
     coefficients, protected = _entry(content, "coefficients"), _entry(content, "protected")
     if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
         raise ValueError(f"coefficients is {quoted(coefficients)}; a list of numbers is expected.")

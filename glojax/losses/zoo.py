@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from glojax.expressions import trees
+from glojax.expressions import parsing
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction, load
 from glojax.losses.outputs import Output, probabilities
@@ -20,7 +20,7 @@ _Term = tuple[Tree, tuple[float, ...]]
 
 
 def _loss(expression: str, coefficients: Sequence[float] = ()) -> Loss:
-    return Loss(trees.parse(expression), tuple(coefficients))
+    return Loss(parsing.parse(expression), tuple(coefficients))
 
 
 def _term(symbol: str | int, *operands: _Term, factor: float = 1.0) -> _Term:
@@ -32,7 +32,7 @@ def _weighted(*terms: tuple[float, str | _Term]) -> Loss:
     """Make the weighted sum of terms, where each weight is the coefficient of its term's root."""
     total: _Term | None = None
     for weight, given in terms:
-        tree, (_, *rest) = (trees.parse(given), [1.0] * trees.parse(given).size) if isinstance(given, str) else given
+        tree, (_, *rest) = parsing.parse_with_coefficients(given) if isinstance(given, str) else given
         term = tree, (weight, *rest)
         total = _term("+", total, term) if total else term
     assert total is not None
@@ -179,6 +179,6 @@ def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
     if text.endswith(".json"):
         return load(text)
     try:
-        return Loss(trees.parse(text), output=output)
+        return Loss(*parsing.parse_with_coefficients(text), output=output)
     except ValueError as error:
         raise ValueError(f"{error} Known losses are {', '.join(ZOO)}.") from None

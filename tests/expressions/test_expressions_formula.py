@@ -5,7 +5,7 @@ import math
 import pytest
 
 from glojax.expressions.formula import statements
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 
 
 def written(expression: str, protected: bool = False, has_log: bool = True) -> str:

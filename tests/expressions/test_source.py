@@ -14,8 +14,9 @@ from expression_samples import RANDOM_LOSSES, TREES_OF_THE_ZOO
 from typer.testing import CliRunner
 
 from glojax import cli, losses
+from glojax.expressions.parsing import parse
 from glojax.expressions.source import _in_torch, to_python, to_torch
-from glojax.expressions.trees import MAX_NODES, Tree, parse
+from glojax.expressions.trees import MAX_NODES, Tree
 from glojax.losses.loss import Loss
 
 # Ordinary, confident, tied, and saturated in every way; a label that is soft, and two masks.

@@ -17,7 +17,8 @@ from scipy import stats
 
 from glojax.expressions import grammar
 from glojax.expressions.grammar import MAX_INTEGER
-from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, enumerate_trees, evaluate, grow, parse, write
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, enumerate_trees, evaluate, grow, write
 
 SIGNIFICANCE = 1e-3  # the seeds are fixed: a test that passes goes on passing
 OPERAND = "expected x, y, an integer, log, square, sqrt, '-' or '('"

@@ -13,7 +13,8 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 from glojax.losses.evaluation import Predicted, evaluate
 from glojax.losses.loss import Loss, LossFunction, apply
 from glojax.losses.zoo import ZOO

@@ -13,7 +13,8 @@ from jax.test_util import check_grads
 from loss_samples import LABELS, LOGITS, MASK, SATURATED, SATURATED_LABELS
 
 from glojax import losses
-from glojax.expressions.trees import Tree, grow, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree, grow
 from glojax.losses.loss import Loss, apply, load
 from glojax.losses.zoo import ZOO
 

@@ -12,7 +12,7 @@ from jax.test_util import check_grads
 from loss_samples import LABELS, LOGITS, MASK, SATURATED, SATURATED_LABELS, SOFT, softmax
 
 from glojax import losses
-from glojax.expressions import trees
+from glojax.expressions import parsing
 from glojax.losses.loss import LossFunction
 from glojax.losses.zoo import ZOO, loss_by_name
 
@@ -253,7 +253,7 @@ def test_the_taylor_loss_has_its_centre_in_the_coefficients_of_its_integers():
         if isinstance(node.symbol, int)
     }
     assert centre == {-10.9408, 7.5216}
-    assert loss.tree == trees.parse(str(loss.tree))
+    assert loss.tree == parsing.parse(str(loss.tree))
 
 
 def test_the_old_name_of_loss_by_name_works_and_names_the_new_one():

@@ -11,8 +11,8 @@ import optax
 import pytest
 
 from glojax.expressions import programs
+from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program
-from glojax.expressions.trees import parse
 from glojax.losses.loss import Loss
 from glojax.tasks.task import Task
 from glojax.training import gradients
