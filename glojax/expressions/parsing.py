@@ -230,7 +230,8 @@ class _Parser:
             self.place += 1
             return self.node(value)
         if not self.reals:
-            raise self.fail("an integer (a real number is a coefficient: it goes with the text to glojax.Loss)")
+            hint = " (a real number is a coefficient: it goes with the text to glojax.Loss)"
+            raise self.fail(f"an integer{hint * bool(_REAL.fullmatch(self.token))}")
         value = sign * self.real("a number such as 2, 0.5 or 1e-3")
         return self.node(1)._replace(coefficients=(value,), is_real=True)
 

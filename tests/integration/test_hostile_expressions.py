@@ -17,14 +17,15 @@ from hostile import CODE, MARK, Refused, hostile_cases, measured, mutated, outco
 from hypothesis import strategies as st
 
 from glojax import losses, tasks
-from glojax.expressions import canonical, coefficients, grammar, parsing, trees
+from glojax.expressions import canonical, coefficients, export, grammar, parsing, trees
 from glojax.expressions.trees import MAX_NODES, Tree
 from glojax.losses.loss import Loss
 
 PIECES = [
     "(", ")", "--", "-", "+", "*", "/", "x", "y", "log", "log(", "sqrt", "**", "//", "%", "^", "1", "16777217", "2.5",
     "1e9", "1_0", "0x1", "9" * 50, "\x00", "\t", "\r\n", "\u2003", "\u0663", "²", "−", "х", "\ud800",
-    "\U000e0001", "\x1b[31m",
+    "\U000e0001", "\x1b[31m", "0.5 * ", "1e-3", "1e999", ".5", "2.", "**2", "**-0.5", "**(1/2)", "³", "ln", "×",
+    "√", "f(x, y) =",
 ]  # fmt: skip
 pieces = st.sampled_from([*PIECES, *CODE]) | st.text(max_size=4)
 
@@ -61,6 +62,15 @@ def check_expression(text: Any) -> None:
     else:
         assert 1 <= tree.size <= MAX_NODES
         assert parsing.parse(str(tree)) == tree
+    tuned = outcome(lambda: parsing.parse_with_coefficients(text))
+    if isinstance(tuned, Refused):
+        assert tuned.startswith("parse: ")
+        assert isinstance(tree, Refused)
+    else:
+        found, values = tuned
+        assert len(values) == found.size <= MAX_NODES
+        written = trees.write(found, lambda node: node.text, False, export.coefficient_texts(values))
+        assert parsing.parse_with_coefficients(written)[0] == found
 
 
 # EXPRESSIONS
