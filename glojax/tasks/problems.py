@@ -90,8 +90,8 @@ class Kind:
           ignore_label: the number that stands for no label. Defaults to none.
 
         Returns:
-          int32 ``[examples]`` for classes, -1 for no label, and float32 ``[examples, classes]`` for soft ones. For every
-          other output float32 ``[examples, outputs]``, NaN where a label is unknown.
+          For classes int32 ``[examples]``, -1 for no label, or float32 ``[examples, classes]`` if they are soft. For
+          every other output float32 ``[examples, outputs]``, NaN where a label is unknown.
 
         Raises:
           ValueError: labels of the wrong shape, type or range; the message names the field.
