@@ -17,7 +17,7 @@ import numpy as np
 from glojax import files, keep_programs
 from glojax.discovery import screening
 from glojax.discovery.genetics import initial_population
-from glojax.expressions import trees
+from glojax.expressions import parsing, trees
 from glojax.expressions.trees import Tree
 
 DRAWS = 20_000
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
     options = parser.parse_args()
     keep_programs()
-    screening.screen([trees.parse("x * log(y)")], room=31)  # compiles both stages
+    screening.screen([parsing.parse("x * log(y)")], room=31)  # compiles both stages
     rows = [row("all, depth 2", list(trees.enumerate_trees(2)))]
     for depth in (2, 3):
         for both in (False, True):

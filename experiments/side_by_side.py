@@ -45,7 +45,7 @@ import optax
 
 from glojax import benchmark, files, models
 from glojax.distributed.devices import all_devices
-from glojax.expressions import programs, trees
+from glojax.expressions import parsing, programs, trees
 from glojax.expressions.grammar import Notation
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
@@ -259,7 +259,7 @@ def check_equal_work(work: Work, chosen: Iterable[str]) -> None:
     work = work._replace(
         params=jax.tree.map(np.float64, work.params),
         minibatches=[(x.astype(np.float64), labels) for x, labels in work.minibatches[:CHECKED_STEPS]],
-        population=[None if cross_entropy else trees.parse(text) for text in CHECKED_LOSSES],
+        population=[None if cross_entropy else parsing.parse(text) for text in CHECKED_LOSSES],
         train=False,
     )
     module = torch_network(work)
@@ -292,7 +292,7 @@ def sides_of(options: argparse.Namespace) -> dict[str, Side]:
         raise RuntimeError(f"glojax's network has {sizes[0]} weights, the others' {sizes[1]}.")
     different = options.loss == "trees"
     count = options.population
-    population = benchmark.losses(count, options.nodes) if different else [trees.parse("x * log(y)")] * count
+    population = benchmark.losses(count, options.nodes) if different else [parsing.parse("x * log(y)")] * count
     if len(population) < count:
         raise SystemExit(f"only {len(population)} losses of {options.nodes} nodes were found that train.")
     sides: dict[str, Side] = {}

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from glojax.discovery.tuning import TaylorConfig, TuneConfig, search_taylor, tune
     from glojax.distributed import processes
     from glojax.distributed.devices import keep_programs, use_cores
-    from glojax.expressions.trees import Tree, parse
+    from glojax.expressions.parsing import parse
+    from glojax.expressions.trees import Tree
     from glojax.losses.loss import Loss, load
     from glojax.models.convolutions import convolution
-    from glojax.tasks import metrics
+    from glojax.tasks import metrics, optimizers
     from glojax.tasks.problems import Kind
     from glojax.tasks.task import Task
     from glojax.workflow import Discovery, DiscoveryConfig, discover
@@ -66,6 +67,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "optimizers",
     "parse",
     "processes",
     "search",
@@ -86,7 +88,8 @@ _NAMES_OF_MODULES = {
     "discovery.search_config": ("SearchConfig",),
     "discovery.tuning": ("TaylorConfig", "TuneConfig", "search_taylor", "tune"),
     "distributed.devices": ("keep_programs", "use_cores"),
-    "expressions.trees": ("Tree", "parse"),
+    "expressions.parsing": ("parse",),
+    "expressions.trees": ("Tree",),
     "losses.loss": ("Loss", "load"),
     "models.convolutions": ("convolution",),
     "tasks.problems": ("Kind",),
@@ -94,7 +97,13 @@ _NAMES_OF_MODULES = {
     "workflow": ("Discovery", "DiscoveryConfig", "discover"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
-_PACKAGE_OF = {"augmentation": "data", "tables": "data", "metrics": "tasks", "processes": "distributed"}
+_PACKAGE_OF = {
+    "augmentation": "data",
+    "tables": "data",
+    "metrics": "tasks",
+    "optimizers": "tasks",
+    "processes": "distributed",
+}
 
 
 def __getattr__(name: str) -> Any:

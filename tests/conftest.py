@@ -21,7 +21,7 @@ from glojax import data, models
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TuneConfig
 from glojax.expressions.canonical import canonical
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.losses.loss import Loss
 from glojax.losses.spaces import coefficient_space
 from glojax.records.candidates import Record, Rejected

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from glojax import benchmark, cli, data, models, tasks
-from glojax.expressions import canonical, trees
+from glojax.expressions import canonical, parsing
 from glojax.models import convolutions
 from glojax.training.trainer import Trainer
 
@@ -64,7 +64,7 @@ def test_losses_differ_have_the_size_asked_for_and_train_to_the_end() -> None:
 
 def test_a_measurement_counts_the_steps_that_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two losses that train and one that meets NaN at once; a clock on which every look takes a second.
-    population = [trees.parse(text) for text in ("x * log(y)", "log(y) - x / y", "x * log(y) / log(x)")]
+    population = [parsing.parse(text) for text in ("x * log(y)", "log(y) - x / y", "x * log(y) / log(x)")]
     monkeypatch.setattr(benchmark, "losses", lambda count, nodes: tuple(population))
     monkeypatch.setattr(benchmark, "_gemm", lambda: lambda: 2.0)
     monkeypatch.setattr(benchmark.time, "perf_counter", iter(range(1000)).__next__)

@@ -24,7 +24,7 @@ from glojax.discovery.settings import FitnessConfig
 from glojax.discovery.sieve import Screener
 from glojax.distributed import processes
 from glojax.executors.protocol import Evaluator, Executor
-from glojax.expressions import programs, trees
+from glojax.expressions import parsing, programs
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.records.candidates import Record
@@ -153,7 +153,7 @@ class Fitness:
 
     def recall(self, archive: Archive, records: Sequence[Record]) -> Archive:
         """The archive with what the record of a round says."""
-        population = [trees.parse(record.expression) for record in records]
+        population = [parsing.parse(record.expression) for record in records]
         if self.config.screening:
             self.screener.looks(population)  # all at once is much faster
         known, trained = dict(archive.known), []

@@ -16,7 +16,7 @@ from glojax.discovery.results import Baseline, Known
 from glojax.discovery.scoring import Measured
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.sieve import Sieve
-from glojax.expressions import trees
+from glojax.expressions import parsing
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.records.candidates import Record, Rejected
@@ -47,7 +47,7 @@ class Generation(NamedTuple):
         """A generation as the record has it."""
         return cls(
             number,
-            tuple(trees.parse(record.expression) for record in records),
+            tuple(parsing.parse(record.expression) for record in records),
             np.array([record.fitness for record in records]),
             np.array([record.rate for record in records]),
             tuple(record.fate for record in records),

@@ -22,6 +22,12 @@ def factors(coefficients: Sequence[float], digits: int) -> list[str]:
     return ["" if value == 1 else f"{value:.{digits}g}" for value in coefficients]
 
 
+def coefficient_texts(coefficients: Sequence[float]) -> list[str]:
+    """Write coefficients to six digits, as real numbers, so that parsing tells them from leaves; 1 is left out."""
+    texts = factors(coefficients, 6)
+    return [f"{text}.0" if text.lstrip("-").isdigit() else text for text in texts]
+
+
 def to_latex(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> str:
     r"""Write f(x, y) in LaTeX.
 

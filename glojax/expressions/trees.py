@@ -1,10 +1,9 @@
-"""Trees: the candidates of a search, which are parsed, written, grown at random, enumerated and evaluated.
+"""Trees: the candidates of a search, which are written, grown at random, enumerated and evaluated.
 
 A ``Tree`` is an element-wise function f(x, y) of the label x and the prediction y. The loss of a sample is minus its
 sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the Baikal loss.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +16,6 @@ from glojax.expressions.grammar import Notation
 
 MAX_NODES = 128
 """Largest number of nodes of any tree; searches have a smaller bound of their own."""
-
-MAX_CHARACTERS = 10_000
-"""Longest text of an expression; ``MAX_NODES`` nodes need a tenth of it."""
-
-MAX_NESTING = MAX_NODES
-"""Most levels of parentheses, functions and signs in an expression; the text of a tree never has more."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
@@ -161,131 +154,6 @@ def write(
         return text, binds
 
     return visit(tree)[0]
-
-
-# PARSING
-
-_TOKEN = re.compile(r"\s*(?:(?P<number>\d[\w.]*)|(?P<name>[A-Za-z_]\w*)|(?P<sign>[-+*/()])|(?P<other>\S))")
-
-
-def parse(text: str) -> Tree:
-    """Parse an expression; the inverse of ``str(tree)``.
-
-    A minus before anything but a number is a product with -1.
-
-    Args:
-      text: variables ``x`` and ``y``, integers, the grammar's functions, ``+ - * /`` and parentheses; at most
-        ``MAX_CHARACTERS`` characters, ``MAX_NESTING`` levels of nesting and ``MAX_NODES`` nodes.
-
-    Returns:
-      The tree.
-
-    Raises:
-      ValueError: the expression is wrong; the message has the column, from 1, and what is expected there.
-
-    Example:
-        parse("log(y) - x / y").size  # 6
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"parse: an expression is a string, got {type(text).__name__}.")
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"parse: the expression has {len(text)} characters; at most {MAX_CHARACTERS} are allowed.")
-    return _Parser(text).expression()
-
-
-class _Parser:
-    """Precedence climbing over the infix rows of the grammar."""
-
-    def __init__(self, text: str):
-        self.text = text
-        self.tokens = [
-            (match[match.lastgroup or 0], match.start(match.lastgroup or 0)) for match in _TOKEN.finditer(text)
-        ]
-        self.place = 0
-        self.nesting = 0
-        self.size = 0
-
-    @property
-    def token(self) -> str:
-        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
-
-    def fail(self, expected: str) -> ValueError:
-        at_end = self.place >= len(self.tokens)
-        column = len(self.text) + 1 if at_end else self.tokens[self.place][1] + 1
-        found = "the end" if at_end else quoted(self.token)
-        return ValueError(f"parse: column {column} of {quoted(self.text)}: expected {expected}, found {found}.")
-
-    def expression(self) -> Tree:
-        tree = self.infix(grammar.SUM)
-        if self.token:
-            raise self.fail("an operator or the end")
-        return tree
-
-    def infix(self, binds: int) -> Tree:
-        tree = self.operand()
-        while True:
-            row = _OPERATORS.get(self.token)
-            if row is None or row.arity != 2 or row.text.binds < binds:
-                return tree
-            self.place += 1
-            tree = self.node(row.symbol, (tree, self.infix(row.text.binds + 1)))
-
-    def operand(self) -> Tree:
-        token = self.token
-        if token == "-":
-            self.place += 1
-            if self.token.isdigit():
-                return self.integer(-1)
-            self.deeper()
-            negated = self.operand()
-            self.nesting -= 1
-            return self.node("*", (self.node(-1), negated))
-        if token == "(":
-            return self.parenthesized()
-        if token in _VARIABLES:
-            self.place += 1
-            return self.node(token)
-        row = _OPERATORS.get(token)
-        if row is not None and row.arity == 1:
-            self.place += 1
-            return self.node(token, (self.parenthesized(),))
-        if token[:1].isdigit():
-            return self.integer(1)
-        functions = [str(node.symbol) for node in grammar.OPERATORS if node.arity == 1]
-        raise self.fail(f"{', '.join(map(str, _VARIABLES))}, an integer, {', '.join(functions)}, '-' or '('")
-
-    def integer(self, sign: int) -> Tree:
-        if not (self.token.isascii() and self.token.isdigit()):
-            raise self.fail("an integer (real coefficients are given beside the tree, not in it)")
-        if len(self.token) > 9 or int(self.token) > grammar.MAX_INTEGER:
-            raise self.fail(f"an integer of magnitude at most {grammar.MAX_INTEGER}")
-        value = sign * int(self.token)
-        self.place += 1
-        return self.node(value)
-
-    def parenthesized(self) -> Tree:
-        if self.token != "(":
-            raise self.fail("'('")
-        self.place += 1
-        self.deeper()
-        tree = self.infix(grammar.SUM)
-        self.nesting -= 1
-        if self.token != ")":
-            raise self.fail("an operator or ')'")
-        self.place += 1
-        return tree
-
-    def deeper(self) -> None:
-        # Each level takes three calls; Python allows 1,000 in all.
-        self.nesting += 1
-        if self.nesting > MAX_NESTING:
-            raise self.fail(f"at most {MAX_NESTING} levels of nesting")
-
-    def node(self, symbol: str | int, children: tuple[Tree, ...] = ()) -> Tree:
-        self.size += 1
-        if self.size > MAX_NODES:
-            raise ValueError(f"parse: the expression has more than {MAX_NODES} nodes.")
-        return Tree(symbol, children)
 
 
 # GROWING AND ENUMERATING

@@ -8,19 +8,23 @@ value for each sample, and can be jitted, vmapped and differentiated.
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from glojax import files
 from glojax.errors import quoted, short
-from glojax.expressions import export, grammar, source, trees
+from glojax.expressions import export, parsing, source, trees
 from glojax.expressions.trees import Tree
-from glojax.losses.outputs import OUTPUTS, Output, check_logits, predictions, sum_over
+from glojax.losses.evaluation import Coefficients, Predicted, evaluate
+from glojax.losses.labels import classes_as_targets
+from glojax.losses.outputs import OUTPUTS, Output, complement, predictions
+from glojax.losses.shapes import Axis, sum_over
 
 if TYPE_CHECKING:
     import sympy
@@ -34,12 +38,6 @@ MAX_FILE_BYTES = 1_000_000
 LossFunction = Callable[..., jax.Array]
 """``loss(logits, labels, axis=-1, where=None)``, the form of ``Loss`` and of optax's losses."""
 
-_Power = tuple[jax.Array, float]
-"""``(c, k)`` of a value that is ``c * y**k`` by construction (``grammar.power``)."""
-
-Coefficients = Sequence[float] | Sequence[jax.Array] | jax.Array
-"""The factor of each node's value in pre-order; an array may be traced."""
-
 
 @dataclass(frozen=True)
 class Loss:
@@ -48,8 +46,10 @@ class Loss:
     Two losses with equal attributes are equal, and a loss can be a dictionary's key.
 
     Attributes:
-      tree: f(x, y), or an expression that ``trees.parse`` reads; it must contain both ``x`` and ``y``.
-      coefficients: the factor of each node's value in pre-order (arXiv 1905.11528, section III-B). Defaults to all 1.
+      tree: f(x, y), or an expression that ``parsing.parse_with_coefficients`` reads, such as the text of another loss;
+        it must contain both ``x`` and ``y``.
+      coefficients: the factor of each node's value in pre-order (arXiv 1905.11528, section III-B). Defaults to those in
+        the expression, or 1.
       protected: use the protected operators of ``grammar.operators``. Defaults to False.
       output: how y is made of the network's outputs: ``"softmax"``, ``"sigmoid"``, ``"identity"``, or a function that
         keeps the shape. Defaults to softmax.
@@ -71,7 +71,15 @@ class Loss:
 
     def __post_init__(self) -> None:
         if not isinstance(self.tree, Tree):
-            object.__setattr__(self, "tree", trees.parse(self.tree))
+            tree, found = parsing.parse_with_coefficients(self.tree)
+            if any(value != 1 for value in found):
+                if len(self.coefficients):
+                    raise ValueError(
+                        f"Loss.coefficients is {quoted(self.coefficients)}, and {quoted(self.tree)} has coefficients "
+                        "of its own; only one of them is allowed."
+                    )
+                object.__setattr__(self, "coefficients", found)
+            object.__setattr__(self, "tree", tree)
         if not self.tree.has_x_and_y:
             raise ValueError(
                 f"Loss.tree is {short(self.tree)}; a loss needs both x (the label) and y (the prediction)."
@@ -94,55 +102,54 @@ class Loss:
             raise ValueError(f"Loss.output is {quoted(self.output)}; {', '.join(OUTPUTS)} or a function is allowed.")
 
     def __call__(
-        self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
+        self, logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
     ) -> jax.Array:
         """Compute the loss of each sample.
 
         Args:
-          logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
-          labels: one-hot or soft labels, or targets, of the shape of ``logits``.
-          axis: the axis of the classes. Defaults to the last.
+          logits: the network's outputs, floating, ``[..., outputs]`` along ``axis``, for softmax the classes. For every
+            other output, ``[samples]`` are samples of one output each.
+          labels: one-hot or soft labels, or targets, of the shape of ``logits``. They broadcast over samples, from an
+            axis of length 1 or from one sample's floating labels.
+          axis: the axis of the outputs, several of them, or ``None`` for all. Defaults to the last.
           where: mask of the entries that take part in softmax and sum, broadcastable to ``logits``, or of the samples,
-            without ``axis``, as in optax. Defaults to all.
+            without ``axis``, as in optax. What the others hold has no influence. Defaults to all.
 
         Returns:
           The losses, at least float32, of the shape of ``logits`` without ``axis``.
 
         Raises:
-          ValueError: the logits are not floating or have no such axis, or the labels have another shape. Class indices
-            go to ``with_integer_labels``.
+          ValueError: the logits are not floating or have no such axis, the labels have another shape, or the mask
+            another shape or no booleans. Class indices go to ``with_integer_labels``.
         """
         return apply(
             self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected, output=self.output
         )
 
     def with_integer_labels(
-        self, logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None
+        self, logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
     ) -> jax.Array:
-        """Compute the loss of each sample from class indices.
+        """Compute the loss of each sample from class indices, or for a sigmoid from labels 0 and 1.
+
+        A label that is no class, such as -1, is no label: its sample has loss 0 and gradient 0, as with ``where``.
 
         Args:
-          logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
-          labels: integers from 0, of the shape of ``logits`` without ``axis``.
-          axis: the axis of the classes. Defaults to the last.
+          logits: the network's outputs, floating, ``[..., outputs]`` along ``axis``.
+          labels: integers or booleans, of the shape of ``logits`` without ``axis``: classes from 0, where several axes
+            are counted as one. For a sigmoid of one output for each sample they are 0 or 1, and for several outputs
+            they may have the shape of ``logits``.
+          axis: the axis of the outputs, several of them, or ``None`` for all. Defaults to the last.
           where: mask as in a call of the loss. Defaults to all.
 
         Returns:
-          The losses, of the shape of ``labels``.
+          The losses, of the shape of ``logits`` without ``axis``.
 
         Raises:
-          ValueError: the logits are not floating or have no such axis, or the labels are no integers of that shape.
+          ValueError: the logits are not floating or have no such axis, the labels are no integers of that shape, or
+            they are targets of an output that is no probability.
         """
-        logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-        check_logits(logits, axis)
-        axis %= logits.ndim
-        expected = logits.shape[:axis] + logits.shape[axis + 1 :]
-        if labels.shape != expected or not jnp.issubdtype(labels.dtype, jnp.integer):
-            raise ValueError(
-                f"labels is {labels.dtype}{list(labels.shape)}; integers of shape {list(expected)} are expected "
-                f"for logits of shape {list(logits.shape)}."
-            )
-        return self(logits, jax.nn.one_hot(labels, logits.shape[axis], axis=axis, dtype=logits.dtype), axis, where)
+        one_hot, known = classes_as_targets(logits, labels, axis, where, self.output)
+        return self(logits, one_hot, axis, known)
 
     @property
     def tuned(self) -> bool:
@@ -150,7 +157,10 @@ class Loss:
         return any(value != 1 for value in self.coefficients)
 
     def __str__(self) -> str:
-        return trees.write(self.tree, lambda node: node.text, self.protected, export.factors(self.coefficients, 6))
+        """The expression with coefficients to six digits, which gives the loss back as ``Loss(text)``."""
+        return trees.write(
+            self.tree, lambda node: node.text, self.protected, export.coefficient_texts(self.coefficients)
+        )
 
     def latex(self) -> str:
         """Write f(x, y) in LaTeX, with coefficients to four digits."""
@@ -224,7 +234,7 @@ def _from_json(content: object) -> Loss:
     schema = _entry(content, "glojax_loss")
     if type(schema) is not int or schema not in (1, SCHEMA):
         raise ValueError(f"schema {quoted(schema)} is not known; this version of glojax reads 1 and {SCHEMA}.")
-    tree = trees.parse(_entry(content, "expression"))
+    tree = parsing.parse(_entry(content, "expression"))
     coefficients, protected = _entry(content, "coefficients"), _entry(content, "protected")
     if not isinstance(coefficients, list) or not all(type(value) in (int, float) for value in coefficients):
         raise ValueError(f"coefficients is {quoted(coefficients)}; a list of numbers is expected.")
@@ -241,10 +251,10 @@ def _entry(content: dict[str, Any], name: str) -> Any:
 def apply(
     tree: Tree,
     coefficients: Coefficients,
-    logits: jax.Array,
-    labels: jax.Array,
-    axis: int = -1,
-    where: jax.Array | None = None,
+    logits: ArrayLike,
+    labels: ArrayLike,
+    axis: Axis = -1,
+    where: ArrayLike | None = None,
     *,
     protected: bool = False,
     output: Output = "softmax",
@@ -254,10 +264,10 @@ def apply(
     Args:
       tree: f(x, y).
       coefficients: the factor of each node's value in pre-order, ``[nodes]``.
-      logits: the network's outputs, floating, ``[..., classes]`` along ``axis``.
-      labels: one-hot or soft labels, or targets, of the shape of ``logits``.
-      axis: the axis of the classes. Defaults to the last.
-      where: mask as in a call of ``Loss``. Defaults to all.
+      logits: the network's outputs, as in a call of ``Loss``, like ``labels``, ``axis`` and ``where``.
+      labels: as there.
+      axis: as there.
+      where: as there.
       protected: use the protected operators. Defaults to False.
       output: how y is made of the logits. Defaults to softmax.
 
@@ -265,50 +275,24 @@ def apply(
       The losses, of the shape of ``logits`` without ``axis``.
 
     Raises:
-      ValueError: the logits are not floating or have no such axis, the labels have another shape, there are not as many
-        coefficients as nodes, or ``output`` is a function that changes the shape.
+      ValueError: as in a call of ``Loss``; or there are not as many coefficients as nodes, or ``output`` is a function
+        that changes the shape.
 
     Example:
         jax.grad(lambda coefficients: apply(tree, coefficients, logits, labels).mean())(jnp.ones(tree.size))
     """
     if len(coefficients) != tree.size:
         raise ValueError(f"coefficients has {len(coefficients)} values; {short(tree)} has {tree.size} nodes.")
+    if output != "softmax" and jnp.ndim(logits) == 1 and axis == -1:
+        logits, labels = jnp.asarray(logits)[:, None], _column(labels)
+        where = None if where is None else _column(where)
     x, y, log_y = predictions(logits, labels, axis, where, output)
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)
-    values = jnp.broadcast_to(_evaluate(tree, coefficients, x, y, log_y, protected), y.shape)
-    return -sum_over(values, axis, where)
+    given = Predicted(x, y, log_y, lambda: complement(logits, axis, where, output))
+    return -sum_over(evaluate(tree, coefficients, given, protected), axis, where)
 
 
-def _evaluate(
-    tree: Tree, coefficients: Coefficients, x: jax.Array, y: jax.Array, log_y: jax.Array | None, protected: bool
-) -> jax.Array:
-    """Compute f(x, y). The logarithm of a power of y is made of ``log_y``, which is exact where y underflows."""
-    rows = {node.symbol: node for node in grammar.operators(protected)}
-    factors = iter(coefficients)
-
-    def visit(node: Tree) -> tuple[jax.Array, _Power | None]:
-        """Compute the node's value, and its power of y if it is one."""
-        factor = next(factors)
-        if isinstance(node.symbol, int):
-            value = jnp.asarray(node.symbol, y.dtype)
-            power = (value, 0.0)
-        elif node.symbol == "y":
-            value, power = y, (jnp.ones((), y.dtype), 1.0)
-        elif node.symbol == "x":
-            value, power = x, None
-        else:
-            value, power = operate(rows[node.symbol], [visit(child) for child in node.children])
-        if type(factor) is float and factor == 1:
-            return value, power
-        return factor * value, power and (factor * power[0], power[1])
-
-    def operate(row: grammar.Node, operands: list[tuple[jax.Array, _Power | None]]) -> tuple[jax.Array, _Power | None]:
-        values, powers = zip(*operands, strict=True)
-        assert row.value is not None
-        if row.symbol == "log" and powers[0] is not None and log_y is not None and not protected:
-            constant, exponent = powers[0]
-            return jnp.log(constant) + (exponent * log_y if exponent else 0.0), None
-        return row.value(jnp, *values), None if protected else grammar.power(jnp, row, powers)
-
-    return visit(tree)[0]
+def _column(values: ArrayLike) -> jax.Array:
+    values = jnp.asarray(values)
+    return values[:, None] if values.ndim == 1 else values

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from glojax.expressions import trees
+from glojax.expressions import parsing
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction, load
-from glojax.losses.outputs import OUTPUTS, Output, probabilities, sum_over
+from glojax.losses.outputs import OUTPUTS, Output, probabilities
+from glojax.losses.shapes import Axis, output_axes, sum_over
 
 _Term = tuple[Tree, tuple[float, ...]]
 """A term of a loss: a tree and its coefficients."""
 
 
 def _loss(expression: str, coefficients: Sequence[float] = ()) -> Loss:
-    return Loss(trees.parse(expression), tuple(coefficients))
+    return Loss(parsing.parse(expression), tuple(coefficients))
 
 
 def _term(symbol: str | int, *operands: _Term, factor: float = 1.0) -> _Term:
@@ -33,7 +34,7 @@ def _weighted(*terms: tuple[float, str | _Term]) -> Loss:
     """Make the weighted sum of terms, where each weight is the coefficient of its term's root."""
     total: _Term | None = None
     for weight, given in terms:
-        tree, (_, *rest) = (trees.parse(given), [1.0] * trees.parse(given).size) if isinstance(given, str) else given
+        tree, (_, *rest) = parsing.parse_with_coefficients(given) if isinstance(given, str) else given
         term = tree, (weight, *rest)
         total = _term("+", total, term) if total else term
     assert total is not None
@@ -90,7 +91,7 @@ taylor_mnist = taylor((-10.9408, 7.5216), (8.2896, 0.2415, 7.8726, 8.9666, 2.018
 
 
 def generalized_cross_entropy(
-    logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None, *, q: float = 0.7
+    logits: jax.Array, labels: jax.Array, axis: Axis = -1, where: jax.Array | None = None, *, q: float = 0.7
 ) -> jax.Array:
     """Generalized cross-entropy: (1 - y^q) / q of the true class (arXiv 1805.07836, equation 6).
 
@@ -109,7 +110,7 @@ def generalized_cross_entropy(
 
 
 def label_smoothed_cross_entropy(
-    logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None, *, smoothing: float = 0.1
+    logits: jax.Array, labels: jax.Array, axis: Axis = -1, where: jax.Array | None = None, *, smoothing: float = 0.1
 ) -> jax.Array:
     """Cross-entropy of labels that are mixed with the uniform distribution over the classes.
 
@@ -124,18 +125,18 @@ def label_smoothed_cross_entropy(
       The loss of each sample.
     """
     x, _, log_y = probabilities(logits, labels, axis, where)
-    classes = jnp.expand_dims(_count(x, axis, where), axis)
+    classes = jnp.expand_dims(_count(x, axis, where), output_axes(x, axis))
     return -sum_over(((1 - smoothing) * x + smoothing / classes) * log_y, axis, where)
 
 
-def next_generation(logits: jax.Array, labels: jax.Array, axis: int = -1, where: jax.Array | None = None) -> jax.Array:
+def next_generation(logits: jax.Array, labels: jax.Array, axis: Axis = -1, where: jax.Array | None = None) -> jax.Array:
     """Next-generation loss: the mean over the classes of exp(2.4092 - y - y x) - cos(cos(sin y)) (arXiv 2404.12948)."""
     x, y, _ = probabilities(logits, labels, axis, where)
     values = jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y)))
     return sum_over(values, axis, where) / _count(x, axis, where)
 
 
-def _count(x: jax.Array, axis: int, where: jax.Array | None) -> jax.Array:
+def _count(x: jax.Array, axis: Axis, where: jax.Array | None) -> jax.Array:
     """Count the classes that take part in each sample; 1 if none does, so that the loss is 0 and not NaN."""
     return jnp.maximum(sum_over(jnp.ones_like(x), axis, where), 1)
 
@@ -201,6 +202,6 @@ def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
     if text.endswith(".json"):
         return load(text)
     try:
-        return Loss(trees.parse(text), output=output)
+        return Loss(*parsing.parse_with_coefficients(text), output=output)
     except ValueError as error:
         raise ValueError(f"{error} Known losses are {', '.join(ZOO)}.") from None

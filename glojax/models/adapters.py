@@ -5,8 +5,9 @@ params, state = model.init(jax.random.key(0))
 logits, state = model.apply(params, state, x, jax.random.key(1), True)  # x [batch, 64], logits [batch, 10]
 """
 
+import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import chex
@@ -16,6 +17,7 @@ import numpy as np
 from flax import nnx
 
 from glojax.errors import users_code
+from glojax.models.modes import MODES, linen_mode_checked, mode, modes_of, nnx_mode_checked, other_arguments
 
 
 class Model(NamedTuple):
@@ -46,16 +48,19 @@ def as_model(model: object, example: np.ndarray) -> Model:
 
     Args:
       model: a Linen module, an NNX constructor ``(rngs) -> nnx.Module`` such as the class itself, or a pair of
-        functions as in ``Model``. A Linen module whose call takes ``train`` is told whether it trains; an NNX module
-        is put in training or evaluation mode. Dropout and other random streams, whatever their names, follow the key.
+        functions as in ``Model``. A module whose call takes ``train``, ``training``, ``is_training``,
+        ``deterministic`` or ``use_running_average`` is told whether it trains, and a Linen module also if it has such
+        an attribute; an NNX module is put in training or evaluation mode, too. Dropout and other random streams,
+        whatever their names, follow the key. What a Linen module sows is dropped.
       example: inputs ``[batch, ...]``; only their shape and type matter.
 
     Returns:
       The model's functions ``init`` and ``apply``.
 
     Raises:
-      ValueError: the model is none of the three, its call needs more than inputs and ``train``, or its constructor
-        raises or returns something else.
+      ValueError: the model is none of the three, its call needs more than inputs and whether it trains, or its
+        constructor raises or returns something else. ``apply`` raises it for dropout or batch statistics inside that do
+        not follow the mode.
     """
     if isinstance(model, nn.Module):
         return _from_linen(model, example)
@@ -75,48 +80,72 @@ def as_model(model: object, example: np.ndarray) -> Model:
 
 
 def _from_linen(module: nn.Module, example: np.ndarray) -> Model:
-    parameters = inspect.signature(module.__call__).parameters
-    takes_train = "train" in parameters
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [name for name, one in parameters.items() if one.default is one.empty and one.kind not in variadic]
-    if others := [name for name in required[1:] if name != "train"]:
-        raise ValueError(
-            f"Task.model, a {type(module).__name__}, needs {others[0]!r} in its call; a module is called with inputs, "
-            "and with train=True or False if it takes that."
-        )
+    told = modes_of(module.__call__)
+    # A mode may also be an attribute of the module, as Linen's own layers have it.
+    attributes = tuple(one.name for one in dataclasses.fields(module) if one.name in MODES and one.name not in told)
+    _check_arguments(module)
 
-    def mode(train: bool) -> dict[str, Any]:
-        return {"train": train} if takes_train else {}
+    def in_mode(train: bool) -> nn.Module:
+        return module.clone(**mode(attributes, train)) if attributes else module
 
     def init(key: jax.Array) -> tuple[chex.ArrayTree, chex.ArrayTree]:
-        variables = dict(module.init({"params": key, "dropout": key}, example, **mode(False)))
-        return variables.pop("params", {}), variables
+        with linen_mode_checked(module, False, bool(told or attributes)):
+            variables = dict(in_mode(False).init({"params": key, "dropout": key}, example, **mode(told, False)))
+        return variables.pop("params", {}), _without_sown(variables)
 
     def apply(
         params: chex.ArrayTree, state: chex.ArrayTree, x: jax.Array, key: jax.Array, train: bool
     ) -> tuple[jax.Array, chex.ArrayTree]:
         _check_inputs(x, example)
         collections = cast(dict[str, Any], state)
-        variables, rngs = {"params": params, **collections}, {"dropout": key}
-        if not train:
-            return cast(jax.Array, module.apply(variables, x, rngs=rngs, **mode(False))), state
-        return module.apply(variables, x, rngs=rngs, mutable=list(collections), **mode(True))
+        variables = {"params": params, **collections}
+        # Streams of other names are made of that of the parameters.
+        rngs = {"dropout": key, "params": jax.random.fold_in(key, 1)}
+        with linen_mode_checked(module, train, bool(told or attributes)):
+            if not train:
+                return cast(jax.Array, in_mode(False).apply(variables, x, rngs=rngs, **mode(told, False))), state
+            logits, new_state = in_mode(True).apply(
+                variables, x, rngs=rngs, mutable=list(collections), **mode(told, True)
+            )
+        return logits, _without_sown(new_state)
 
     return Model(init, apply)
+
+
+def _without_sown(collections: Any) -> dict[str, Any]:
+    """State without what modules sow, which Linen keeps as tuples: nobody reads it, and it grows with each call."""
+    kept = {}
+    for name, value in collections.items():
+        if isinstance(value, Mapping):
+            value = _without_sown(value)
+        if not isinstance(value, tuple) and not (isinstance(value, Mapping) and not value):
+            kept[name] = value
+    return kept
+
+
+def _check_arguments(module: nn.Module | nnx.Module) -> None:
+    if others := other_arguments(module.__call__):  # type: ignore[union-attr]
+        raise ValueError(
+            f"Task.model, a {type(module).__name__}, needs {others[0]!r} in its call; a module is called with inputs, "
+            f"and with whether it trains if it takes {', '.join(list(MODES)[:-1])} or {list(MODES)[-1]}."
+        )
 
 
 def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module], example: np.ndarray) -> Model:
     def build(key: jax.Array) -> nnx.Module:
         return constructor(nnx.Rngs(key))
 
+    with users_code("Task.model, called with nnx.Rngs,"):
+        built = nnx.eval_shape(lambda: build(jax.random.key(0)))
+    if not isinstance(built, nnx.Module):
+        raise ValueError(f"Task.model is {constructor!r}, which returns no nnx.Module.")
+    told = modes_of(built.__call__)  # type: ignore[attr-defined]
+    _check_arguments(built)
+
     def structure(train: bool) -> nnx.GraphDef[nnx.Module]:
         """The module without its arrays. Whether it trains is part of its structure."""
-        with users_code("Task.model, called with nnx.Rngs,"):
-            module = nnx.eval_shape(lambda: build(jax.random.key(0)))
-        if not isinstance(module, nnx.Module):
-            raise ValueError(f"Task.model is {constructor!r}, which returns no nnx.Module.")
-        module.train() if train else module.eval()
-        return nnx.split(module, nnx.Param, ...)[0]
+        built.train() if train else built.eval()
+        return nnx.split(built, nnx.Param, ...)[0]
 
     structures = {train: structure(train) for train in (True, False)}
 
@@ -131,7 +160,8 @@ def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module], example: np.ndarray
         # Without a copy, a merged module's variables must not be changed under a transformation.
         module: Any = nnx.merge(structures[train], params, state, copy=True)
         nnx.reseed(module, default=key)
-        logits = module(x)
+        with nnx_mode_checked(module, train):
+            logits = module(x, **mode(told, train))
         if not train:
             return logits, state
         _, _, new_state = nnx.split(module, nnx.Param, ...)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from glojax import statistics
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.losses import spaces
 from glojax.losses.loss import Loss
 from glojax.losses.outputs import OUTPUTS

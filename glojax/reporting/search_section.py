@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from glojax import losses
-from glojax.expressions import canonical, coefficients, trees
+from glojax.expressions import canonical, coefficients, parsing, trees
 from glojax.losses.loss import Loss
 from glojax.records.phases import SEARCHES
 from glojax.records.summary import PhaseSummary, RunSummary
@@ -55,7 +55,7 @@ def tuning_blocks(run: RunSummary) -> Iterator[Block]:
     if not phase.is_finished:
         yield Text(_progress(phase))
     yield _fitness(run, phase, "tuning")
-    best, tree = phase.best, trees.parse(phase.best.expression)
+    best, tree = phase.best, parsing.parse(phase.best.expression)
     nodes, places = list(tree.nodes()), coefficients.identifiable_coefficients(tree)
     rows = [[Code(str(nodes[place])), f"{value:.6g}"] for place, value in zip(places, best.coefficients, strict=True)]
     start = phase.finals[0] if phase.finals else phase.generations[0][0]

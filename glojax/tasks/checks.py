@@ -12,7 +12,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from glojax.data.splits import Split
 from glojax.errors import users_code
@@ -57,6 +56,25 @@ def split(kind: Kind, field: str, given: Any, ignore_label: int | None = None) -
         raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
     ignored = () if ignore_label is None else (ignore_label,)
     return Split(x, kind.checked(field, labels, len(x), *ignored))
+
+
+def whole_numbers(given: Any) -> np.ndarray | None:
+    """Inputs of one part if they are whole numbers that may be ids.
+
+    Args:
+      given: a pair of arrays (inputs, labels), not yet checked.
+
+    Returns:
+      The inputs as they are; ``None`` if they are not of an integer type, or beyond int32.
+    """
+    try:
+        x = np.asarray(given[0])
+    except (TypeError, ValueError, IndexError, KeyError):
+        return None
+    if not np.issubdtype(x.dtype, np.integer) or not x.size:
+        return None
+    bounds = np.iinfo(np.int32)
+    return x if bounds.min <= x.min() and x.max() <= bounds.max else None
 
 
 def data(kind: Kind, splits: Mapping[str, Split]) -> None:
@@ -300,22 +318,6 @@ def class_count(splits: Mapping[str, Split]) -> int:
     return max(
         part.labels.shape[1] if part.labels.ndim == 2 else 1 + int(part.labels.max()) for part in splits.values()
     )
-
-
-def optimizer(given: object, params: chex.ArrayTree) -> None:
-    """Check that an optimizer is one of optax and can update the model's parameters.
-
-    Args:
-      given: the optimizer.
-      params: shapes and types of the parameters.
-
-    Raises:
-      ValueError: it is another object, or it raises.
-    """
-    if not isinstance(given, optax.GradientTransformation):
-        raise ValueError(f"Task.optimizer is {given!r}; an optax optimizer, such as optax.sgd(0.1), is expected.")
-    with users_code("Task.optimizer"):
-        jax.eval_shape(lambda params: given.update(params, given.init(params), params), params)
 
 
 def class_weights(given: Any, outputs: int) -> tuple[float, ...]:

@@ -1,11 +1,15 @@
 """Optimizers by name, and learning-rate schedules and weight decay around a task's own optimizer."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
+
+from glojax.errors import users_code
 
 OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -34,30 +38,125 @@ def optimizer_by_name(name: str, rate: float) -> optax.GradientTransformation:
     return OPTIMIZERS[name](rate)
 
 
+_FEWEST_STEPS, _MOST_STEPS = 16, 256
+"""Bounds of the steps over which updates are added up; a large network gets fewer."""
+
+_ENTRIES = 20_000_000
+"""About so many parameters are updated in all."""
+
+_WAITING_STEPS = 1024
+"""Steps after which an optimizer that has not moved is given up."""
+
+
 def growth(optimizer: optax.GradientTransformation, params: chex.ArrayTree) -> float:
     """Measure how updates grow with gradients: about 1 for SGD, where they are proportional, and about 0 for Adam.
+
+    Gradients have the size that they have in training: together a norm of 0.1, and of 1.
 
     Args:
       optimizer: the optimizer.
       params: shapes and types of the parameters.
 
     Returns:
-      The exponent p with which updates grow like gradients to the power p, in the third of three steps; 1 where the
-      updates are 0.
+      The exponent p with which updates grow like gradients to the power p, to two digits, over so many steps that the
+      optimizer moves; 1 where it never does.
     """
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
     random = np.random.default_rng(0)
-    drawn = [jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(leaf.dtype), params) for _ in range(3)]
+    drawn = [jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(leaf.dtype), params) for _ in range(4)]
+    norms = [float(optax.tree.norm(gradient)) for gradient in drawn[1:]]
+    gradients = jax.tree.map(
+        lambda *leaves: np.stack([leaf / norm for leaf, norm in zip(leaves, norms, strict=True)]).astype(
+            leaves[0].dtype
+        ),
+        *drawn[1:],
+    )
+    weights = jax.tree.map(lambda leaf: (0.1 * leaf).astype(leaf.dtype), drawn[0])
+    entries = sum(leaf.size for leaf in jax.tree.leaves(params))
+    steps = max(_FEWEST_STEPS, min(_MOST_STEPS, _ENTRIES // max(entries, 1)))
 
     @jax.jit
     def size(factor: jax.Array) -> jax.Array:
-        state, updates = optimizer.init(zeros), zeros
-        for gradient in drawn:
-            updates, state = optimizer.update(jax.tree.map(lambda leaf: factor * leaf, gradient), state, zeros)
-        return optax.tree.norm(updates)
+        def goes_on(carry: tuple[jax.Array, jax.Array, optax.OptState]) -> jax.Array:
+            number, total, _ = carry
+            return (number < steps) | ((total == 0) & (number < _WAITING_STEPS))
 
-    small, large = (float(size(np.float32(factor))) for factor in (1, 10))
-    return float(np.log10(large / small)) if small > 0 and large > 0 else 1.0
+        def step(
+            carry: tuple[jax.Array, jax.Array, optax.OptState],
+        ) -> tuple[jax.Array, jax.Array, optax.OptState]:
+            number, total, state = carry
+            gradient = jax.tree.map(
+                lambda leaves: (factor * jnp.asarray(leaves)[number % 3]).astype(leaves.dtype), gradients
+            )
+            updates, state = optimizer.update(gradient, state, weights)
+            return number + 1, total + optax.tree.norm(updates).astype(jnp.float32), state
+
+        return jax.lax.while_loop(goes_on, step, (jnp.int32(0), jnp.float32(0), optimizer.init(weights)))[1]
+
+    small, large = (float(size(jnp.float32(factor))) for factor in (0.1, 1))
+    return round(float(np.log10(large / small)), 2) if small > 0 and large > 0 else 1.0
+
+
+_NOT_SCALABLE = {
+    "SAMState": "takes its perturbation back later, which a candidate's rate would scale",
+    "MechanicState": "learns its rate from how far it has moved, which a candidate's rate would scale",
+    "COCOBState": "moves from where it began by what it has earned, which a candidate's rate would scale",
+    "ScheduleFreeState": "is evaluated at other parameters than those that it trains",
+    "LookaheadState": "has a fast and a slow copy of the parameters",
+}
+"""States of optimizers that cannot train a population, by the names of their types, and why."""
+
+
+def checked(given: object, params: chex.ArrayTree) -> optax.GradientTransformation:
+    """Check that an optimizer is one of optax and can update a model's parameters.
+
+    Every candidate scales the updates by a rate of its own and has a loss of its own, whose value says nothing beside
+    others'. So an optimizer must need nothing but gradients and parameters, and bear that its updates are scaled.
+
+    Args:
+      given: the optimizer; ``optax.MultiSteps`` is taken as its transformation.
+      params: shapes and types of the parameters.
+
+    Returns:
+      The optimizer.
+
+    Raises:
+      ValueError: it is another object, it needs more, or it raises.
+    """
+    advice = "an optax optimizer of gradients alone, such as optax.adam(1e-3), is expected"
+    if isinstance(given, optax.MultiSteps):
+        given = given.gradient_transformation()
+    if not isinstance(given, optax.GradientTransformation):
+        raise ValueError(f"Task.optimizer is {given!r}; an optax optimizer, such as optax.sgd(0.1), is expected.")
+    if getattr(given.init, "__qualname__", "").startswith("lookahead."):  # its own parameters are a pair
+        raise ValueError(f"Task.optimizer is lookahead, which {_NOT_SCALABLE['LookaheadState']}; {advice}.")
+
+    with users_code("Task.optimizer"):
+        state = jax.eval_shape(given.init, params)
+    for name in _type_names(state):
+        if name in _NOT_SCALABLE:
+            raise ValueError(f"Task.optimizer has a {name}: it {_NOT_SCALABLE[name]}; {advice}.")
+    with users_code("Task.optimizer"):
+        try:
+            jax.eval_shape(lambda params: given.update(params, given.init(params), params), params)
+        except TypeError as error:
+            needed = re.search(r"missing \d+ required .*argument.*?: (.*)", str(error))
+            if not needed:
+                raise
+            raise ValueError(
+                f"it needs {needed[1]} in its update, and a candidate has none that could be compared; {advice}."
+            ) from None
+    return given
+
+
+def _type_names(state: object) -> Iterator[str]:
+    """The names of the types of all nodes of a state."""
+    yield type(state).__name__
+    if isinstance(state, tuple | list):
+        for part in state:
+            yield from _type_names(part)
+    elif isinstance(state, Mapping):
+        for part in state.values():
+            yield from _type_names(part)
 
 
 SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {

@@ -106,10 +106,10 @@ def inputs_probe(task: Task) -> dict[str, Probe]:
     x = task.splits["train"].x
 
     def prepared(size: int) -> Probe:
-        return [_row(_compiled(task.evaluation_input)(x[_spread(len(x), size)]))]
+        return [_row(_compiled(lambda x: task.evaluation_input(x).astype(jnp.float32))(x[_spread(len(x), size)]))]
 
     def augmented(size: int) -> Probe:
-        make = _compiled(lambda seed, x: task.training_input(jax.random.key(seed), x))
+        make = _compiled(lambda seed, x: task.training_input(jax.random.key(seed), x).astype(jnp.float32))
         return [_row(make(seed, x[_spread(len(x), size)])) for seed in range(2)]
 
     sizes = (_EXAMPLES, task.batch_size)

@@ -90,7 +90,7 @@ class Kind:
           ignore_label: the number that stands for no label. Defaults to none.
 
         Returns:
-          For classes int32 ``[examples]``, -1 for no label, or float32 ``[examples, classes]`` if they are soft. For
+          int32 ``[examples]`` for classes, -1 for no label, and float32 ``[examples, classes]`` for soft ones. For
           every other output float32 ``[examples, outputs]``, NaN where a label is unknown.
 
         Raises:

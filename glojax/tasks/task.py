@@ -6,7 +6,7 @@ pure functions of the model, inputs and targets of a minibatch, and scores. Whic
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,7 @@ from glojax.errors import users_code
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import checks, fingerprints, metrics, problems
+from glojax.tasks import checks, fingerprints, metrics, optimizers, problems
 from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
@@ -47,8 +47,11 @@ class Task:
       model: a Linen module, an NNX constructor, or an (init, apply) pair (``models.as_model``).
       train, validation, test: inputs ``[examples, ...]`` and labels as ``Kind`` describes them, for classification
         integers ``[examples]``. A search never looks at the test set, and it may be missing. Inputs of uint8 stay
-        uint8 in memory and become float32 of the same values for ``preprocess``, ``augment`` and the model.
-      optimizer: any optax optimizer; a candidate may scale its updates. Defaults to plain SGD at 0.01.
+        uint8 in memory and become float32 of the same values for ``preprocess``, ``augment`` and the model. Whole
+        numbers become float32, too, unless the model takes nothing but integers, as an embedding of token ids does:
+        then they are int32.
+      optimizer: an optax optimizer, whose updates a candidate may scale; ``optax.MultiSteps`` too. One that needs more
+        than gradients and parameters, or cannot bear a scale, is refused. Defaults to plain SGD at 0.01.
       batch_size: examples in a minibatch. Defaults to 100.
       steps: optimizer steps of the shortened training. Defaults to 2000.
       kind: ``"classification"``, ``"binary"``, ``"multi-label"``, ``"regression"``, or a ``Kind``.
@@ -94,6 +97,7 @@ class Task:
 
     def __post_init__(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
+        numbers = {field: checks.whole_numbers(getattr(self, field)) for field in ("train", "validation", "test")}
         object.__setattr__(self, "ignore_label", checks.ignore_label(self.ignore_label))
         for field in ("train", "validation", "test"):
             if field != "test" or self.test is not None:
@@ -106,12 +110,38 @@ class Task:
         checks.count("steps", self.steps)
         checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
         checks.metric_labels(self.metric_function, self.problem, self.splits)
-        batch = checks.model_input(self.evaluation_input, self.training_input, self.raw_batch)
-        checks.model(self.pure_model, batch, self.problem, self.splits)
-        checks.optimizer(self.optimizer, models.shapes(self.pure_model)[0])
+        self._choose_inputs(numbers)
+        checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
+        object.__setattr__(self, "optimizer", checked)
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", checks.class_weights(self.class_weights, self.outputs))
         self._take_machine(group, executor)
+
+    def _choose_inputs(self, numbers: Mapping[str, np.ndarray | None]) -> None:
+        """Check the model with the inputs that it takes: float32, or int32 for whole numbers such as token ids.
+
+        Args:
+          numbers: inputs of each part, where they are whole numbers.
+        """
+        splits = self.splits
+        whole = {field: x for field in splits if (x := numbers[field]) is not None}
+        choices = ["floats", "integers"] if whole.keys() == splits.keys() else ["floats"]
+        if len(choices) == 2 and any(max(int(x.max()), -int(x.min())) > 2**24 for x in whole.values()):
+            choices.reverse()  # float32 would merge some of them
+        refused: list[ValueError] = []
+        for choice in choices:
+            for field, (x, labels) in splits.items():
+                object.__setattr__(self, field, (whole[field].astype(np.int32) if choice == "integers" else x, labels))
+            for name in ("pure_model", "batch"):
+                self.__dict__.pop(name, None)
+            try:
+                batch = checks.model_input(self.evaluation_input, self.training_input, self.raw_batch)
+                checks.model(self.pure_model, batch, self.problem, self.splits)
+                return
+            except ValueError as error:
+                refused.append(error)
+        # Of two errors the first is the model's own, unless it only asks for integers.
+        raise refused[-1 if "integer" in str(refused[0]) else 0]
 
     def _take_machine(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         """Keep ``group`` and ``executor`` readable, with a warning where they are given."""
@@ -298,9 +328,14 @@ class Task:
 
     def evaluation_input(self, x: jax.Array) -> jax.Array:
         """Make the model's input for evaluation of a batch of raw inputs."""
-        x = x.astype(jnp.float32)
+        x = _unpacked(x)
         return x if self.preprocess is None else self.preprocess(x)
 
     def training_input(self, key: jax.Array, x: jax.Array) -> jax.Array:
         """Make the model's input for training of a minibatch of raw inputs, with a key for ``augment``."""
-        return self.evaluation_input(x) if self.augment is None else self.augment(key, x.astype(jnp.float32))
+        return self.evaluation_input(x) if self.augment is None else self.augment(key, _unpacked(x))
+
+
+def _unpacked(x: jax.Array) -> jax.Array:
+    """Inputs as the user's functions get them: pixels of uint8 as float32, and ids of int32 as they are."""
+    return x if x.dtype == jnp.int32 else x.astype(jnp.float32)

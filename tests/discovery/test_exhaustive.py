@@ -13,7 +13,8 @@ from glojax.discovery import screening
 from glojax.discovery.exhaustive import ExhaustiveConfig
 from glojax.expressions import trees
 from glojax.expressions.canonical import canonical
-from glojax.expressions.trees import Tree, count_trees, enumerate_trees, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree, count_trees, enumerate_trees
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
 

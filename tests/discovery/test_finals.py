@@ -7,7 +7,7 @@ from glojax import evaluate
 from glojax.discovery.finals import decide, seeds_of_finals
 from glojax.executors import local
 from glojax.executors.protocol import Evaluator
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
 

@@ -17,7 +17,8 @@ from glojax.discovery.settings import FitnessConfig
 from glojax.distributed import processes
 from glojax.executors import local
 from glojax.expressions.canonical import canonical
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task

@@ -22,7 +22,8 @@ from glojax.discovery.genetics import (
 )
 from glojax.discovery.selection import SELECTIONS
 from glojax.expressions import grammar
-from glojax.expressions.trees import MAX_NODES, Tree, grow, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import MAX_NODES, Tree, grow
 
 NOTHING = Variation(crossover=0, integer_shift=0, replace=0, collapse=0, extend=0)
 SIGNIFICANCE = 1e-3  # the seeds are fixed: a test that passes goes on passing

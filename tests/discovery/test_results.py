@@ -8,7 +8,7 @@ import pytest
 
 from glojax.discovery.exhaustive import ExhaustiveResult
 from glojax.discovery.results import Baseline, Event, Known, Result
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.records.candidates import Record
 from glojax.tasks.task import Task
 

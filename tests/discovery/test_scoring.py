@@ -7,7 +7,8 @@ import pytest
 from glojax import losses
 from glojax.discovery import scoring
 from glojax.discovery.scoring import evaluate
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 from glojax.tasks.task import Task
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from glojax import losses
 from glojax.discovery import screening
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 
 LEAVES = [Tree("x"), Tree("y"), Tree(1), Tree(-1)]
 

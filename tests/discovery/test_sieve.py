@@ -13,7 +13,8 @@ from glojax.discovery.genetics import grow, with_both_variables
 from glojax.discovery.settings import FitnessConfig
 from glojax.discovery.sieve import Screener, Sieve, choose
 from glojax.expressions.canonical import canonical
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 from glojax.records.candidates import Rejected
 from glojax.seeds import named_random
 from glojax.tasks.task import Task

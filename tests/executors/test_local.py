@@ -15,7 +15,7 @@ from glojax import ExhaustiveConfig, SearchConfig, TuneConfig, evaluate, exhaust
 from glojax.discovery import comparison
 from glojax.executors import local
 from glojax.executors.protocol import Executor
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.losses.loss import Loss
 from glojax.tasks.task import Task
 from glojax.training.candidates import Trained

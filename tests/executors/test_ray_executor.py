@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from glojax.executors import ray_executor
 from glojax.executors.ray_executor import RayEvaluator, RayExecutor
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training.candidates import PopulationProgress
 from glojax.training.trainer import Trainer

@@ -8,7 +8,7 @@ import pytest
 
 from glojax.executors import ray_workers
 from glojax.executors.ray_workers import Batch, Worker
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training.candidates import Candidates
 from glojax.training.trainer import Trainer

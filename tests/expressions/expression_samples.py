@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from glojax.expressions.trees import Tree, grow, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree, grow
 from glojax.losses.loss import Loss
 from glojax.losses.zoo import ZOO
 

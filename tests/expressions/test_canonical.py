@@ -8,10 +8,11 @@ from expression_samples import grown
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from glojax.expressions import grammar, trees
+from glojax.expressions import grammar, parsing, trees
 from glojax.expressions.canonical import canonical
 from glojax.expressions.grammar import MAX_INTEGER
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 
 ROWS = {node.symbol: node for node in grammar.OPERATORS}
 X = np.repeat([0.0, 1.0], 4)
@@ -305,4 +306,4 @@ def test_a_tree_whose_form_is_too_large_is_its_own_form():
 @settings(deadline=None, max_examples=100)
 def test_a_canonical_form_keeps_within_the_bounds_of_trees(tree):
     assert canonical(tree).size <= trees.MAX_NODES
-    assert trees.parse(str(canonical(tree))) == canonical(tree)
+    assert parsing.parse(str(canonical(tree))) == canonical(tree)

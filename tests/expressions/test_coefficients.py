@@ -5,7 +5,8 @@ import pytest
 from expression_samples import grown
 
 from glojax.expressions.coefficients import identifiable_coefficients
-from glojax.expressions.trees import Tree, evaluate, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree, evaluate
 
 
 def jacobian_of_slope(tree: Tree) -> np.ndarray:

@@ -10,7 +10,8 @@ from expression_samples import RANDOM_LOSSES, TREES_OF_THE_ZOO, nested
 from glojax import losses
 from glojax.expressions import trees
 from glojax.expressions.export import factors, to_latex, to_sympy
-from glojax.expressions.trees import Tree, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 
 # SYMPY

@@ -12,7 +12,8 @@ import sympy
 
 from glojax.expressions import grammar
 from glojax.expressions.grammar import MAX_INTEGER, PROTECTION, Node, operators, power
-from glojax.expressions.trees import parse, write
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import write
 
 # Operands on both sides of each singularity; 1e-3 is far outside the protection, 1e-9 well inside of it.
 REGULAR = np.array([-30.0, -2.5, -1.0, -0.3, -1e-3, 1e-3, 0.3, 1.0, 2.5, 30.0])

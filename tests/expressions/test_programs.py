@@ -12,8 +12,9 @@ import pytest
 
 from glojax.expressions import grammar, programs, trees
 from glojax.expressions.grammar import PROTECTION
+from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program, encode, instructions_of, room, value_and_slope
-from glojax.expressions.trees import Tree, evaluate, grow, parse
+from glojax.expressions.trees import Tree, evaluate, grow
 
 MAX_SIZE = 32
 FIRST_REGISTER = 3

@@ -17,10 +17,12 @@ from scipy import stats
 
 from glojax.expressions import grammar
 from glojax.expressions.grammar import MAX_INTEGER
-from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, enumerate_trees, evaluate, grow, parse, write
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, enumerate_trees, evaluate, grow, write
 
 SIGNIFICANCE = 1e-3  # the seeds are fixed: a test that passes goes on passing
 OPERAND = "expected x, y, an integer, log, square, sqrt, '-' or '('"
+REAL = "expected an integer (a real number is a coefficient: it goes with the text to glojax.Loss)"
 integers = st.integers(-9, 9) | st.integers(-MAX_INTEGER, MAX_INTEGER)
 
 
@@ -250,31 +252,36 @@ def test_parse_binds_as_mathematics_does(text, written):
         ("()", 2, OPERAND, "')'"),
         ("log()", 5, OPERAND, "')'"),
         ("x +", 4, OPERAND, "the end"),
-        ("x ** 2", 4, OPERAND, "'*'"),
-        ("+x", 1, OPERAND, "'+'"),
         ("-", 2, OPERAND, "the end"),
         ("foo", 1, OPERAND, "'foo'"),
         ("log(exp(y))", 5, OPERAND, "'exp'"),
         ("X", 1, OPERAND, "'X'"),
         ("x1 + y", 1, OPERAND, "'x1'"),
-        ("x\n+ +y", 5, OPERAND, "'+'"),
-        ("−1", 1, OPERAND, "'−'"),
         ("x y", 3, "expected an operator or the end", "'y'"),
         ("log(x))", 7, "expected an operator or the end", "')'"),
         ("x $ y", 3, "expected an operator or the end", "'$'"),
-        ("x^2", 2, "expected an operator or the end", "'^'"),
         ("x 2", 3, "expected an operator or the end", "'2'"),
         ("log x", 5, "expected '('", "'x'"),
         ("y * sqrt", 9, "expected '('", "the end"),
         ("log(x", 6, "expected an operator or ')'", "the end"),
         ("sqrt(x, y)", 7, "expected an operator or ')'", "','"),
         ("(x - (y)", 9, "expected an operator or ')'", "the end"),
-        ("2.5 * x", 1, "expected an integer (real coefficients are given beside the tree, not in it)", "'2.5'"),
-        ("x * 1e3", 5, "expected an integer (real coefficients are given beside the tree, not in it)", "'1e3'"),
-        ("2x", 1, "expected an integer (real coefficients are given beside the tree, not in it)", "'2x'"),
-        ("1_000", 1, "expected an integer (real coefficients are given beside the tree, not in it)", "'1_000'"),
-        ("x + ²", 5, "expected an integer (real coefficients are given beside the tree, not in it)", "'²'"),
-        ("٣", 1, "expected an integer (real coefficients are given beside the tree, not in it)", "'٣'"),
+        (
+            "2.5 * x",
+            1,
+            REAL,
+            "'2.5'",
+        ),
+        (
+            "x * 1e3",
+            5,
+            REAL,
+            "'1e3'",
+        ),
+        ("2x", 1, "expected an integer", "'2x'"),
+        ("1_000", 1, "expected an integer", "'1_000'"),
+        ("x + ²", 5, "expected an integer", "'²'"),
+        ("٣", 1, "expected an integer", "'٣'"),
         ("16777217", 1, "expected an integer of magnitude at most 16777216", "'16777217'"),
         ("x - -16777217", 6, "expected an integer of magnitude at most 16777216", "'16777217'"),
     ],

@@ -17,14 +17,15 @@ from hostile import CODE, MARK, Refused, hostile_cases, measured, mutated, outco
 from hypothesis import strategies as st
 
 from glojax import losses, tasks
-from glojax.expressions import canonical, coefficients, grammar, trees
+from glojax.expressions import canonical, coefficients, export, grammar, parsing, trees
 from glojax.expressions.trees import MAX_NODES, Tree
 from glojax.losses.loss import Loss
 
 PIECES = [
     "(", ")", "--", "-", "+", "*", "/", "x", "y", "log", "log(", "sqrt", "**", "//", "%", "^", "1", "16777217", "2.5",
     "1e9", "1_0", "0x1", "9" * 50, "\x00", "\t", "\r\n", "\u2003", "\u0663", "²", "−", "х", "\ud800",
-    "\U000e0001", "\x1b[31m",
+    "\U000e0001", "\x1b[31m", "0.5 * ", "1e-3", "1e999", ".5", "2.", "**2", "**-0.5", "**(1/2)", "³", "ln", "×",
+    "√", "f(x, y) =",
 ]  # fmt: skip
 pieces = st.sampled_from([*PIECES, *CODE]) | st.text(max_size=4)
 
@@ -55,12 +56,21 @@ some_trees, some_texts = st.sampled_from(TREES), st.sampled_from([str(tree) for 
 
 def check_expression(text: Any) -> None:
     """It is refused, or denotes a tree that is written and read back."""
-    tree = outcome(lambda: trees.parse(text))
+    tree = outcome(lambda: parsing.parse(text))
     if isinstance(tree, Refused):
         assert tree.startswith("parse: ")
     else:
         assert 1 <= tree.size <= MAX_NODES
-        assert trees.parse(str(tree)) == tree
+        assert parsing.parse(str(tree)) == tree
+    tuned = outcome(lambda: parsing.parse_with_coefficients(text))
+    if isinstance(tuned, Refused):
+        assert tuned.startswith("parse: ")
+        assert isinstance(tree, Refused)
+    else:
+        found, values = tuned
+        assert len(values) == found.size <= MAX_NODES
+        written = trees.write(found, lambda node: node.text, False, export.coefficient_texts(values))
+        assert parsing.parse_with_coefficients(written)[0] == found
 
 
 # EXPRESSIONS
@@ -116,7 +126,7 @@ def test_a_tree_of_anything_is_a_tree_or_refused(symbol: Any, operands: list[Any
 @hostile_cases(seed=seeds, size=st.integers(1, 24) | st.sampled_from([60, MAX_NODES]))
 def test_a_tree_is_read_back_and_has_a_canonical_form_and_a_source(seed: int, size: int) -> None:
     tree = tree_of(seed, size)
-    assert trees.parse(str(tree)) == tree
+    assert parsing.parse(str(tree)) == tree
     form = canonical.canonical(tree)
     assert form.size <= MAX_NODES
     assert canonical.canonical(form) == form
@@ -229,14 +239,14 @@ def test_of_a_users_file_only_a_task_is_taken(attribute: str, options: dict[str,
 
 
 LARGE: dict[str, tuple[Callable[[], Any], str]] = {
-    "nested 10,000 deep": (lambda: trees.parse("(" * 4999 + "x" + ")" * 4999), "at most 128 levels of nesting"),
-    "signs 10,000 deep": (lambda: trees.parse("-" * 9_999 + "x"), "at most 128 levels of nesting"),
-    "functions 10,000 deep": (lambda: trees.parse("log(" * 10_000 + "x" + ")" * 10_000), "has 50001 characters"),
-    "a million operators": (lambda: trees.parse("x" + "+x" * 10**6), "has 2000001 characters; at most 10000"),
-    "all operators that fit": (lambda: trees.parse("x" + "+x" * 4_999), "more than 128 nodes"),
-    "10 MB of text": (lambda: trees.parse("x" * 10**7), "has 10000000 characters"),
+    "nested 10,000 deep": (lambda: parsing.parse("(" * 4999 + "x" + ")" * 4999), "at most 128 levels of nesting"),
+    "signs 10,000 deep": (lambda: parsing.parse("-" * 9_999 + "x"), "at most 128 levels of nesting"),
+    "functions 10,000 deep": (lambda: parsing.parse("log(" * 10_000 + "x" + ")" * 10_000), "has 50001 characters"),
+    "a million operators": (lambda: parsing.parse("x" + "+x" * 10**6), "has 2000001 characters; at most 10000"),
+    "all operators that fit": (lambda: parsing.parse("x" + "+x" * 4_999), "more than 128 nodes"),
+    "10 MB of text": (lambda: parsing.parse("x" * 10**7), "has 10000000 characters"),
     "10 MB of spaces": (lambda: losses.loss_by_name(" " * 10**7), "has 10000000 characters"),
-    "10,000 digits": (lambda: trees.parse("9" * 10_000), "an integer of magnitude at most 16777216"),
+    "10,000 digits": (lambda: parsing.parse("9" * 10_000), "an integer of magnitude at most 16777216"),
     "an integer of 10,000 digits": (lambda: Tree(10**10_000), "<integer of 33220 bits> is beyond"),
     "a symbol of 10 MB": (lambda: Tree("x" * 10**7), "unknown symbol"),
     "a million operands": (lambda: Tree("+", (Tree("x"),) * 10**6), "takes 2 operands, got 1000000"),
@@ -267,7 +277,7 @@ def repeated(symbol: str, leaf: Tree, count: int, *operands: Tree) -> Tree:
 X, Y = Tree("x"), Tree("y")
 GROWING = {
     "squares": repeated("square", Y, 120),
-    "squares of a sum": repeated("square", trees.parse("y + x"), 120),
+    "squares of a sum": repeated("square", parsing.parse("y + x"), 120),
     "squares of a constant": repeated("square", Tree(3), 120),
     "roots of a constant": Tree("sqrt", (repeated("square", Tree(grammar.MAX_INTEGER - 3), 20),)),
     "quotients": repeated("/", Y, 60, X),
@@ -282,7 +292,7 @@ GROWS_PROTECTED = {"quotients", "quotients of sums", "logarithms"}
 
 
 def loss_of(name: str, protected: bool) -> Loss:
-    return Loss(Tree("+", (trees.parse("x * y"), GROWING[name])), protected=protected)
+    return Loss(Tree("+", (parsing.parse("x * y"), GROWING[name])), protected=protected)
 
 
 @pytest.mark.parametrize("protected", [False, True])

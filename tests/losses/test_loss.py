@@ -13,7 +13,8 @@ from jax.test_util import check_grads
 from loss_samples import LABELS, LOGITS, MASK, SATURATED, SATURATED_LABELS
 
 from glojax import losses
-from glojax.expressions.trees import Tree, grow, parse
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree, grow
 from glojax.losses.loss import Loss, apply, load
 from glojax.losses.zoo import ZOO
 
@@ -111,7 +112,7 @@ def test_a_loss_is_a_value():
     ("loss", "text"),
     [
         (losses.baikal, "log(y) - x / y"),
-        (losses.poly, "x * log(y) + -2 * (x * (1 - y))"),
+        (losses.poly, "x * log(y) + -2.0 * (x * (1 - y))"),
         (Loss("x * log(y)", (1, 1 / 3, 2e-9, 1)), "0.333333 * x * (2e-09 * log(y))"),
         (losses.baikal_cma, "2.7279 * (0.9863 * log(1.5352 * y) - -1.1135 * (1.3716 * x / (-0.8411 * y)))"),
         (Loss("x / y", protected=True), "x / y"),

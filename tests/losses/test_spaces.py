@@ -7,7 +7,7 @@ from loss_samples import LABELS, LOGITS, softmax
 
 from glojax import losses
 from glojax.expressions.coefficients import identifiable_coefficients
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.losses.loss import Loss
 from glojax.losses.spaces import coefficient_space, taylor_space
 

@@ -13,7 +13,7 @@ from jax.test_util import check_grads
 from loss_samples import LABELS, LOGITS, MASK, SATURATED, SATURATED_LABELS, SOFT, softmax
 
 from glojax import losses
-from glojax.expressions import trees
+from glojax.expressions import parsing
 from glojax.losses.loss import LossFunction
 from glojax.losses.zoo import ZOO, loss_by_name
 
@@ -177,11 +177,18 @@ def test_a_saturated_wrong_prediction_still_pushes_cross_entropy_and_baikal():
         assert gradient[1, 0] < -0.9
 
 
-def test_a_logit_of_minus_infinity_is_left_out_by_a_mask_as_in_optax():
+def test_a_logit_of_minus_infinity_is_a_class_without_a_share():
     logits, labels, where = jnp.where(MASK, LOGITS, -jnp.inf), jnp.asarray(LABELS), jnp.asarray(MASK)
-    assert np.isnan(losses.cross_entropy(logits, labels)[0])
-    assert np.isnan(optax.softmax_cross_entropy(logits, labels)[0])
-    assert np.isfinite(losses.cross_entropy(logits, labels, where=where)).all()
+    rows = slice(0, 4)  # the labels of the first, third and fourth take part
+    expected = optax.safe_softmax_cross_entropy(logits[rows], labels[rows])
+    found = losses.cross_entropy(logits[rows], labels[rows])
+    np.testing.assert_allclose(found[jnp.isfinite(expected)], expected[jnp.isfinite(expected)], rtol=1e-6)
+    assert (found[~jnp.isfinite(expected)] > 1e37).all()
+    masked = losses.cross_entropy(logits[rows], labels[rows], where=where[rows])
+    np.testing.assert_allclose(found[jnp.isfinite(expected)], masked[jnp.isfinite(expected)], rtol=1e-6)
+    gradient = jax.grad(lambda z: losses.cross_entropy(z, labels).sum())(logits)
+    assert np.isfinite(gradient).all()
+    assert not gradient[~where].any()
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -247,7 +254,7 @@ def test_the_taylor_loss_has_its_centre_in_the_coefficients_of_its_integers():
         if isinstance(node.symbol, int)
     }
     assert centre == {-10.9408, 7.5216}
-    assert loss.tree == trees.parse(str(loss.tree))
+    assert loss.tree == parsing.parse(str(loss.tree))
 
 
 def test_the_old_name_of_loss_by_name_works_and_names_the_new_one():

@@ -228,3 +228,42 @@ def test_inputs_of_another_shape_than_the_examples_are_refused(model: Any) -> No
     pure = as_model(model, np.ones((1, 64), np.float32))
     with pytest.raises(AssertionError, match="shape"):
         pure.apply(*pure.init(jax.random.key(0)), jnp.ones((4, 65)), jax.random.key(1), False)
+
+
+# STREAMS, AND WHAT IS SOWN
+
+
+def test_linen_streams_of_any_name_follow_the_key() -> None:
+    class Noisy(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return x + jax.random.normal(self.make_rng("noise"), x.shape)
+
+    example = np.zeros((4, 3), np.float32)
+    model = as_model(Noisy(), example)
+    params, state = model.init(jax.random.key(0))
+    first, again, other = (
+        np.asarray(model.apply(params, state, jnp.asarray(example), jax.random.key(seed), True)[0])
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.isclose(first, other).any()
+
+
+@pytest.mark.parametrize("collection", ["losses", "intermediates", "batch_stats"])
+def test_what_a_module_sows_is_no_state(collection: str) -> None:
+    class Sowing(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+            x = nn.BatchNorm(use_running_average=not train)(x)
+            self.sow(collection, "size", jnp.sum(x**2))
+            nn.Dense(2, name="inner").sow(collection, "again", x)
+            return nn.Dense(2)(x)
+
+    example = np.ones((4, 3), np.float32)
+    model = as_model(Sowing(), example)
+    params, state = model.init(jax.random.key(0))
+    _, trained = model.apply(params, state, jnp.asarray(example), jax.random.key(1), True)
+    assert set(state) == set(trained) == {"batch_stats"}  # type: ignore[arg-type]
+    chex.assert_trees_all_equal_structs(state, trained)
+    assert set(state["batch_stats"]) == {"BatchNorm_0"}  # type: ignore[index]

@@ -16,7 +16,7 @@ import pytest
 
 from glojax import data, models
 from glojax.discovery.scoring import evaluate
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.losses.loss import Loss
 from glojax.models.adapters import as_model
 from glojax.tasks.ready_made import digits

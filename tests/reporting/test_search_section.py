@@ -8,7 +8,7 @@ import numpy as np
 
 from glojax import losses
 from glojax.expressions.canonical import canonical
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.losses.spaces import taylor_space
 from glojax.records import summary
 from glojax.records.candidates import Record

@@ -11,7 +11,7 @@ import pytest
 
 from glojax import Kind, Loss, SearchConfig, Task, evaluate, losses, models, search
 from glojax.discovery import comparison, screening
-from glojax.expressions import programs, trees
+from glojax.expressions import parsing, programs, trees
 from glojax.losses.outputs import predictions
 from glojax.tasks import metrics, problems
 from glojax.training import gradients
@@ -74,7 +74,7 @@ def test_the_logarithm_of_a_negative_output_s_square_is_taken_as_it_is() -> None
 @pytest.mark.parametrize("output", ["sigmoid", "identity", jax.nn.softplus, lambda z: jax.nn.softmax(z, axis=-1)])
 @pytest.mark.parametrize("expression", ["x * y - square(y)", "square(x) / (2 + y) + y", "log(2 + y) * (x - y)"])
 def test_gradients_of_programs_are_those_of_the_loss(output: Any, expression: str) -> None:
-    tree = trees.parse(expression)
+    tree = parsing.parse(expression)
     program = jax.tree.map(lambda leaf: leaf[0], programs.encode([tree]))
     z, x = jnp.asarray(OUTPUTS) / 4, jnp.asarray(LABELS)  # no output below -2
     weights = jnp.asarray(RANDOM.random((40, 3)) * (RANDOM.random((40, 3)) < 0.7), jnp.float32)
@@ -91,7 +91,7 @@ def test_gradients_of_programs_are_those_of_the_loss(output: Any, expression: st
 
 
 def test_entries_of_no_weight_may_be_infinite() -> None:
-    program = jax.tree.map(lambda leaf: leaf[0], programs.encode([trees.parse("log(y - x)")]))
+    program = jax.tree.map(lambda leaf: leaf[0], programs.encode([parsing.parse("log(y - x)")]))
     z, x = jnp.array([[2.0, 1.0]]), jnp.array([[0.0, 1.0]])
     gradient = gradients.program_gradient(False, "identity")
     assert not gradient(program, z, x, None)[1]
@@ -237,7 +237,7 @@ def test_class_weights_weigh_the_examples_of_a_class(tiny_task: Task) -> None:
 def test_screening_tells_good_losses_from_hopeless_ones(kind: str, expression: str, trainable: bool) -> None:
     task = a_task(kind)
     probe = screening.probe_of(task)
-    found = screening.screen([trees.parse(expression)], None, probe, kind=task.problem, room=31)
+    found = screening.screen([parsing.parse(expression)], None, probe, kind=task.problem, room=31)
     assert found.trainable.tolist() == [trainable]
     usual = screening.screen([task.problem.baseline.tree], None, probe, kind=task.problem, room=31)
     assert usual.size == pytest.approx([1], rel=1e-3)

@@ -6,13 +6,17 @@ import subprocess
 import sys
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 from glojax import models, tasks
 from glojax.data import augmentation
+from glojax.discovery.scoring import evaluate
 from glojax.tasks import metrics
 from glojax.tasks.task import Task
 from glojax.training import grouping
@@ -140,3 +144,99 @@ def test_a_task_is_made_before_jax_starts() -> None:
     # Afterwards it is too late to make cores devices.
     ran = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True)
     assert ran.stdout.split()[1] == "False"
+
+
+# IDS
+
+IDS = np.random.default_rng(0).integers(0, 10, (60, 7))
+PLACES = (IDS[:, 0] > 4).astype(int)
+
+
+class LinenTokens(nn.Module):
+    """An embedding of token ids."""
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        return nn.Dense(2)(nn.Embed(256, 4)(ids).reshape(len(ids), -1))
+
+
+class NnxTokens(nnx.Module):
+    """The same."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.embed, self.last = nnx.Embed(256, 4, rngs=rngs), nnx.Linear(28, 2, rngs=rngs)
+
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        return self.last(self.embed(ids).reshape(len(ids), -1))
+
+
+def functions_of_tokens() -> Any:
+    def apply(params: jax.Array, state: Any, x: jax.Array, key: jax.Array, train: bool) -> Any:
+        return params[x].sum(axis=1), state
+
+    return lambda key: (jax.random.normal(key, (256, 2)), ()), apply
+
+
+def task_of(x: np.ndarray, model: Any, **options: Any) -> Task:
+    return Task(model, (x[:40], PLACES[:40]), (x[40:], PLACES[40:]), batch_size=20, steps=5, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint16, np.uint8])
+@pytest.mark.parametrize("model", [LinenTokens(), NnxTokens, functions_of_tokens()], ids=["linen", "nnx", "functions"])
+def test_ids_stay_integers_for_a_model_that_takes_nothing_else(model: Any, dtype: type) -> None:
+    task = task_of(IDS.astype(dtype), model)
+    assert task.splits["train"].x.dtype == task.batch.dtype == np.int32
+    np.testing.assert_array_equal(task.splits["validation"].x, IDS[40:])
+    assert dataclasses.replace(task, steps=6).batch.dtype == np.int32
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, bool, np.float64])
+def test_whole_numbers_are_floats_for_a_model_that_takes_them(dtype: type) -> None:
+    task = task_of(IDS.astype(dtype), nn.Dense(2))
+    assert task.splits["train"].x.dtype == task.batch.dtype == np.float32
+
+
+def test_ids_that_float32_would_merge_stay_integers() -> None:
+    ids = IDS + 2**24
+    hashed = linen_of(lambda self, x: nn.Dense(2)(jax.nn.one_hot(x.astype(jnp.int32) % 64, 64).reshape(len(x), -1)))
+    task = task_of(ids, hashed)
+    assert task.batch.dtype == np.int32
+    np.testing.assert_array_equal(task.splits["train"].x, ids[:40])
+    assert task_of(IDS, hashed).batch.dtype == np.float32
+    assert task_of(IDS + 2**40, nn.Dense(2)).batch.dtype == np.float32  # beyond int32: measurements
+
+
+def linen_of(call: Any) -> nn.Module:
+    return type("Network", (nn.Module,), {"__call__": nn.compact(call)})()
+
+
+def test_preprocess_and_augment_get_the_ids() -> None:
+    seen = []
+
+    def preprocess(x: jax.Array) -> jax.Array:
+        seen.append(x.dtype)
+        return x + 1
+
+    def augment(key: jax.Array, x: jax.Array) -> jax.Array:
+        seen.append(x.dtype)
+        return x + 1
+
+    assert task_of(IDS, LinenTokens(), preprocess=preprocess, augment=augment).batch.dtype == np.int32
+    assert seen[-2:] == [np.int32, np.int32]
+    by_hand = task_of(IDS.astype(float), LinenTokens(), preprocess=lambda x: x.astype(jnp.int32))
+    assert by_hand.splits["train"].x.dtype == np.float32
+    assert by_hand.batch.dtype == np.int32
+
+
+def test_a_model_that_takes_neither_says_why() -> None:
+    with pytest.raises(ValueError, match=r"called with float32\[20, 7\], raises ZeroDivisionError"):
+        task_of(IDS, linen_of(lambda self, x: 1 / 0))
+    with pytest.raises(ValueError, match=r"called with float32\[20, 7\], raises ValueError.*must be an integer"):
+        task_of(IDS + 0.5, LinenTokens())
+
+
+def test_a_population_learns_from_ids() -> None:
+    scores = evaluate(
+        dataclasses.replace(task_of(IDS, LinenTokens(), optimizer=optax.adam(0.05)), steps=200), ["brier"]
+    )
+    assert scores.mean() > 0.7

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training import blocks
 from glojax.training.checkpoints import Checkpoint

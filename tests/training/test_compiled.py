@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training import compiled, gradients
 from glojax.training.compiled import CompiledKernels

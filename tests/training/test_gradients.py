@@ -15,8 +15,8 @@ import pytest
 from glojax import Kind, TrainConfig, evaluate, losses, models, train, tune
 from glojax.discovery.comparison import compare
 from glojax.expressions import programs
+from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program
-from glojax.expressions.trees import parse
 from glojax.losses.loss import Loss
 from glojax.tasks.task import Task
 from glojax.training import gradients

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training import kernels, learner
 from glojax.training.candidates import Candidates, encode_candidates

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training import blocks, learner
 from glojax.training.candidates import Candidates, PopulationProgress

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from glojax.expressions import programs
-from glojax.expressions.trees import parse
+from glojax.expressions.parsing import parse
 from glojax.tasks.task import Task
 from glojax.training import candidates
 from glojax.training.candidates import PopulationProgress

@@ -1,0 +1,291 @@
+"""f(x, y) near the ends of y: against arbitrary precision, in every precision, and whatever masked entries hold."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import optax
+import pytest
+import scipy.special
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
+from glojax.losses.evaluation import Predicted, evaluate
+from glojax.losses.loss import Loss, LossFunction, apply
+from glojax.losses.zoo import ZOO
+
+BINARY = "x * log(y) + (1 - x) * log(1 - y)"
+LOWEST = float(np.finfo(np.float32).tiny) ** 0.45
+
+
+# 1 - y
+
+
+@pytest.mark.parametrize("magnitude", [1e-3, 1.0, 14.0, 20.0, 30.0, 100.0, 1e4, 1e30])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_cross_entropy_of_a_sigmoid_has_no_bound(magnitude: float, sign: int) -> None:
+    z, loss = jnp.array([sign * magnitude]), Loss(BINARY, output="sigmoid")
+    for label in (0.0, 1.0, 0.3):
+        labels = jnp.array([label])
+        expected = optax.sigmoid_binary_cross_entropy(z, labels)
+        np.testing.assert_allclose(loss(z, labels), expected, rtol=1e-6, atol=1e-30)
+        gradient = jax.grad(lambda z, labels=labels: loss(z, labels).sum())(z)
+        exact = scipy.special.expit(np.float64(z)) if label == 0 else -scipy.special.expit(-np.float64(z))
+        slope = scipy.special.expit(np.float64(z)) - label if label == 0.3 else exact
+        np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("logarithm", "powers", "shift"),
+    [
+        ("log(1 - y)", (0, 1), 0.0),
+        ("log(1 + -1 * y)", (0, 1), 0.0),
+        ("log(-1 * y + 1)", (0, 1), 0.0),
+        ("log(3 - 3 * y)", (0, 1), np.log(3)),
+        ("log(y * (1 - y))", (1, 1), 0.0),
+        ("log(square(y - 1))", (0, 2), 0.0),
+        ("log(sqrt(1 - y) / y)", (-1, 0.5), 0.0),
+        ("log((1 - y) / (2 - 2 * y))", (0, 0), -np.log(2)),
+        ("log(y / (1 - y))", (1, -1), 0.0),
+    ],
+)
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_the_logarithm_of_powers_of_y_and_of_1_minus_y_is_exact(
+    logarithm: str, powers: tuple[float, float], shift: float, traced: bool, output: str
+) -> None:
+    tree, z = parse(f"x * {logarithm}"), np.array([[60.0, -45.0], [-70.0, 20.0], [0.5, 0.1]], np.float32)
+    x = np.eye(2, dtype=np.float32)[[0, 0, 0]]
+    lead = z[:, 0] - z[:, 1] if output == "softmax" else z[:, 0]
+    log_y, log_rest = (-np.logaddexp(0, sign * np.float64(lead)) for sign in (-1, 1))
+    coefficients: Any = jnp.ones(tree.size) if traced else [1.0] * tree.size
+    run = jax.jit(apply, static_argnums=0, static_argnames="output") if traced else apply
+    expected = -(powers[0] * log_y + powers[1] * log_rest + shift)
+    np.testing.assert_allclose(run(tree, coefficients, z, x, output=output), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_by_traced_coefficients_of_1_minus_y_are_those_of_the_formula() -> None:
+    tree, z, x = parse("x * log(1 - y)"), jnp.array([[0.4], [-1.0], [2.0]]), jnp.ones((3, 1))
+
+    def reference(coefficients: jax.Array) -> jax.Array:
+        a, b, c, d, e, f = coefficients  # in pre-order: *, x, log, -, 1, y
+        y = jax.nn.sigmoid(z)
+        return -(a * (b * x) * (c * jnp.log(d * (e * 1 - f * y)))).sum()
+
+    def total(coefficients: jax.Array) -> jax.Array:
+        return apply(tree, coefficients, z, x, output="sigmoid").sum()
+
+    with jax.enable_x64(True):
+        for coefficients in (jnp.ones(6), jnp.array([1.0, 2.0, 1.0, 3.0, 1.5, 1.5]), jnp.array([1, 1, 1, 1, 2.0, 1.0])):
+            np.testing.assert_allclose(total(coefficients), reference(coefficients), rtol=1e-6)
+            np.testing.assert_allclose(jax.grad(total)(coefficients), jax.grad(reference)(coefficients), rtol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("expression", ["-1 * sqrt(square(x - y))", "-1 * sqrt(square(y - x))", "log(square(x - y))"])
+def test_a_difference_of_label_and_prediction_is_not_0_where_the_prediction_is_right(
+    expression: str, output: str
+) -> None:
+    z, x = jnp.array([[30.0, -30.0]]), jnp.array([[1.0, 0.0]])
+    loss = Loss(expression, output=output)
+    rest = np.exp(-60.0) if output == "softmax" else np.exp(-30.0)
+    kept = max(rest, LOWEST)
+    expected = 2 * kept if "sqrt" in expression else -4 * np.log(kept)
+    value, gradient = jax.value_and_grad(lambda z: loss(z, x).sum())(z)
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
+    assert np.isfinite(gradient).all()
+
+
+def test_1_minus_y_of_softmax_is_the_share_of_the_others() -> None:
+    logits = np.array([[50, 1, 0], [1, 1, -80], [0, 0, 0], [-3, 2, 90], [1e9, 0, -1e9]], np.float32)
+    with jax.enable_x64(True):
+        shares = jax.nn.softmax(logits.astype(np.float64))
+        rest = np.maximum(np.stack([np.delete(shares, place, -1).sum(-1) for place in range(3)], -1), LOWEST)
+    for place in range(3):
+        x = np.eye(3, dtype=np.float32)[[place] * 5]
+        np.testing.assert_allclose(Loss("-1 * x * (1 - y)")(logits, x), rest[:, place], rtol=1e-5)
+
+
+def test_a_tree_that_takes_no_1_minus_y_does_not_compute_it() -> None:
+    def fail() -> tuple[jax.Array, jax.Array]:
+        raise AssertionError
+
+    given = Predicted(jnp.ones(2), jnp.full(2, 0.5), jnp.log(jnp.full(2, 0.5)), fail)
+    np.testing.assert_allclose(evaluate(parse("log(y) - x / y"), [1.0] * 6, given, False), np.log(0.5) - 2, rtol=1e-6)
+    with pytest.raises(AssertionError):
+        evaluate(parse("x * (1 - y)"), [1.0] * 5, given, False)
+
+
+# AGAINST ARBITRARY PRECISION
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "log": mpmath.log,
+    "sqrt": mpmath.sqrt,
+    "square": lambda a: a * a,
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+}
+
+
+def precise(loss: Loss, logits: list[Any], labels: list[float]) -> Any:
+    """The loss of a sample by the definition of its output, in arbitrary precision."""
+    powers = [mpmath.exp(z) for z in logits]
+    total = mpmath.fsum(powers)
+    if loss.output == "softmax":
+        predictions = [power / total for power in powers]
+    elif loss.output == "sigmoid":
+        predictions = [1 / (1 + mpmath.exp(-z)) for z in logits]
+    else:
+        predictions = logits
+
+    def f(x: float, y: Any) -> Any:
+        factors = iter(loss.coefficients)
+
+        def visit(node: Tree) -> Any:
+            factor = mpmath.mpf(next(factors))
+            if isinstance(node.symbol, int):
+                return factor * node.symbol
+            if node.children:
+                return factor * FUNCTIONS[node.symbol](*[visit(child) for child in node.children])
+            return factor * (x if node.symbol == "x" else y)
+
+        return visit(loss.tree)
+
+    return -mpmath.fsum(f(mpmath.mpf(x), y) for x, y in zip(labels, predictions, strict=True))
+
+
+trees_of_the_zoo = {name: loss for name, loss in ZOO.items() if isinstance(loss, Loss)} | {"binary": Loss(BINARY)}
+
+
+@pytest.mark.parametrize("name", trees_of_the_zoo)
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 20.0, 80.0, 1e4, 1e30])
+def test_values_and_gradients_are_those_of_the_mathematics(name: str, output: str, scale: float) -> None:
+    known = trees_of_the_zoo[name]
+    loss = Loss(known.tree, known.coefficients, output=output)
+    logits, labels = np.array([1.0, -0.5, 0.3], np.float32) * np.float32(scale), np.eye(3, dtype=np.float32)
+    z = jnp.tile(logits, (3, 1))
+    values, gradients = np.asarray(loss(z, labels)), np.asarray(jax.grad(lambda z: loss(z, labels).sum())(z))
+    assert np.isfinite(values).all()
+    assert np.isfinite(gradients).all()
+    if scale > 80:
+        return  # beyond what exp can tell, they are finite
+    with mpmath.workdps(150):
+        for label, value, gradient in zip(labels, values, gradients, strict=True):
+            exact = [mpmath.mpf(float(z)) for z in logits]
+            expected = precise(loss, exact, label.tolist())
+            if abs(expected) > 1e16:  # where 1/y is bounded
+                assert abs(value) > 1e16
+                continue
+            size = max(1, abs(expected))
+            assert abs(value - expected) < 1e-5 * size
+            for place in range(3):
+                order = tuple(int(place == other) for other in range(3))
+                slope = mpmath.diff(lambda *z, label=label: precise(loss, list(z), label.tolist()), tuple(exact), order)
+                assert abs(gradient[place] - slope) < 1e-4 * max(size, abs(slope)), (label, place)
+
+
+# EVERY LOSS, OUTPUT, PRECISION, SHAPE, SCALE AND MASK
+
+
+def reference(name: str, output: str, z: jax.Array, x: jax.Array, where: jax.Array) -> jax.Array:
+    """The loss of each sample in float64, from its formula; entries that take no part are cut out one by one."""
+
+    def kept(log_value: jax.Array) -> jax.Array:
+        bounded = jnp.exp(jnp.maximum(log_value, np.log(LOWEST)))
+        return jax.lax.stop_gradient(bounded) * jnp.exp(log_value - jax.lax.stop_gradient(log_value))
+
+    def sample(z: jax.Array, x: jax.Array) -> jax.Array:
+        if output == "softmax":
+            log_y = jax.nn.log_softmax(z)
+            others = [jnp.delete(z, place) for place in range(len(z))]
+            log_rest = jnp.stack([jax.nn.logsumexp(each) for each in others]) - jax.nn.logsumexp(z)
+        elif output == "sigmoid":
+            log_y, log_rest = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
+        else:
+            log_y = log_rest = z
+        y, rest = (z, 1 - z) if output == "identity" else (kept(log_y), jnp.exp(log_rest))
+        return FORMULAS[name](x, y, rest, log_y, log_rest)
+
+    values = []
+    for row in range(len(z)):
+        chosen = np.flatnonzero(where[row])
+        values.append(sample(z[row, chosen], x[row, chosen]) if len(chosen) else jnp.zeros(()))
+    return jnp.stack(values)
+
+
+FORMULAS: dict[str, Callable[..., jax.Array]] = {
+    "cross_entropy": lambda x, y, rest, log_y, log_rest: -(x * log_y).sum(),
+    "baikal": lambda x, y, rest, log_y, log_rest: -(log_y - x / y).sum(),
+    "focal": lambda x, y, rest, log_y, log_rest: -(x * rest**2 * log_y).sum(),
+    "brier": lambda x, y, rest, log_y, log_rest: ((x - y) ** 2).sum(),
+    "mean_absolute_error": lambda x, y, rest, log_y, log_rest: (x * rest + (1 - x) * y).sum(),
+    "poly": lambda x, y, rest, log_y, log_rest: (-x * log_y + 2 * x * rest).sum(),
+    "symmetric_cross_entropy": lambda x, y, rest, log_y, log_rest: (-0.1 * x * log_y + 4 * (1 - x) * y).sum(),
+    "binary": lambda x, y, rest, log_y, log_rest: -(x * log_y + (1 - x) * log_rest).sum(),
+    "generalized_cross_entropy": lambda x, y, rest, log_y, log_rest: (x * (1 - jnp.exp(0.7 * log_y)) / 0.7).sum(),
+    "label_smoothed_cross_entropy": lambda x, y, rest, log_y, log_rest: -((0.9 * x + 0.1 / len(x)) * log_y).sum(),
+    "next_generation": lambda x, y, rest, log_y, log_rest: (
+        jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y)))
+    ).mean(),
+}
+OF_SOFTMAX = ("generalized_cross_entropy", "label_smoothed_cross_entropy", "next_generation")
+OF_ANY = ("brier", "mean_absolute_error")
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[str, str, str, np.ndarray, np.ndarray, np.ndarray, float]:
+    output = draw(st.sampled_from(["softmax", "sigmoid", "identity"]))
+    names = {"softmax": list(FORMULAS), "sigmoid": [name for name in FORMULAS if name not in OF_SOFTMAX]}
+    name = draw(st.sampled_from(names.get(output, list(OF_ANY))))
+    dtype = draw(st.sampled_from(["float32", "bfloat16", "float16"]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    samples, outputs = draw(st.integers(1, 5)), draw(st.integers(1 if output != "softmax" else 2, 6))
+    most = 3.0 if output == "identity" else 4.0 if dtype == "float16" else 30.0
+    logits = random.normal(size=(samples, outputs)) * 10 ** draw(st.floats(-3, most))
+    logits = np.clip(logits, -6e4, 6e4) if dtype == "float16" else logits
+    labels = np.eye(outputs)[random.integers(0, outputs, samples)]
+    where = random.random((samples, outputs)) < draw(st.sampled_from([0.5, 0.9, 1.0]))
+    if output == "softmax":  # a single class has no others
+        where[where.sum(axis=-1) == 1] = True
+    junk = draw(st.sampled_from([0.0, np.nan, np.inf, -np.inf, -6e4]))
+    return name, output, dtype, logits, labels, where, junk
+
+
+def loss_of(name: str, output: str) -> LossFunction:
+    known = trees_of_the_zoo.get(name)
+    return ZOO[name] if known is None else Loss(known.tree, known.coefficients, output=output)
+
+
+@settings(deadline=None, max_examples=100)
+@given(situation=situations())
+def test_values_and_gradients_are_right_and_finite_and_masked_entries_have_no_influence(
+    situation: tuple[str, str, str, np.ndarray, np.ndarray, np.ndarray, float],
+) -> None:
+    name, output, dtype, logits, labels, where, junk = situation
+    loss, given_logits = loss_of(name, output), jnp.asarray(np.where(where, logits, junk), dtype)
+    x = jnp.asarray(np.where(where, labels, np.nan), jnp.float32)
+    values = loss(given_logits, x, where=where)
+    gradient = jax.grad(lambda z: loss(z, x, where=where).sum())(given_logits)
+    assert values.dtype == jnp.float32
+    assert gradient.dtype == dtype
+    assert np.isfinite(np.asarray(gradient, float)).all()
+    assert not np.asarray(gradient, float)[~where].any()
+    exact = np.asarray(jnp.where(where, given_logits, 0).astype(jnp.float32), np.float64)
+    with jax.enable_x64(True):
+        expected, pull = jax.vjp(lambda z: reference(name, output, z, jnp.asarray(labels), where), jnp.asarray(exact))
+        (slope,) = pull(jnp.ones_like(expected))
+    assert np.isfinite(values).all()
+    np.testing.assert_allclose(values, expected, rtol=2e-4, atol=2e-4)
+    most = float(jnp.finfo(dtype).max)
+    digits = {"float32": 2e-4, "float16": 2e-3, "bfloat16": 1e-2}[dtype]
+    scale = np.maximum(1, np.abs(slope).max(axis=-1, keepdims=True))
+    error = np.abs(np.asarray(gradient, np.float64) - np.clip(np.asarray(slope), -most, most)) / np.minimum(scale, most)
+    assert error.max() < digits
