@@ -18,6 +18,7 @@ from glojax.distributed import processes
 
 if TYPE_CHECKING:
     from glojax.losses.loss import Loss
+    from glojax.losses.outputs import Output
     from glojax.reporting.tensorboard import Board
     from glojax.statistics import Summary
     from glojax.tasks.task import Task
@@ -232,11 +233,11 @@ def board_of(tensorboard: bool, run_dir: Path | None) -> "Board | None":
     return Board(run_dir) if tensorboard and run_dir is not None and processes.is_first() else None
 
 
-def tree_loss(name: str) -> "Loss":
-    """The loss of this name, which must be an expression tree."""
+def tree_loss(name: str, output: "Output" = "softmax") -> "Loss":
+    """The loss of this name, which must be an expression tree; what names no output gets this one."""
     from glojax import losses
 
-    loss = losses.loss_by_name(name)
+    loss = losses.loss_by_name(name, output)
     if not isinstance(loss, losses.Loss):
         raise ValueError(
             f"{name} is not an expression tree: it can be evaluated and trained, but not shown, tuned or exported."

@@ -55,10 +55,11 @@ def tune(
     console = console_of()
     check_resume(resume, run_dir)
     stop_cleanly(context, run_dir)
-    tree = tree_loss(loss).tree
+    tree_loss(loss)  # one that cannot be read is refused before a task is made
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
     board = board_of(tensorboard, run_dir)
     job = make_task(task)
+    tree = tree_loss(loss, job.problem.output)
     say_device(console, job, trains)
     with ProgressDisplay(console, {"tune": "tuning"}, board) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)

@@ -103,6 +103,11 @@ def compare(
     """
     if seed_count < 1:
         raise ValueError(f"compare: seed_count is {seed_count}; it must be at least 1.")
+    if others := [name for name, loss in named.items() if not isinstance(loss, Loss)]:
+        raise ValueError(
+            f"compare: {others[0]} is no Loss, such as task.loss(...) makes. glojax.train takes functions too."
+        )
+    scoring.check_losses(task, named.values())
     trains = local.resolve(task, executor, group)
     rows = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
     found_at = {} if rates is None else rates

@@ -102,6 +102,7 @@ def train(
     """
     if not named:
         raise ValueError("train: no losses were given; at least one is needed.")
+    scoring.check_losses(task, named.values())
     trains = local.resolve(task, executor, group)
     if run_dir is None:
         return _train(task, named, config, None, on_point, trains)

@@ -5,7 +5,7 @@ does with its candidates: every tree at several learning rates, with successive 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from glojax.expressions import programs
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction
 from glojax.tasks.task import Task
+from glojax.training import gradients
 
 RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Scales of the task's learning rate among which the baseline's best one is chosen."""
@@ -92,6 +93,15 @@ def _as_loss(task: Task, given: LossFunction | Tree | str) -> LossFunction:
     if not callable(loss):
         raise ValueError(f"evaluate: {loss!r} is no loss; a Loss, a tree, text or a function is.")
     return loss
+
+
+def check_losses(task: Task, chosen: Iterable[LossFunction]) -> None:
+    """Raise ``ValueError`` for a loss that is made for another output than the task's, or whose values do not fit."""
+    for loss in chosen:
+        if isinstance(loss, Loss):
+            gradients.check_output(task, loss)
+        else:
+            gradients.check_loss(task, loss)
 
 
 def score_losses(
@@ -176,12 +186,10 @@ def _evaluators(
     task: Task, chosen: Sequence[LossFunction], executor: Executor
 ) -> Iterator[tuple[str, Evaluator, list[int]]]:
     """Name, evaluator, and places of the losses that it trains: all trees together, each other function alone."""
+    check_losses(task, chosen)
     for loss in chosen:
-        if isinstance(loss, Loss) and loss.output != task.problem.output:
-            raise ValueError(
-                f"the loss {loss} is of output {loss.output!r}, the task {task.name} of {task.problem.output!r}; "
-                "make it with task.loss(...)."
-            )
+        if not isinstance(loss, Loss):
+            gradients.check_gradient(task, loss)
     for protected in (False, True):
         places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
         if places:

@@ -128,12 +128,15 @@ def tune(
       The loss with its best coefficients, and how it was found.
 
     Raises:
-      ValueError: a tree without x or y, or a run directory that does not fit (``records.run.Run``).
+      ValueError: a tree without x or y, a loss for another output than the task's, or a run directory that does not
+        fit (``records.run.Run``).
 
     Example:
       tuned = glojax.tune(task, "log(y) - x / y", glojax.TuneConfig(generations=10))
       tuned.loss.coefficients
     """
+    if isinstance(tree, Loss):
+        scoring.check_losses(task, [tree])
     if not isinstance(tree, CoefficientSpace):
         tree = coefficient_space(tree.tree if isinstance(tree, Loss) else Loss(tree).tree)  # type: ignore[arg-type]
     config = TuneConfig() if config is None else config

@@ -4,6 +4,8 @@ Losses that are trees are values of ``Loss`` and can be tuned and exported. The 
 """
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Sequence
 
 import jax
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 from glojax.expressions import parsing
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction, load
-from glojax.losses.outputs import Output, probabilities
+from glojax.losses.outputs import OUTPUTS, Output, probabilities
 from glojax.losses.shapes import Axis, output_axes, sum_over
 
 _Term = tuple[Tree, tuple[float, ...]]
@@ -156,6 +158,23 @@ ZOO: dict[str, LossFunction] = {
 """The known losses by name."""
 
 
+OF_SOFTMAX = (generalized_cross_entropy, label_smoothed_cross_entropy, next_generation)
+"""The functions among them, which take softmax of the logits themselves."""
+
+
+def output_of(loss: LossFunction) -> Output | None:
+    """The output that a loss is made for: its own, softmax for the functions here, ``None`` for what is not known.
+
+    ``functools.partial`` and wrappers that name what they wrap, such as ``jax.jit``, are looked through.
+    """
+    inner = inspect.unwrap(loss)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    if isinstance(inner, Loss):
+        return inner.output
+    return "softmax" if any(inner is known for known in OF_SOFTMAX) else None
+
+
 def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
     """Look up a loss: by a name in ``ZOO``, by the path of a loss file, or by an expression.
 
@@ -168,6 +187,7 @@ def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
 
     Raises:
       ValueError: it is none of these; the message says where the expression does not parse and lists the known losses.
+        Or it is a function of softmax, and the output is another.
       OSError: the file cannot be read.
 
     Example:
@@ -175,6 +195,9 @@ def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
     """
     if text in ZOO:
         known = ZOO[text]
+        if known in OF_SOFTMAX and output in OUTPUTS and output != "softmax":
+            trees_of_it = ", ".join(name for name, loss in ZOO.items() if isinstance(loss, Loss))
+            raise ValueError(f"{text} is a loss of softmax outputs, not of {output!r}; {trees_of_it} are of any.")
         return dataclasses.replace(known, output=output) if isinstance(known, Loss) else known
     if text.endswith(".json"):
         return load(text)

@@ -5,19 +5,28 @@ candidates with one loss, such as optax's cross-entropy (``fixed_gradient``). Bo
 outputs and targets ``[batch, outputs]`` and gives the gradient, of the same shape, and whether all was finite.
 """
 
+import functools
+import warnings
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from glojax import losses
 from glojax.errors import users_code
 from glojax.expressions import programs
 from glojax.expressions.programs import Program
-from glojax.losses.loss import LossFunction
+from glojax.losses.loss import Loss, LossFunction
 from glojax.losses.outputs import Output, predictions
+from glojax.seeds import named_random
 from glojax.tasks import checks
+from glojax.tasks.labels import known_of
 from glojax.tasks.task import Task
+
+_FLAT, _APART = 1e-8, 1e-5  # shares of a loss's values below which a gradient, or a difference, is rounding
 
 Gradient = Callable[[Program, jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, jax.Array]]
 """``gradient(program, outputs, x, weights) -> (gradient of the mean loss by the outputs, whether all was finite)``.
@@ -75,7 +84,8 @@ def fixed_gradient(loss: LossFunction) -> Gradient:
 
     Args:
       loss: ``loss(outputs, targets)``, which gives a value for each example, ``[batch]``, or, as optax's losses for
-        sigmoids and squared errors do, one for each output, ``[batch, outputs]``.
+        sigmoids and squared errors do, one for each output, ``[batch, outputs]``. It may give the mean over the batch,
+        a scalar, where all entries weigh the same.
     """
 
     def gradient(
@@ -85,34 +95,145 @@ def fixed_gradient(loss: LossFunction) -> Gradient:
 
         def total(outputs: jax.Array) -> jax.Array:
             values = loss(outputs, labels)
+            if weights is None:
+                return jnp.mean(jnp.sum(values, axis=-1) if values.shape == outputs.shape else values)
             if values.shape == outputs.shape:
-                values = jnp.sum(values if weights is None else jnp.where(weights == 0, 0, weights * values), axis=-1)
-            elif weights is not None and weights.shape[-1] == 1:
-                values = values * weights[:, 0]
-            elif weights is not None:
-                raise ValueError(
-                    "this loss gives a value for each example; where outputs have weights, or labels that may be "
-                    "unknown, one for each output is needed."
-                )
-            return jnp.mean(values)
+                return jnp.mean(jnp.sum(jnp.where(weights == 0, 0, weights * values), axis=-1))
+            if values.shape != outputs.shape[:1] or weights.shape[-1] != 1:
+                raise ValueError(_for_weights(f"the loss gives {checks.described(values)}", values, weights))
+            return jnp.mean(jnp.where(weights[:, 0] == 0, 0, weights[:, 0] * values))
 
         value, found = jax.value_and_grad(total)(outputs)
+        if weights is not None:  # where a loss is not finite, no weight makes its gradient 0
+            found = jnp.where((weights == 0) & ~jnp.isfinite(found), 0, found)
         return found, jnp.isfinite(value) & jnp.isfinite(jnp.sum(found))
 
     return gradient
 
 
+def _for_weights(what: str, values: jax.ShapeDtypeStruct | jax.Array, weights: jax.ShapeDtypeStruct | jax.Array) -> str:
+    """Say which values are needed where entries have weights, ``[batch, 1]`` or ``[batch, outputs]``."""
+    line = "leave out .mean()" if values.shape == () else "leave out .sum(axis=-1) or .mean(axis=-1)"
+    needed = "example needs a value" if weights.shape[-1] == 1 else "output needs a value"
+    shape = "[batch]" if weights.shape[-1] == 1 else "[batch, outputs]"
+    return (
+        f"{what}; where class_weights are given, or labels are unknown, each {needed} of its own, {shape}, so that it "
+        f"can be weighed or left out: {line}."
+    )
+
+
+# WHETHER A LOSS FITS
+
+
 def check_loss(task: Task, loss: LossFunction) -> None:
-    """Raise ``ValueError`` unless ``loss(outputs, targets)`` takes ``[batch, outputs]`` and gives values of them."""
-    example = jax.ShapeDtypeStruct((task.batch_size, task.outputs), jnp.float32)
-    name, given = f"the loss {getattr(loss, '__name__', type(loss).__name__)}", checks.described(example)
-    with users_code(f"{name}, called with outputs and targets {given},"):
-        values = jax.eval_shape(loss, example, example)
-    if getattr(values, "shape", None) not in (example.shape, example.shape[:1], ()):
+    """Check a fixed loss by what it is and by its shapes; nothing is computed.
+
+    Raises:
+      ValueError: it is made for another output, does not take ``[batch, outputs]``, or does not give values of them
+        that the task's weights can weigh.
+    """
+    check_output(task, loss)
+    batch = task.batch_size
+    # Another size where the number of examples could be mistaken for that of outputs.
+    values = _values(task, loss, batch + 1 if batch == task.outputs else batch)
+    examples = len(values.outputs)
+    if values.found.shape not in (values.outputs.shape, (examples,), ()):
         raise ValueError(
-            f"{name} gives {checks.described(values)} of outputs and targets {given}; a value for each example, or "
-            "for each output, is expected."
+            f"{values.what}; a value for each example, or for each output, is expected: [{examples}] or "
+            f"[{examples}, {task.outputs}]."
         )
+    if not jnp.issubdtype(values.found.dtype, jnp.floating):
+        raise ValueError(f"{values.what}; floating values are expected, which have a gradient.")
+    labels = task.splits["train"].labels
+    example = jax.ShapeDtypeStruct((examples, *labels.shape[1:]), labels.dtype)
+    _, weights = jax.eval_shape(lambda labels: task.targets(labels, task.outputs), example)
+    if weights is None or values.found.shape == values.outputs.shape:
+        return
+    if values.found.shape == () or weights.shape[-1] != 1:
+        raise ValueError(_for_weights(values.what, values.found, weights))
+
+
+def check_output(task: Task, loss: LossFunction) -> None:
+    """Raise ``ValueError`` if a loss is known to be made for another output than the task's."""
+    output, wanted = losses.output_of(loss), task.problem.output
+    if isinstance(loss, Loss) and output != wanted:
+        raise ValueError(
+            f"the loss {loss} is of output {output!r}, the task {task.name} of {wanted!r}; make it with task.loss(...)."
+        )
+    if output is not None and isinstance(wanted, str) and output != wanted:
+        raise ValueError(
+            f"{_name(loss)} is a loss of output {output!r}, the task {task.name} of {wanted!r}; the trees in "
+            "glojax.losses.ZOO by their names, such as 'cross_entropy', are for any output."
+        )
+
+
+class _Values(NamedTuple):
+    outputs: jax.ShapeDtypeStruct  # [examples, outputs]
+    found: Any  # what the loss gives of them
+    what: str  # both in words
+
+
+def _values(task: Task, loss: LossFunction, examples: int) -> _Values:
+    example = jax.ShapeDtypeStruct((examples, task.outputs), jnp.float32)
+    given = checks.described(example)
+    with users_code(f"{_name(loss)}, called with outputs and targets {given},"):
+        found = jax.eval_shape(loss, example, example)
+    what = f"{_name(loss)} gives {checks.described(found)} of outputs and targets {given}"
+    if not isinstance(found, jax.ShapeDtypeStruct):
+        raise ValueError(f"{what}; one array with a value for each example is expected.")
+    return _Values(example, found, what)
+
+
+def _name(loss: LossFunction) -> str:
+    inner = loss.func if isinstance(loss, functools.partial) else loss
+    return f"the loss {getattr(inner, '__name__', type(inner).__name__)}"
+
+
+def check_gradient(task: Task, loss: LossFunction) -> None:
+    """Try a fixed loss on some labels of the task: warn where it trains nothing, refuse what weights cannot weigh.
+
+    Outputs are drawn at several scales, so that no loss is flat at all of them that is not flat everywhere.
+
+    Args:
+      task: the task.
+      loss: a loss that ``check_loss`` took.
+
+    Raises:
+      ValueError: the values of examples depend on each other where some of them do not count.
+    """
+    labels = task.splits["train"].labels
+    known = known_of(labels)
+    (places,) = np.nonzero(known if known.ndim == 1 else known.any(axis=-1))
+    some = labels[np.resize(places[np.linspace(0, len(places) - 1, min(len(places), 64)).astype(int)], task.batch_size)]
+    drawn = named_random(0, "a loss is tried").normal(size=(task.batch_size, task.outputs)).astype(np.float32)
+
+    @jax.jit
+    def tried(outputs: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
+        x, weights = task.targets(labels, task.outputs)
+        gradient, finite = fixed_gradient(loss)(None, outputs, x, weights)  # type: ignore[arg-type]  # no program is used
+        values, others = loss(outputs, x), loss(outputs.at[-1].add(1.0), x)
+        apart = jnp.array(0.0) if values.shape == () else jnp.abs(values - others)[:-1].max(initial=0)
+        return jnp.abs(gradient).max() * len(outputs), jnp.abs(values).max(), finite, apart
+
+    with jax.debug_nans(False), jax.debug_infs(False):
+        found = [jax.device_get(tried(jnp.asarray(scale * drawn), jnp.asarray(some))) for scale in (0.1, 1.0, 10.0)]
+    if all(finite and slope <= _FLAT * value for slope, value, finite, _ in found):
+        warnings.warn(
+            f"{_name(loss)} has no gradient at outputs of shape {list(drawn.shape)}: training with it leaves the "
+            f"parameters as they are. It may be made for other outputs than those of this task, "
+            f"{task.problem.output!r}: softmax of a single output, for example, is always 1.",
+            stacklevel=2,
+        )
+    if any(finite and apart > _APART * value for _, value, finite, apart in found):
+        mixed = (
+            f"{_name(loss)} gives an example a value that depends on the outputs of other examples; perhaps [batch] "
+            "and [batch, 1] were broadcast to [batch, batch]"
+        )
+        if task.class_weights is not None or task.has_gaps:
+            raise ValueError(
+                f"{mixed}. Where class_weights are given, or labels are unknown, each example needs a value of its own."
+            )
+        warnings.warn(f"{mixed}. If that is meant, let the loss give its mean over the batch.", stacklevel=2)
 
 
 def _check_shapes(outputs: jax.Array, labels: jax.Array, weights: jax.Array | None) -> None:

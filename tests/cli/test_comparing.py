@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from as_typed import cells, run
+import pytest
+from as_typed import cells, failed, run
 
 from glojax import evaluate, losses, statistics, tasks
 from glojax.discovery import scoring
@@ -40,3 +41,21 @@ def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     again = run(*arguments, "--run-dir", tmp_path, "--resume")
     assert again.output.splitlines()[2:] == result.output.splitlines()[4:]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "tune"])
+def test_a_loss_of_another_output_is_refused_in_one_line(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task, loss = tmp_path / "mine.py", tmp_path / "loss.json"
+    task.write_text(
+        "import glojax, numpy as np\n"
+        "x = np.random.default_rng(0).normal(size=(60, 3))\n"
+        "parts = (x, x[:, 0] > 0), (x, x[:, 0] > 0)\n"
+        "task = glojax.Task(glojax.models.MLP((4, 1)), *parts, kind='binary', batch_size=20, steps=5)\n"
+    )
+    losses.baikal.save(loss)
+    for name in [loss, "label_smoothed_cross_entropy"][: 1 if command == "tune" else 2]:
+        message = failed(monkeypatch, capsys, command, f"{task}:task", name)
+        assert "softmax" in message
+        assert "sigmoid" in message

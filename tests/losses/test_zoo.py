@@ -1,5 +1,6 @@
 """The known losses: against their published formulas and optax, under JAX's transformations and masks, by name."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -261,3 +262,31 @@ def test_the_old_name_of_loss_by_name_works_and_names_the_new_one():
         assert losses.named is loss_by_name
     with pytest.raises(AttributeError, match="no attribute 'names'"):
         losses.names  # noqa: B018
+
+
+# OUTPUTS
+
+FUNCTIONS = [name for name, loss in ZOO.items() if not isinstance(loss, losses.Loss)]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("output", ["sigmoid", "identity"])
+def test_a_function_of_softmax_is_no_loss_of_another_output(name: str, output: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"{name} is a loss of softmax outputs, not of '{output}'; cross_entropy, .* are"
+    ):
+        loss_by_name(name, output)
+    assert loss_by_name(name) is loss_by_name(name, jax.nn.softmax) is ZOO[name]
+
+
+def test_the_output_that_a_loss_is_made_for_is_known() -> None:
+    assert set(FUNCTIONS) == {"generalized_cross_entropy", "label_smoothed_cross_entropy", "next_generation"}
+    for name in FUNCTIONS:
+        assert losses.output_of(ZOO[name]) == "softmax"
+    assert losses.output_of(jax.jit(functools.partial(losses.generalized_cross_entropy, q=0.3))) == "softmax"
+    assert losses.output_of(functools.partial(jax.jit(losses.next_generation), axis=0)) == "softmax"
+    assert losses.output_of(losses.baikal) == "softmax"
+    assert losses.output_of(losses.Loss("x * y", output="sigmoid")) == "sigmoid"
+    assert losses.output_of(losses.Loss("x * y", output=jax.nn.softplus)) is jax.nn.softplus
+    for other in (optax.softmax_cross_entropy, lambda z, x: losses.next_generation(z, x)):
+        assert losses.output_of(other) is None

@@ -1,6 +1,8 @@
 """The gradient of the mean loss by a network's outputs, compared with ``jax.grad`` of the loss as a function."""
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -10,6 +12,8 @@ import numpy as np
 import optax
 import pytest
 
+from glojax import Kind, TrainConfig, evaluate, losses, models, train, tune
+from glojax.discovery.comparison import compare
 from glojax.expressions import programs
 from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program
@@ -114,7 +118,7 @@ def test_a_fixed_loss_of_every_example_takes_weights_of_examples() -> None:
     expected = jax.grad(lambda z: jnp.mean(optax.softmax_cross_entropy(z, ONE_HOT) * weights[:, 0]))(LOGITS)
     found, _ = fixed_gradient(optax.softmax_cross_entropy)(program_of("y"), LOGITS, ONE_HOT, weights)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
-    with pytest.raises(ValueError, match="one for each output is needed"):
+    with pytest.raises(ValueError, match="each output needs a value of its own"):
         fixed_gradient(optax.softmax_cross_entropy)(program_of("y"), LOGITS, ONE_HOT, WEIGHTS)
 
 
@@ -149,3 +153,250 @@ def test_a_function_that_is_no_loss_of_such_outputs_is_refused(tiny_task: Task) 
         gradients.check_loss(tiny_task, sum_of_rows)
     with pytest.raises(ValueError, match="the loss softmax_cross_entropy_with_integer_labels, called with outputs"):
         gradients.check_loss(tiny_task, optax.softmax_cross_entropy_with_integer_labels)
+
+
+# WHETHER A LOSS FITS A TASK
+
+X = RANDOM.normal(size=(60, 4)).astype(np.float32)
+CLASSES = np.argmax(X[:, :3], axis=1)
+BINARY = X[:, 0] > 0
+MANY = (X[:, :3] > 0).astype(np.float32)
+
+
+def made(kind: Any, labels: Any, outputs: int = 1, **changes: Any) -> Task:
+    parts = {"train": (X, labels), "validation": (X, labels)}
+    return Task(models.MLP((4, outputs)), **parts, kind=kind, **({"batch_size": 20, "steps": 5} | changes))
+
+
+def hidden(labels: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(60).reshape(-1, *[1] * (labels.ndim - 1)) % 4 == 0, np.nan, labels)
+
+
+def mean_of(loss: Any) -> Any:
+    return lambda outputs, targets: loss(outputs, targets).mean()
+
+
+def sum_of(loss: Any) -> Any:
+    return lambda outputs, targets: loss(outputs, targets).sum(axis=-1)
+
+
+WEIGHED = made("classification", CLASSES, 3, class_weights=(1, 2, 3))
+GAPS = made("classification", hidden(CLASSES), 3)
+SOFT_GAPS = made("classification", hidden(np.eye(3)[CLASSES]), 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        (WEIGHED, optax.softmax_cross_entropy), (GAPS, optax.softmax_cross_entropy),
+        (SOFT_GAPS, optax.softmax_cross_entropy),
+        (made("binary", BINARY, class_weights=[2.0]), optax.sigmoid_binary_cross_entropy),
+        (made("regression", hidden(X[:, 0])), optax.squared_error),
+    ],
+    ids=["class weights", "unknown classes", "unknown soft labels", "weights of an output", "unknown targets"],
+)  # fmt: skip
+def test_a_mean_is_refused_where_examples_weigh_differently(task: Task, loss: Any) -> None:
+    gradients.check_loss(task, loss)
+    for mean in (mean_of(loss), jax.jit(mean_of(loss)), lambda outputs, targets: loss(outputs, targets).sum()):
+        with pytest.raises(
+            ValueError, match=r"gives float32\[\] .* needs a value of its own, .*: leave out \.mean\(\)"
+        ):
+            gradients.check_loss(task, mean)
+        with pytest.raises(ValueError, match=r"leave out \.mean\(\)"):
+            evaluate(task, [mean], 1)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [made("multi-label", MANY, 3, class_weights=(1, 2, 3)), made("multi-label", hidden(MANY), 3)],
+    ids=["weights of outputs", "unknown labels"],
+)
+def test_sums_over_outputs_are_refused_where_outputs_weigh_differently(task: Task) -> None:
+    gradients.check_loss(task, optax.sigmoid_binary_cross_entropy)
+    with pytest.raises(
+        ValueError, match=r"each output needs a value of its own, \[batch, outputs\].* leave out \.sum\("
+    ):
+        gradients.check_loss(task, sum_of(optax.sigmoid_binary_cross_entropy))
+
+
+def test_a_mean_serves_where_all_weigh_the_same() -> None:
+    task = made("classification", CLASSES, 3, steps=20)
+    mean = mean_of(optax.softmax_cross_entropy)
+    each, same = evaluate(task, [optax.softmax_cross_entropy, mean], 2)
+    np.testing.assert_allclose(each, same, atol=1e-6)
+    one = made("binary", hidden(BINARY))  # one output: a value for each example can be weighed
+    gradients.check_loss(one, sum_of(optax.sigmoid_binary_cross_entropy))
+
+
+def test_as_many_values_as_outputs_are_no_values_of_examples() -> None:
+    task = made("classification", CLASSES, 3, batch_size=3)
+    gradients.check_loss(task, optax.softmax_cross_entropy)
+    with pytest.raises(ValueError, match=r"gives float32\[3\] of outputs and targets float32\[4, 3\]"):
+        gradients.check_loss(task, lambda outputs, targets: optax.squared_error(outputs, targets).mean(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda z, x: (z.sum(), x.sum()), "one array with a value for each example is expected"),
+        (lambda z, x: z.argmax(axis=-1) == x.argmax(axis=-1), r"gives bool\[20\] .*floating values are expected"),
+        (lambda z, x: None, "one array with a value"),
+        (lambda z, x: (z - x)[None], r"gives float32\[1, 20, 3\]"),
+        (lambda z, x: jnp.mean((z - x) ** 2, keepdims=True), r"gives float32\[1, 1\]"),
+    ],
+)
+def test_values_that_are_no_losses_are_refused(loss: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"the loss <lambda> gives .*{message}|the loss <lambda> {message}"):
+        gradients.check_loss(made("classification", CLASSES, 3), loss)
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS[:, :1].at[1].set(0)], ids=["of entries", "of examples"])
+def test_a_fixed_loss_that_is_not_finite_at_a_weight_of_0_has_no_gradient_there(weights: jax.Array) -> None:
+    broken = jnp.where(weights == 0, -1.0, jnp.abs(LOGITS) + 1)
+
+    def loss(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+        values = -targets * jnp.log(outputs)
+        return values.sum(axis=-1) if weights.shape[-1] == 1 else values
+
+    found, finite = fixed_gradient(loss)(program_of("y"), broken, jnp.ones_like(LOGITS), weights)
+    assert finite
+    expected = jnp.broadcast_to(jnp.where(weights == 0, 0, -weights / broken / BATCH), LOGITS.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+# LOSSES OF OTHER OUTPUTS
+
+
+@pytest.mark.parametrize("kind", ["binary", "multi-label", "regression"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.generalized_cross_entropy, losses.label_smoothed_cross_entropy, losses.next_generation,
+        functools.partial(losses.generalized_cross_entropy, q=0.5), jax.jit(losses.next_generation),
+        losses.baikal, losses.cross_entropy,
+    ],
+    ids=["generalized", "smoothed", "next", "partial", "jit", "baikal", "cross-entropy"],
+)  # fmt: skip
+def test_losses_of_softmax_are_refused_for_other_outputs(kind: str, loss: Any) -> None:
+    outputs = 3 if kind == "multi-label" else 1
+    task = made(kind, MANY[:, :outputs], outputs)
+    with pytest.raises(ValueError, match=r"of output 'softmax', the task task of '(sigmoid|identity)'"):
+        gradients.check_output(task, loss)
+    with pytest.raises(ValueError, match="of output 'softmax', the task task of"):
+        evaluate(task, [loss], 1)
+    with pytest.raises(ValueError, match="of output 'softmax', the task task of"):
+        train(task, {"mine": loss}, TrainConfig(steps=5, seeds=1))
+    if isinstance(loss, Loss):
+        with pytest.raises(ValueError, match="of output 'softmax', the task task of"):
+            compare(task, {"mine": loss}, 1)
+        with pytest.raises(ValueError, match="of output 'softmax', the task task of"):
+            tune(task, loss)
+
+
+def test_losses_of_softmax_serve_classes_and_outputs_of_ones_own() -> None:
+    task = made("classification", CLASSES, 3)
+    own = made(Kind(lambda z: jax.nn.softmax(z, axis=-1), "rmse"), np.eye(3)[CLASSES], 3)
+    for loss in (losses.generalized_cross_entropy, losses.next_generation):
+        gradients.check_loss(task, loss)
+        gradients.check_loss(own, loss)
+
+
+def test_a_refused_loss_leaves_no_directory(tmp_path: Path) -> None:
+    task = made("binary", BINARY)
+    for call in (
+        lambda: train(task, {"mine": losses.next_generation}, TrainConfig(steps=5, seeds=1), tmp_path / "run"),
+        lambda: compare(task, {"mine": losses.baikal}, 1, run_dir=tmp_path / "run"),
+        lambda: compare(task, {"mine": optax.squared_error}, 1, run_dir=tmp_path / "run"),  # type: ignore[dict-item]
+        lambda: tune(task, losses.baikal, run_dir=tmp_path / "run"),
+    ):
+        with pytest.raises(ValueError, match=r"of output 'softmax'|mine is no Loss"):
+            call()
+        assert not (tmp_path / "run").exists()
+
+
+# LOSSES THAT TRAIN NOTHING
+
+
+def shares(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The share of wrong answers: a step function."""
+    return (outputs.argmax(axis=-1) != targets.argmax(axis=-1)).astype(jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        (made("binary", BINARY), optax.softmax_cross_entropy),
+        (made("regression", X[:, 0]), optax.softmax_cross_entropy),
+        (made("binary", BINARY), mean_of(optax.softmax_cross_entropy)),
+        (made("binary", BINARY), lambda z, x: losses.label_smoothed_cross_entropy(z, x)),
+        (made("binary", BINARY), lambda z, x: losses.next_generation(z, x)),
+        (made("classification", CLASSES, 3), shares),
+        (made("classification", CLASSES, 3), lambda z, x: optax.squared_error(jnp.round(z), x)),
+        (GAPS, lambda z, x: jax.lax.stop_gradient(optax.softmax_cross_entropy(z, x))),
+        (WEIGHED, lambda z, x: jnp.ones(len(z))),
+    ],
+)
+def test_a_loss_without_a_gradient_is_a_warning(task: Task, loss: Any) -> None:
+    gradients.check_loss(task, loss)
+    with pytest.warns(UserWarning, match="has no gradient at outputs of shape .*leaves the parameters as they are"):
+        gradients.check_gradient(task, loss)
+    with pytest.warns(UserWarning, match="has no gradient"):
+        evaluate(task, [loss], 1)
+
+
+def insensitive(z: jax.Array, x: jax.Array) -> jax.Array:
+    """The loss of support vector regression, which is flat near the target."""
+    return jnp.maximum(jnp.abs(z - x) - 3.0, 0).sum(axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        *((made("classification", CLASSES, 3), loss) for loss in (
+            optax.softmax_cross_entropy, optax.squared_error, optax.sigmoid_binary_cross_entropy,
+            optax.losses.poly_loss_cross_entropy, optax.cosine_distance, losses.mean_absolute_error,
+            losses.generalized_cross_entropy, losses.label_smoothed_cross_entropy, losses.next_generation,
+            lambda z, x: 1e-12 * optax.softmax_cross_entropy(z, x),
+            lambda z, x: jnp.maximum(0, 1 - (z * (2 * x - 1)).sum(axis=-1)),
+            lambda z, x: optax.softmax_cross_entropy(20 * z, x),
+            lambda z, x: jnp.abs(jax.nn.softmax(z) - x).sum(axis=-1),
+        )),
+        *((made("binary", BINARY), loss) for loss in (
+            optax.sigmoid_binary_cross_entropy, optax.sigmoid_focal_loss, optax.squared_error,
+            lambda z, x: optax.hinge_loss(z, 2 * x - 1), lambda z, x: jnp.abs(jax.nn.sigmoid(z) - x),
+            lambda z, x: jnp.clip(optax.sigmoid_binary_cross_entropy(z, x), 0.5, 2),
+            mean_of(optax.sigmoid_binary_cross_entropy),
+        )),
+        *((made("regression", X[:, 0]), loss) for loss in (
+            optax.squared_error, optax.huber_loss, optax.log_cosh, insensitive, lambda z, x: jnp.abs(z - x),
+        )),
+        (GAPS, optax.softmax_cross_entropy), (WEIGHED, optax.softmax_cross_entropy),
+        (made("multi-label", hidden(MANY), 3), optax.sigmoid_binary_cross_entropy),
+    ],
+)  # fmt: skip
+def test_losses_that_train_give_no_warning(task: Task, loss: Any) -> None:
+    if not isinstance(loss, Loss):
+        gradients.check_loss(task, loss)
+    gradients.check_gradient(task, loss)  # a warning would be an error
+
+
+def broadcast(z: jax.Array, x: jax.Array) -> jax.Array:
+    """Squared errors of all pairs, by mistake."""
+    return jnp.mean((z[:, 0] - x) ** 2, axis=-1)
+
+
+def test_values_that_depend_on_other_examples_are_told() -> None:
+    with pytest.warns(
+        UserWarning, match=r"broadcast gives .* depends on the outputs of other examples; perhaps \[batch\]"
+    ):
+        gradients.check_gradient(made("regression", X[:, 0]), broadcast)
+    for task in (made("regression", hidden(X[:, 0])), made("regression", X[:, 0], class_weights=[2.0])):
+        with pytest.raises(
+            ValueError, match=r"Where class_weights are given, .* each example needs a value of its own"
+        ):
+            gradients.check_gradient(task, broadcast)
+
+
+def test_nothing_stops_for_nan_while_a_loss_is_tried() -> None:
+    with jax.debug_nans(True):
+        gradients.check_gradient(made("regression", X[:, 0]), lambda z, x: jnp.log(z) * x)
