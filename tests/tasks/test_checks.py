@@ -86,7 +86,10 @@ class Two(nn.Module):
         ({"optimizer": "adam"}, "optimizer is 'adam'; an optax optimizer"),
         ({"optimizer": optax.adam}, "optimizer is <function adam .*>; an optax optimizer"),
         ({"optimizer": 0.1}, "optimizer is 0.1; an optax optimizer"),
-        ({"optimizer": optax.contrib.reduce_on_plateau()}, "optimizer raises ValueError: it needs 'value' in its update"),
+        (
+            {"optimizer": optax.contrib.reduce_on_plateau()},
+            "optimizer raises ValueError: it needs 'value' in its update",
+        ),
         ({"train": (X.astype(str), LABELS)}, r"train: inputs are <U32\[40, 5\]; real numbers are expected"),
         ({"train": (X.astype(object), LABELS)}, r"train: inputs are object\[40, 5\]; real numbers are expected"),
         ({"train": (X, LABELS.astype(str))}, r"train: labels are <U21\[40\]; integers of shape \[40\]"),
