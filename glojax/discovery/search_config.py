@@ -73,7 +73,7 @@ class SearchConfig(FitnessConfig):
             raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
 
     @classmethod
-    def paper(cls, **changes: object) -> "SearchConfig":
+    def paper(cls, **changes: Any) -> "SearchConfig":
         """The paper's settings with everything beyond them off, and with these changes."""
         paper: dict[str, Any] = {
             "generations": 100,
