@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 
+from glojax.defaults import derived
 from glojax.deprecation import renamed_fields
 from glojax.discovery.genetics import Variation
 from glojax.discovery.selection import SELECTIONS
@@ -20,7 +21,8 @@ class SearchConfig(FitnessConfig):
     Attributes:
       population: candidates in a generation.
       generations: how many, the initial one included.
-      elites: best candidates that are carried over unchanged.
+      elites: best candidates that are carried over unchanged, fewer than the population. Defaults to 6, or to one less
+        than the population where that is fewer.
       elite_seeds: fresh trainings of every elite in each generation. Its fitness is the mean of all its trainings.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
@@ -41,7 +43,7 @@ class SearchConfig(FitnessConfig):
 
     population: int = 80
     generations: int = 20
-    elites: int = 6
+    elites: int = None  # type: ignore[assignment]  # the default is made below
     elite_seeds: int = 2
     breeding: bool = True
     selection: str = "tournament"
@@ -52,14 +54,15 @@ class SearchConfig(FitnessConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
+        check_bounds(self, population=(2, MAX_POPULATION))
+        object.__setattr__(self, "elites", derived(self.elites, min(6, self.population - 1)))
+        if isinstance(self.elites, int) and self.elites >= self.population:
             raise ValueError(
                 f"SearchConfig.elites is {self.elites}, population is {self.population}; "
                 "elites must be smaller than the population."
             )
         check_bounds(
             self,
-            population=(2, MAX_POPULATION),
             generations=(1, 1_000_000),
             elites=(0, MAX_POPULATION),
             elite_seeds=(0, 1000),

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from glojax.data.splits import Split
+from glojax.distributed import jax_settings
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import metrics
@@ -250,7 +251,7 @@ def optimizer(given: object, params: chex.ArrayTree) -> None:
     """
     if not isinstance(given, optax.GradientTransformation):
         raise ValueError(f"Task.optimizer is {given!r}; an optax optimizer, such as optax.sgd(0.1), is expected.")
-    with users_code("Task.optimizer"):
+    with users_code("Task.optimizer"), jax_settings.standard():  # schedules of optax mix types of numbers
         jax.eval_shape(lambda params: given.update(params, given.init(params), params), params)
 
 

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import optax
 
+from glojax.distributed import jax_settings
+
 OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
@@ -56,7 +58,10 @@ def growth(optimizer: optax.GradientTransformation, params: chex.ArrayTree) -> f
             updates, state = optimizer.update(jax.tree.map(lambda leaf: factor * leaf, gradient), state, zeros)
         return optax.tree.norm(updates)
 
-    small, large = (float(size(np.float32(factor))) for factor in (1, 10))
+    wide = jax_settings.asks_for_64_bits(lambda: jax.eval_shape(size, np.float32(1)))
+    # Zero gradients make some optimizers divide by 0.
+    with jax_settings.standard(wide=wide):
+        small, large = (float(size(np.float32(factor))) for factor in (1, 10))
     return float(np.log10(large / small)) if small > 0 and large > 0 else 1.0
 
 
