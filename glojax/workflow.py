@@ -47,7 +47,7 @@ class DiscoveryConfig:
       ValueError: fewer than one seed, or a search that is none of these.
     """
 
-    search: SearchConfig | ExhaustiveConfig | TaylorConfig = field(default_factory=SearchConfig)
+    search: SearchConfig | ExhaustiveConfig | TaylorConfig = field(default_factory=lambda: SearchConfig())
     tune: TuneConfig | None = field(default_factory=TuneConfig)
     random_search: bool = True
     seeds: int = 8

@@ -84,7 +84,10 @@ def train(
     task: TaskName,
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
-    points: Annotated[int, typer.Option(help="How many times accuracy is measured during training.")] = 10,
+    points: Annotated[
+        int | None,
+        typer.Option(help="How many times accuracy is measured during training. Defaults to 10, at most every step."),
+    ] = None,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate, for these losses.")] = 1.0,
     schedule: Annotated[
         Schedule,
@@ -119,7 +122,14 @@ def train(
     job = make_task(task)
     made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
     config = full_training.TrainConfig(
-        10 * job.steps if steps is None else steps, seeds, points, rate, schedule.value, warmup, weight_decay, baseline
+        10 * job.steps if steps is None else steps,
+        seeds,
+        points,  # type: ignore[arg-type]  # None is the default
+        rate,
+        schedule.value,
+        warmup,
+        weight_decay,
+        baseline,
     )
     say_device(console, job, trains)
 

@@ -61,10 +61,12 @@ def random_crop(key: jax.Array, x: jax.Array, side: int) -> jax.Array:
     _check_side("random_crop", x, side)
     batch, height, width, channels = x.shape
     top, left = (
-        jax.random.randint(part, (batch,), 0, length - side + 1)
+        jax.random.randint(part, (batch,), 0, length - side + 1, jnp.int32)
         for part, length in zip(jax.random.split(key), (height, width), strict=True)
     )
-    return jax.vmap(lambda image, i, j: jax.lax.dynamic_slice(image, (i, j, 0), (side, side, channels)))(x, top, left)
+    return jax.vmap(lambda image, i, j: jax.lax.dynamic_slice(image, (i, j, jnp.int32(0)), (side, side, channels)))(
+        x, top, left
+    )
 
 
 def centre_crop(x: jax.Array, side: int) -> jax.Array:
@@ -86,7 +88,7 @@ def _check_side(function: str, x: jax.Array, side: int) -> None:
 def random_flip(key: jax.Array, x: jax.Array) -> jax.Array:
     """Mirror each image ``[batch, height, width, channels]`` left to right with probability 1/2."""
     chex.assert_rank(x, 4)
-    flipped = jax.random.bernoulli(key, shape=(len(x), 1, 1, 1))
+    flipped = jax.random.bernoulli(key, jnp.float32(0.5), (len(x), 1, 1, 1))
     return jnp.where(flipped, x[:, :, ::-1], x)
 
 

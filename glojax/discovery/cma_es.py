@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glojax.distributed import jax_settings
+
 MIN_STEP_SIZE = 1e-7
 """Lower bound on CMA-ES's step size: evosax's own, 0, ends in NaN some time after convergence."""
 
@@ -55,15 +57,16 @@ def start(mean: np.ndarray) -> State:
 
 def ask(settings: Settings, state: State) -> Asked:
     """The vectors of the next generation."""
-    compiled, nothing = _cma_es(settings.population, len(state.best))
-    drawn, strategy = compiled(
-        np.uint32(settings.seed),
-        np.int32(state.generation),
-        np.float32(settings.sigma),
-        np.asarray(state.best, np.float32),
-        state.told is None,
-        *(nothing if state.told is None else state.told),
-    )
+    with jax_settings.standard(wide=False):
+        compiled, nothing = _cma_es(settings.population, len(state.best))
+        drawn, strategy = compiled(
+            np.uint32(settings.seed),
+            np.int32(state.generation),
+            np.float32(settings.sigma),
+            np.asarray(state.best, np.float32),
+            state.told is None,
+            *(nothing if state.told is None else state.told),
+        )
     return Asked(np.asarray(drawn, float), drawn, strategy)
 
 

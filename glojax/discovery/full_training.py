@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from glojax import files
+from glojax.defaults import derived
 from glojax.deprecation import renamed_fields
 from glojax.discovery import scoring
-from glojax.distributed import processes
+from glojax.distributed import jax_settings, processes
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss, LossFunction
 from glojax.records import directory
 from glojax.records.curves import Curves, Row, to_json
-from glojax.tasks import optimizers
-from glojax.tasks.probes import loss_probe
+from glojax.tasks import optimizers, probes
 from glojax.tasks.task import Task
 
 
@@ -35,7 +35,8 @@ class TrainConfig:
     Attributes:
       steps: optimizer steps of each training.
       seeds: trainings of each loss.
-      points: how many points each curve has.
+      points: how many points each curve has, at most one for each step. Defaults to 10, or to the steps where they are
+        fewer.
       rate: scale of the task's learning rate for the given losses.
       schedule: of the learning rate, a key of ``optimizers.SCHEDULES``.
       warmup: steps in which the learning rate rises from 0.
@@ -49,7 +50,7 @@ class TrainConfig:
 
     steps: int
     seeds: int = 10
-    points: int = 10
+    points: int = None  # type: ignore[assignment]  # the default is made below
     rate: float = 1.0
     schedule: str = "constant"
     warmup: int = 0
@@ -58,6 +59,7 @@ class TrainConfig:
     splits: tuple[str, ...] = ("validation", "test")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "points", derived(self.points, max(1, min(10, self.steps))))
         for field in ("steps", "seeds", "points"):
             if (value := getattr(self, field)) < 1:
                 raise ValueError(f"{field} is {value}; it must be at least 1.")
@@ -121,10 +123,13 @@ def _settings(task: Task, named: Mapping[str, LossFunction], config: TrainConfig
         if isinstance(loss, Loss):
             given[name] = loss.to_json()
         else:
-            given[name] = [
-                [None if value is None else f"{value:.3g}" for value in row] for row in loss_probe(task, loss)
-            ]
+            given[name] = [[None if value is None else f"{value:.3g}" for value in row] for row in _probed(task, loss)]
     return dataclasses.asdict(config) | {"losses": given}
+
+
+def _probed(task: Task, loss: LossFunction) -> probes.Probe:
+    with jax_settings.standard(wide=task.is_wide):
+        return probes.loss_probe(task, loss)
 
 
 def _train(

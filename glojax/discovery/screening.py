@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from glojax.distributed import jax_settings
 from glojax.expressions import programs
 from glojax.expressions.programs import Program
 from glojax.expressions.trees import Tree
@@ -133,12 +134,12 @@ def screen(
         room = max(longest, programs.instructions_of(kind.baseline.tree))
     examine, descend = _stages(protected, kind.output)
 
-    def batched(stage: Callable[..., tuple[jax.Array, ...]], places: np.ndarray, most: int) -> list[np.ndarray]:
+    def batched(stage: _Stage, places: np.ndarray, most: int) -> list[np.ndarray]:
         found = []
         for first in range(0, len(places), most):
             batch = np.resize(places[first : first + most], most).tolist()
             chosen = [population[place] for place in batch], [factors[place] for place in batch]
-            found.append(stage(programs.encode(*chosen, room), *given))
+            found.append(stage(programs.encode(*chosen, room), given))
         return [np.concatenate(column)[: len(places)] for column in zip(*found, strict=True)]
 
     finite[places], guided[places], fingerprint[places], direction[places], size[places] = batched(
@@ -147,7 +148,7 @@ def screen(
     for described in (fingerprint, direction, size):
         described[~guided] = np.nan
     baseline = programs.encode([kind.baseline.tree] * _BATCH, None, room)
-    size /= np.asarray(examine(baseline, *given)[-1])[0]  # by the program that is compiled already
+    size /= examine(baseline, given)[-1][0]  # by the program that is compiled already
     if guided.any():
         (guides,) = np.nonzero(guided)
         _, first, which = np.unique(fingerprint[guides], axis=0, return_index=True, return_inverse=True)
@@ -156,16 +157,26 @@ def screen(
     return Screened(both, finite, guided, fingerprint, direction, size, trainable)
 
 
+_Stage = Callable[[Program, Probe], list[np.ndarray]]
+"""From programs ``[candidates]`` to what a stage says of each."""
+
+
 @lru_cache
-def _stages(
-    protected: bool, output: Output
-) -> tuple[Callable[..., tuple[jax.Array, ...]], Callable[..., tuple[jax.Array, ...]]]:
+def _stages(protected: bool, output: Output) -> tuple[_Stage, _Stage]:
     gradient = gradients.program_gradient(protected, output)
-    over = (0, None, None, None, None)
-    return (
-        jax.jit(jax.vmap(partial(_examine, gradient), in_axes=over)),
-        jax.jit(jax.vmap(partial(_descend, gradient, _goodness(output)), in_axes=over)),
-    )
+
+    def compiled(stage: Callable[..., tuple[jax.Array, ...]]) -> _Stage:
+        run = jax.jit(jax.vmap(stage, in_axes=(0, None, None, None, None)))
+
+        def call(programs: Program, given: Probe) -> list[np.ndarray]:
+            # Most trees give NaN somewhere.
+            wide = callable(output) and jax_settings.asks_for_64_bits(lambda: jax.eval_shape(run, programs, *given))
+            with jax_settings.standard(wide=wide):
+                return [np.asarray(part) for part in run(programs, *given)]
+
+        return call
+
+    return compiled(partial(_examine, gradient)), compiled(partial(_descend, gradient, _goodness(output)))
 
 
 def _examine(

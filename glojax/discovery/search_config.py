@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from glojax.defaults import derived
 from glojax.deprecation import renamed_fields
 from glojax.discovery.genetics import Variation
 from glojax.discovery.selection import SELECTIONS
@@ -10,7 +11,6 @@ from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.expressions import trees
 
 MAX_POPULATION = 100_000
-_ELITES = 6
 
 
 @renamed_fields(rates="variation")
@@ -21,7 +21,8 @@ class SearchConfig(FitnessConfig):
     Attributes:
       population: candidates in a generation.
       generations: how many, the initial one included.
-      elites: best candidates that are carried over unchanged. Defaults to 6, or half of a population of at most 6.
+      elites: best candidates that are carried over unchanged, fewer than the population. Defaults to 6, or to one less
+        than the population where that is fewer.
       elite_seeds: fresh trainings of every elite in each generation. Its fitness is the mean of all its trainings.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
@@ -42,7 +43,7 @@ class SearchConfig(FitnessConfig):
 
     population: int = 80
     generations: int = 20
-    elites: int = None  # type: ignore[assignment]  # the default follows the population
+    elites: int = None  # type: ignore[assignment]  # the default is made below
     elite_seeds: int = 2
     breeding: bool = True
     selection: str = "tournament"
@@ -54,8 +55,7 @@ class SearchConfig(FitnessConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_bounds(self, population=(2, MAX_POPULATION))
-        if self.elites is None:
-            object.__setattr__(self, "elites", _ELITES if self.population > _ELITES else self.population // 2)
+        object.__setattr__(self, "elites", derived(self.elites, min(6, self.population - 1)))
         if isinstance(self.elites, int) and self.elites >= self.population:
             raise ValueError(
                 f"SearchConfig.elites is {self.elites}, population is {self.population}; "

@@ -77,7 +77,7 @@ def check_bounds(config: object, **bounds: tuple[int, int]) -> None:
     """Raise ``ValueError`` for a field that is not an integer or lies outside its inclusive bounds."""
     for field, (low, high) in bounds.items():
         value = getattr(config, field)
-        if type(value) is not int or not low <= value <= high:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ValueError(
                 f"{type(config).__name__}.{field} is {value!r}; an integer from {low} to {high} is allowed."
             )

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from glojax.distributed import jax_settings
 from glojax.distributed.liveness import LivenessMonitor, Place, SharedError
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def gathered(array: Any) -> "np.ndarray":
     import numpy as np  # the command shows its help without it
 
     if _membership.monitor is None:
-        return np.asarray(array)
+        with jax_settings.standard():
+            return np.asarray(array)
     from jax.experimental import multihost_utils
 
     return _exchanged(lambda: multihost_utils.process_allgather(array, tiled=True))
@@ -239,7 +241,8 @@ def _from_first(content: bytes) -> bytes:
 
 def _exchanged(exchange: Callable[[], T]) -> T:
     try:
-        return exchange()
+        with jax_settings.standard():
+            return exchange()
     except Exception:
         # Most likely another process has ended; which error that makes depends on the network. The monitor ends this
         # process meanwhile, and says which one has ended.

@@ -145,7 +145,9 @@ def _widened(z: jax.Array) -> jax.Array:
 
     A gradient by float16 logits may be beyond float16's range, where 1/y is large; it becomes the largest number.
     """
-    return _from_float16(z) if z.dtype == jnp.float16 else z.astype(jnp.promote_types(z.dtype, jnp.float32))
+    if z.dtype == jnp.float16:
+        return _from_float16(z)
+    return z if z.dtype == jnp.float64 else z.astype(jnp.float32)
 
 
 @jax.custom_vjp

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from glojax import files
-from glojax.distributed import processes
+from glojax.distributed import jax_settings, processes
 
 _SCHEMA = 1
 _TIMED_CALLS = 5
@@ -46,7 +46,8 @@ def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeSt
     key = f"{jax.devices()[0].device_kind}, jax {jax.__version__}: {key}"
     known = _remembered()
     if known.get(key) not in tuple(forms):
-        seconds = {name: _seconds(form, shapes) for name, form in forms.items()}
+        with jax_settings.standard():
+            seconds = {name: _seconds(form, shapes) for name, form in forms.items()}
         known = _remembered() | {key: min(seconds, key=seconds.__getitem__)}
         content = json.dumps({"schema": _SCHEMA, "fastest": known}, indent=1, sort_keys=True) + "\n"
         with contextlib.suppress(OSError):  # where nothing can be written, it is timed again in the next run

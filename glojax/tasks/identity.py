@@ -75,7 +75,7 @@ def identity(task: Task, horizon: int | None = None) -> dict[str, Any]:
     horizon = task.steps if horizon is None else horizon
     exact = {
         **task.contents,
-        **_environment(),
+        **_environment(task),
         "batch_size": int(task.batch_size),
         "steps": int(task.steps),
         "horizon": int(horizon),
@@ -83,7 +83,7 @@ def identity(task: Task, horizon: int | None = None) -> dict[str, Any]:
         "minimize": task.is_error,
     }
     known = _known.setdefault(task, {})
-    with probes.fixed_precision():
+    with probes.fixed_precision(task.is_wide):
         if "model" not in known:
             known |= (
                 probes.inputs_probe(task)
@@ -153,10 +153,10 @@ def _largest(row: list[float | None]) -> float:
     return max((abs(value) for value in row if value is not None), default=0.0)
 
 
-def _environment() -> dict[str, Any]:
+def _environment(task: Task) -> dict[str, Any]:
     """What JAX is told of precision and random numbers."""
     config: Any = jax.config  # whose attributes are made at run time
     return {
-        "precision": {"x64": bool(config.jax_enable_x64), "matmul": str(config.jax_default_matmul_precision)},
+        "precision": {"x64": task.is_wide, "matmul": str(config.jax_default_matmul_precision)},
         "random_numbers": f"{config.jax_default_prng_impl}, partitionable: {config.jax_threefry_partitionable}",
     }

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from glojax.distributed import jax_settings
 from glojax.errors import users_code
 
 OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
@@ -92,7 +93,10 @@ def growth(optimizer: optax.GradientTransformation, params: chex.ArrayTree) -> f
 
         return jax.lax.while_loop(goes_on, step, (jnp.int32(0), jnp.float32(0), optimizer.init(weights)))[1]
 
-    small, large = (float(size(jnp.float32(factor))) for factor in (0.1, 1))
+    wide = jax_settings.asks_for_64_bits(lambda: jax.eval_shape(size, np.float32(1)))
+    # Zero gradients make some optimizers divide by 0.
+    with jax_settings.standard(wide=wide):
+        small, large = (float(size(np.float32(factor))) for factor in (0.1, 1))
     return round(float(np.log10(large / small)), 2) if small > 0 and large > 0 else 1.0
 
 
@@ -113,7 +117,7 @@ def checked(given: object, params: chex.ArrayTree) -> optax.GradientTransformati
     others'. So an optimizer must need nothing but gradients and parameters, and bear that its updates are scaled.
 
     Args:
-      given: the optimizer; ``optax.MultiSteps`` is taken as its transformation.
+      given: the optimizer.
       params: shapes and types of the parameters.
 
     Returns:
@@ -123,19 +127,17 @@ def checked(given: object, params: chex.ArrayTree) -> optax.GradientTransformati
       ValueError: it is another object, it needs more, or it raises.
     """
     advice = "an optax optimizer of gradients alone, such as optax.adam(1e-3), is expected"
-    if isinstance(given, optax.MultiSteps):
-        given = given.gradient_transformation()
     if not isinstance(given, optax.GradientTransformation):
         raise ValueError(f"Task.optimizer is {given!r}; an optax optimizer, such as optax.sgd(0.1), is expected.")
     if getattr(given.init, "__qualname__", "").startswith("lookahead."):  # its own parameters are a pair
         raise ValueError(f"Task.optimizer is lookahead, which {_NOT_SCALABLE['LookaheadState']}; {advice}.")
 
-    with users_code("Task.optimizer"):
+    with users_code("Task.optimizer"), jax_settings.standard():
         state = jax.eval_shape(given.init, params)
     for name in _type_names(state):
         if name in _NOT_SCALABLE:
             raise ValueError(f"Task.optimizer has a {name}: it {_NOT_SCALABLE[name]}; {advice}.")
-    with users_code("Task.optimizer"):
+    with users_code("Task.optimizer"), jax_settings.standard():  # schedules of optax mix types of numbers
         try:
             jax.eval_shape(lambda params: given.update(params, given.init(params), params), params)
         except TypeError as error:

@@ -18,6 +18,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from glojax import models
+from glojax.distributed import jax_settings
 from glojax.errors import users_code
 from glojax.losses.loss import LossFunction
 from glojax.models.adapters import Model
@@ -38,10 +39,10 @@ Probe = list[Row]
 
 
 @contextlib.contextmanager
-def fixed_precision() -> Iterator[None]:
-    """Compute everything inside at full precision, and stop nothing for NaN."""
+def fixed_precision(wide: bool) -> Iterator[None]:
+    """Compute everything inside as training does (``Task.is_wide``), and at full precision."""
     # Zero gradients make some optimizers divide by 0, which is nothing to debug.
-    with jax.default_matmul_precision("highest"), jax.debug_nans(False), jax.debug_infs(False):
+    with jax_settings.standard(wide=wide), jax.default_matmul_precision("highest"):
         yield
 
 

@@ -20,6 +20,8 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from glojax import data, models
+from glojax.defaults import derived
+from glojax.distributed import jax_settings
 from glojax.errors import users_code
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
@@ -52,7 +54,7 @@ class Task:
         then they are int32.
       optimizer: an optax optimizer, whose updates a candidate may scale; ``optax.MultiSteps`` too. One that needs more
         than gradients and parameters, or cannot bear a scale, is refused. Defaults to plain SGD at 0.01.
-      batch_size: examples in a minibatch. Defaults to 100.
+      batch_size: examples in a minibatch. Defaults to 100, or to all training examples where they are fewer.
       steps: optimizer steps of the shortened training. Defaults to 2000.
       kind: ``"classification"``, ``"binary"``, ``"multi-label"``, ``"regression"``, or a ``Kind``.
       metric: a key of ``metrics.METRICS``, or ``metric(outputs, labels) -> scalar``, finite and at least 0, with labels
@@ -82,7 +84,7 @@ class Task:
     validation: tuple[ArrayLike, ArrayLike]
     test: tuple[ArrayLike, ArrayLike] | None = None
     optimizer: optax.GradientTransformation = dataclasses.field(default_factory=lambda: optax.sgd(0.01))
-    batch_size: int = 100
+    batch_size: int = None  # type: ignore[assignment]  # the default is made below
     steps: int = 2000
     kind: str | Kind = "classification"
     metric: str | Metric | None = None
@@ -106,12 +108,17 @@ class Task:
         if self.ignore_label is None and self._has_labels_below_0:  # made of NaN; so the task may be made again of them
             object.__setattr__(self, "ignore_label", -1)
         checks.data(self.problem, self.splits)
-        checks.count("batch_size", self.batch_size, len(self.splits["train"].labels))
+        examples = len(self.splits["train"].labels)
+        object.__setattr__(self, "batch_size", derived(self.batch_size, min(100, examples)))
+        checks.count("batch_size", self.batch_size, examples)
         checks.count("steps", self.steps)
         checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
         checks.metric_labels(self.metric_function, self.problem, self.splits)
+        if isinstance(self.optimizer, optax.MultiSteps):
+            object.__setattr__(self, "optimizer", self.optimizer.gradient_transformation())
         self._choose_inputs(numbers)
-        checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
+        with jax_settings.precision(self.is_wide):
+            checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
         object.__setattr__(self, "optimizer", checked)
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", checks.class_weights(self.class_weights, self.outputs))
@@ -132,11 +139,12 @@ class Task:
         for choice in choices:
             for field, (x, labels) in splits.items():
                 object.__setattr__(self, field, (whole[field].astype(np.int32) if choice == "integers" else x, labels))
-            for name in ("pure_model", "batch"):
+            for name in ("pure_model", "batch", "is_wide"):
                 self.__dict__.pop(name, None)
             try:
-                batch = checks.model_input(self.evaluation_input, self.training_input, self.raw_batch)
-                checks.model(self.pure_model, batch, self.problem, self.splits)
+                with jax_settings.precision(self.is_wide):
+                    batch = checks.model_input(self.evaluation_input, self.training_input, self.raw_batch)
+                    checks.model(self.pure_model, batch, self.problem, self.splits)
                 return
             except ValueError as error:
                 refused.append(error)
@@ -182,18 +190,43 @@ class Task:
     @cached_property
     def outputs(self) -> int:
         """The number of outputs of the network."""
-        return checks.called(self.pure_model, self.batch, True).outputs.shape[1]
+        with jax_settings.precision(self.is_wide):
+            return checks.called(self.pure_model, self.batch, True).outputs.shape[1]
+
+    @cached_property
+    def is_wide(self) -> bool:
+        """Whether a function of the task asks for 64 bits, and the user has enabled them with ``jax_enable_x64``.
+
+        All is computed in 32 bits otherwise, and scores are those without that setting.
+        """
+        return jax_settings.asks_for_64_bits(self._computed)
+
+    def _computed(self) -> Any:
+        """Shapes and types of what the task's functions give; nothing is computed."""
+
+        def compute(x: jax.Array, labels: jax.Array) -> Any:
+            key, batch = jax.random.key(0), self.evaluation_input(x)
+            model = models.as_model(self.model, np.zeros(batch.shape, batch.dtype))
+            params, state = model.init(key)
+            outputs, state = model.apply(params, state, self.training_input(key, x), key, True)
+            made = self.problem.output(outputs) if callable(self.problem.output) else None
+            updates, _ = self.optimizer.update(params, self.optimizer.init(params), params)
+            return batch, params, state, outputs, made, updates, self.metric_function(outputs, labels)
+
+        return jax.eval_shape(compute, *(part[: self.batch_size] for part in self.splits["train"]))
 
     @cached_property
     def pure_model(self) -> Model:
         """The model as pure functions."""
         # Only the shape of the example matters; a JAX array would start JAX.
-        return models.as_model(self.model, np.zeros(self.batch.shape, self.batch.dtype))
+        with jax_settings.precision(self.is_wide):
+            return models.as_model(self.model, np.zeros(self.batch.shape, self.batch.dtype))
 
     @cached_property
     def contents(self) -> dict[str, Any]:
         """Digests of the data and a description of the model's arrays, JSON-able (``fingerprints.contents``)."""
-        made = checks.called(self.pure_model, self.batch, True)
+        with jax_settings.precision(self.is_wide):
+            made = checks.called(self.pure_model, self.batch, True)
         return fingerprints.contents(self.splits, made.params, made.state, self.batch, made.outputs)
 
     @cached_property
@@ -309,7 +342,7 @@ class Task:
         """
         labels, name = self.splits["validation"].labels, f"Task.metric, {self.metric_name},"
         outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
-        with users_code(name):
+        with users_code(name), jax_settings.standard(wide=self.is_wide):
             found = jax.jit(self.metric_function)(outputs, labels)
         checks.metric_value(found, name, for_search)
 
@@ -324,7 +357,8 @@ class Task:
     @cached_property
     def batch(self) -> jax.ShapeDtypeStruct:
         """Shape and type of a minibatch as the model gets it."""
-        return jax.eval_shape(self.evaluation_input, self.raw_batch)
+        with jax_settings.precision(self.is_wide):
+            return jax.eval_shape(self.evaluation_input, self.raw_batch)
 
     def evaluation_input(self, x: jax.Array) -> jax.Array:
         """Make the model's input for evaluation of a batch of raw inputs."""

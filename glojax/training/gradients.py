@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax import losses
+from glojax.distributed import jax_settings
 from glojax.errors import users_code
 from glojax.expressions import programs
 from glojax.expressions.programs import Program
@@ -109,6 +110,14 @@ def fixed_gradient(loss: LossFunction) -> Gradient:
         return found, jnp.isfinite(value) & jnp.isfinite(jnp.sum(found))
 
     return gradient
+
+
+def is_wide(task: Task, loss: LossFunction | None) -> bool:
+    """Whether a fixed loss asks for 64 bits, and the user has enabled them."""
+    if loss is None:
+        return False
+    example = jax.ShapeDtypeStruct((task.batch_size, task.outputs), np.float32)
+    return jax_settings.asks_for_64_bits(lambda: jax.eval_shape(loss, example, example))
 
 
 def _for_weights(what: str, values: jax.ShapeDtypeStruct | jax.Array, weights: jax.ShapeDtypeStruct | jax.Array) -> str:

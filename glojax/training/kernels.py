@@ -121,13 +121,13 @@ def score_groups(
             jax.lax.cond(
                 wanted[place],
                 lambda part=part: jax.vmap(lambda one: learning.score(task, one, keys, *part))(learner),
-                lambda: jnp.zeros(seeds.shape[1]),
+                lambda: jnp.zeros(seeds.shape[1], jnp.float32),
             )
             for place, part in enumerate(data[split] for split in task.splits)
         ]
         return scores.at[i].set(jnp.stack(found, axis=-1))
 
-    return jax.lax.fori_loop(0, count[0], row, jnp.zeros((*seeds.shape, len(task.splits))))
+    return jax.lax.fori_loop(0, count[0], row, jnp.zeros((*seeds.shape, len(task.splits)), jnp.float32))
 
 
 def regroup(learners: Learner, slots: jax.Array) -> Learner:

@@ -137,7 +137,8 @@ def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Ar
     chex.assert_equal_shape_prefix([x, labels], 1)
     outputs = predict(task, learner, keys, x)
     sound = learner.finite & jnp.isfinite(outputs).all()
-    return jnp.where(sound, task.score(outputs, labels), 0.0)
+    # A user's metric may count, or compute in the bits of its outputs.
+    return jnp.where(sound, jnp.asarray(task.score(outputs, labels), jnp.float32), jnp.float32(0))
 
 
 def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:

@@ -12,12 +12,13 @@ first, ``advance`` the next. ``Trainer.train`` runs one from start to end.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from glojax.distributed import processes
+from glojax.distributed import jax_settings, processes
 from glojax.distributed.devices import all_devices
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import LossFunction
@@ -86,6 +87,7 @@ class Trainer:
     Attributes:
       plan: the shapes of groups.
       compiled: the programs that run on the devices.
+      wide: whether 64 bits stay enabled in them (``Task.is_wide``, or a fixed loss that asks for it).
 
     Raises:
       ValueError: a metric or loss that does not fit the task, or a ``group`` that is not a whole number of at least 1.
@@ -104,20 +106,27 @@ class Trainer:
     devices: InitVar[Sequence[Any] | None] = None
     plan: GroupPlan = field(init=False)
     compiled: CompiledKernels = field(init=False)
+    wide: bool = field(init=False)
 
     def __post_init__(self, devices: Sequence[Any] | None) -> None:
         chosen = list(all_devices() if devices is None else devices)
-        # The plan of the first process is the plan of all, even where their devices have unlike memory.
-        count, sizes, rows = processes.first(lambda: grouping.plan(self.task, chosen, self.group))
-        plan = GroupPlan(count, tuple(sizes), tuple(rows))
         self.task.check_metric()
+        object.__setattr__(self, "wide", self.task.is_wide or gradients.is_wide(self.task, self.loss))
         if self.loss is None:
             gradient = gradients.program_gradient(self.protected, self.task.problem.output)
         else:
             gradients.check_loss(self.task, self.loss)
             gradient = gradients.fixed_gradient(self.loss)
-        object.__setattr__(self, "plan", plan)
-        object.__setattr__(self, "compiled", compile_kernels(self.task, gradient, chosen, plan))
+        with self._settings():
+            # The plan of the first process is the plan of all, even where their devices have unlike memory.
+            count, sizes, rows = processes.first(lambda: grouping.plan(self.task, chosen, self.group))
+            plan = GroupPlan(count, tuple(sizes), tuple(rows))
+            object.__setattr__(self, "plan", plan)
+            object.__setattr__(self, "compiled", compile_kernels(self.task, gradient, chosen, plan))
+
+    def _settings(self) -> AbstractContextManager[None]:
+        """JAX's settings for all that the trainer traces and runs; a function that is called back has the user's."""
+        return jax_settings.standard(wide=self.wide)
 
     @property
     def compilations(self) -> int:
@@ -237,6 +246,10 @@ class Trainer:
         Returns:
           The training at the next stop.
         """
+        with self._settings():
+            return self._advanced(state, hold)
+
+    def _advanced(self, state: TrainingState, hold: bool) -> TrainingState:
         request, progress, stop = state.request, state.progress, state.reached
         first, last = (0, *request.stops)[stop : stop + 2]
         held: dict[int, Block] = {}
@@ -255,12 +268,13 @@ class Trainer:
 
     def on_host(self, state: TrainingState) -> tuple[PopulationProgress, Learner]:
         """All that a training needs to go on, as NumPy arrays ``[candidates, ...]``."""
-        learners = blocks.on_host(self.compiled, state.blocks.values(), len(state.progress.alive))
-        return state.progress, learners
+        with self._settings():
+            return state.progress, blocks.on_host(self.compiled, state.blocks.values(), len(state.progress.alive))
 
     def host_arrays(self, state: TrainingState) -> tuple[PopulationProgress, Learner]:
         """Arrays of the shapes and types that ``on_host`` gives; their values mean nothing."""
-        return state.progress, blocks.host_arrays(self.compiled, len(state.progress.alive))
+        with self._settings():
+            return state.progress, blocks.host_arrays(self.compiled, len(state.progress.alive))
 
     def restore(self, state: TrainingState, reached: int, saved: tuple[PopulationProgress, Learner]) -> TrainingState:
         """The training that ``on_host`` copied to the host.
@@ -272,7 +286,8 @@ class Trainer:
         """
         progress, learners = saved
         held = {}
-        for number, members in enumerate(state.request.members):
-            if len(living := members[progress.alive[members]]):
-                held[number] = blocks.restore_block(self.compiled, state.request.candidates, living, learners)
+        with self._settings():
+            for number, members in enumerate(state.request.members):
+                if len(living := members[progress.alive[members]]):
+                    held[number] = blocks.restore_block(self.compiled, state.request.candidates, living, learners)
         return TrainingState(state.request, reached, progress, held)

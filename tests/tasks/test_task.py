@@ -146,6 +146,13 @@ def test_a_task_is_made_before_jax_starts() -> None:
     assert ran.stdout.split()[1] == "False"
 
 
+def test_multi_steps_is_taken_as_its_transformation() -> None:
+    several = optax.MultiSteps(optax.sgd(0.1), 4)
+    task = made(optimizer=several)
+    updates, _ = task.optimizer.update(jnp.ones(2), task.optimizer.init(jnp.ones(2)), jnp.ones(2))
+    np.testing.assert_array_equal(updates, [0, 0])  # of the first of four steps
+
+
 # IDS
 
 IDS = np.random.default_rng(0).integers(0, 10, (60, 7))
