@@ -121,16 +121,9 @@ def train(
         )
     job = make_task(task)
     made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
-    config = full_training.TrainConfig(
-        10 * job.steps if steps is None else steps,
-        seeds,
-        points,  # type: ignore[arg-type]  # None is the default
-        rate,
-        schedule.value,
-        warmup,
-        weight_decay,
-        baseline,
-    )
+    given: dict[str, Any] = {"schedule": schedule.value, "warmup": warmup, "weight_decay": weight_decay}
+    given |= {"baseline": baseline} | ({} if points is None else {"points": points})
+    config = full_training.TrainConfig(10 * job.steps if steps is None else steps, seeds, rate=rate, **given)
     say_device(console, job, trains)
 
     def show(found: "Curves") -> None:
