@@ -1,7 +1,7 @@
 """The settings of a search by genetic programming."""
 
-import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from glojax.deprecation import renamed_fields
 from glojax.discovery.genetics import Variation
@@ -10,6 +10,7 @@ from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.expressions import trees
 
 MAX_POPULATION = 100_000
+_ELITES = 6
 
 
 @renamed_fields(rates="variation")
@@ -20,7 +21,7 @@ class SearchConfig(FitnessConfig):
     Attributes:
       population: candidates in a generation.
       generations: how many, the initial one included.
-      elites: best candidates that are carried over unchanged.
+      elites: best candidates that are carried over unchanged. Defaults to 6, or half of a population of at most 6.
       elite_seeds: fresh trainings of every elite in each generation. Its fitness is the mean of all its trainings.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
@@ -41,7 +42,7 @@ class SearchConfig(FitnessConfig):
 
     population: int = 80
     generations: int = 20
-    elites: int = 6
+    elites: int = None  # type: ignore[assignment]  # the default follows the population
     elite_seeds: int = 2
     breeding: bool = True
     selection: str = "tournament"
@@ -52,14 +53,16 @@ class SearchConfig(FitnessConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.elites, int) and isinstance(self.population, int) and self.elites >= self.population > 1:
+        check_bounds(self, population=(2, MAX_POPULATION))
+        if self.elites is None:
+            object.__setattr__(self, "elites", _ELITES if self.population > _ELITES else self.population // 2)
+        if isinstance(self.elites, int) and self.elites >= self.population:
             raise ValueError(
                 f"SearchConfig.elites is {self.elites}, population is {self.population}; "
                 "elites must be smaller than the population."
             )
         check_bounds(
             self,
-            population=(2, MAX_POPULATION),
             generations=(1, 1_000_000),
             elites=(0, MAX_POPULATION),
             elite_seeds=(0, 1000),
@@ -70,18 +73,18 @@ class SearchConfig(FitnessConfig):
             raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
 
     @classmethod
-    def paper(cls, **changes: object) -> "SearchConfig":
+    def paper(cls, **changes: Any) -> "SearchConfig":
         """The paper's settings with everything beyond them off, and with these changes."""
-        paper = cls(
-            generations=100,
-            selection="roulette",
-            max_depth=2,
-            both_variables=False,
-            elite_seeds=0,
-            seeds=1,
-            fair_rates=False,
-            halving=1,
-            screening=(),
-            finalists=1,
-        )
-        return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
+        paper: dict[str, Any] = {
+            "generations": 100,
+            "selection": "roulette",
+            "max_depth": 2,
+            "both_variables": False,
+            "elite_seeds": 0,
+            "seeds": 1,
+            "fair_rates": False,
+            "halving": 1,
+            "screening": (),
+            "finalists": 1,
+        }
+        return cls(**paper | changes)

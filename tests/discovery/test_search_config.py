@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from glojax.discovery.exhaustive import ExhaustiveConfig
 from glojax.discovery.search_config import SearchConfig
+from glojax.discovery.tuning import TaylorConfig, TuneConfig
 
 SMALL = SearchConfig(population=12, elites=2)
 
@@ -45,3 +47,21 @@ def test_the_papers_settings() -> None:
 def test_bad_settings_are_refused_by_name(field: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"SearchConfig.{message}"):
         dataclasses.replace(SMALL, **{field: value})
+
+
+@pytest.mark.parametrize(("population", "elites"), [(2, 1), (3, 1), (4, 2), (6, 3), (7, 6), (12, 6), (80, 6)])
+def test_elites_that_nobody_gave_follow_the_population(population: int, elites: int) -> None:
+    assert SearchConfig(population=population).elites == elites
+    assert SearchConfig.paper(population=population).elites == elites
+    assert SearchConfig(population=population, elites=0).elites == 0
+
+
+@pytest.mark.parametrize("value", [1, 2, 3])
+@pytest.mark.parametrize("config", [SearchConfig, TuneConfig, TaylorConfig, ExhaustiveConfig])
+def test_a_small_number_alone_is_taken_or_refused_by_its_own_name(config: type, value: int) -> None:
+    for field in dataclasses.fields(config):
+        if type(getattr(config(), field.name)) is int:
+            try:
+                config(**{field.name: value})
+            except ValueError as refused:
+                assert f"{config.__name__}.{field.name} is {value}" in str(refused)  # noqa: PT017
