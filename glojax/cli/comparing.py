@@ -85,8 +85,7 @@ def train(
     loss: LossNames,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
     points: Annotated[
-        int | None,
-        typer.Option(help="How many times accuracy is measured during training. Defaults to 10, at most every step."),
+        int | None, typer.Option(help="Points of each curve. Defaults to 10, at most one a step.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate, for these losses.")] = 1.0,
     schedule: Annotated[
@@ -122,8 +121,8 @@ def train(
     job = make_task(task)
     made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
     given: dict[str, Any] = {"schedule": schedule.value, "warmup": warmup, "weight_decay": weight_decay}
-    given |= {"baseline": baseline} | ({} if points is None else {"points": points})
-    config = full_training.TrainConfig(10 * job.steps if steps is None else steps, seeds, rate=rate, **given)
+    steps, given = 10 * job.steps if steps is None else steps, given | ({} if points is None else {"points": points})
+    config = full_training.TrainConfig(steps, seeds, rate=rate, baseline=baseline, **given)
     say_device(console, job, trains)
 
     def show(found: "Curves") -> None:
