@@ -308,8 +308,9 @@ def _classes(gives: str, outputs: int, splits: Mapping[str, Split]) -> None:
             f"{count - 1} outputs."
         )
     if outputs < count:
+        hint = ' One output is for kind="binary".' if outputs == 1 and count == 2 else ""
         raise ValueError(
-            f"{gives}; [batch, classes] is expected, with at least {count} classes for the labels in the data."
+            f"{gives}; [batch, classes] is expected, with at least {count} classes for the labels in the data.{hint}"
         )
 
 

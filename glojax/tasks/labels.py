@@ -214,7 +214,7 @@ def _check_digits(field: str, labels: np.ndarray, kept: np.ndarray) -> None:
 
 
 def _text_hint(labels: np.ndarray, line: str) -> str:
-    return f" {line}" if labels.dtype.kind in "US" else " NaN stands for an unknown label." * (labels.dtype == object)
+    return f" {line}" if labels.dtype.kind in "UST" else " NaN stands for an unknown label." * (labels.dtype == object)
 
 
 def _negative_hint(known: np.ndarray) -> str:

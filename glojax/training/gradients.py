@@ -224,7 +224,7 @@ def check_gradient(task: Task, loss: LossFunction) -> None:
         apart = jnp.array(0.0) if values.shape == () else jnp.abs(values - others)[:-1].max(initial=0)
         return jnp.abs(gradient).max() * len(outputs), jnp.abs(values).max(), finite, apart
 
-    with jax.debug_nans(False), jax.debug_infs(False):
+    with jax_settings.standard(wide=is_wide(task, loss)):
         found = [jax.device_get(tried(jnp.asarray(scale * drawn), jnp.asarray(some))) for scale in (0.1, 1.0, 10.0)]
     if all(finite and slope <= _FLAT * value for slope, value, finite, _ in found):
         warnings.warn(

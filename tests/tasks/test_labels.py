@@ -231,6 +231,7 @@ TEXT = np.array(["cat", "dog", "owl"])[CLASSES]
         (TEXT.tolist(), "classes, labels = np.unique"),
         (TEXT.astype(object), "classes, labels = np.unique"),
         (TEXT.astype("S"), "classes, labels = np.unique"),
+        (TEXT.astype(np.dtypes.StringDType()), "classes, labels = np.unique"),
         (CLASSES.astype(complex), r"labels are complex128\[60\]; integers of shape \[60\]"),
         (CLASSES.astype("datetime64[D]"), r"labels are datetime64\[D\]\[60\]; integers"),
         ([[1], [1, 2]] * 30, "labels are .*; an array of numbers is expected"),
@@ -359,6 +360,13 @@ def test_outputs_without_a_known_label_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Task.validation: labels of output 1 are all unknown; f1 needs"):
         made(many, "multi-label", 2, validation=(X, gone))
     made(many, "multi-label", 2, validation=(X, gone), metric="binary_accuracy")
+
+
+def test_bools_are_classes_0_and_1() -> None:
+    task = made(BINARY.astype(bool), outputs=2)
+    np.testing.assert_array_equal(task.splits["train"].labels, BINARY)
+    with pytest.raises(ValueError, match=r'at least 2 classes .* One output is for kind="binary"'):
+        made(BINARY, outputs=1)
 
 
 def test_known_labels_are_told_from_the_others() -> None:

@@ -346,6 +346,16 @@ def test_a_metric_is_mapped_over_candidates(name: str) -> None:
     np.testing.assert_allclose(found, [expected_of(name, one, labels) for one in several], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_user_s_settings_of_jax_change_nothing(name: str) -> None:
+    outputs, labels = drawn(name, 300)
+    expected = expected_of(name, outputs, labels)
+    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
+        for dtype in (np.float32, np.float64):
+            found = jax.jit(metrics.METRICS[name])(jnp.asarray(outputs, dtype), jnp.asarray(labels, dtype))
+            assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 # SCORES
 
 
