@@ -106,12 +106,13 @@ def _auc(outputs: jax.Array, known: jax.Array, positive: jax.Array) -> jax.Array
     outputs, positive, negative = jax.lax.sort((outputs, known & positive, known & ~positive), num_keys=1)
     first = jnp.concatenate([jnp.array([True]), outputs[1:] != outputs[:-1]])  # of those that tie
     upto = jax.lax.cumsum(negative.astype(jnp.int32))
-    below = jax.lax.cummax(jnp.where(first, upto - negative, 0))
+    below = jax.lax.cummax(jnp.where(first, upto - negative.astype(jnp.int32), 0))
     last = jnp.concatenate([first[1:], jnp.array([True])])
     upto = jax.lax.cummin(jnp.where(last, upto, len(outputs)), reverse=True)
     # Of each positive: the negatives below it twice, those that tie with it once.
     wins = sums.total_of_counts(jnp.where(positive, below + upto, 0), 2 * len(outputs))
-    return wins / 2 / jnp.sum(positive) / jnp.sum(negative)
+    positives, negatives = (jnp.sum(part).astype(jnp.float32) for part in (positive, negative))
+    return wins / 2 / positives / negatives
 
 
 def r2(outputs: jax.Array, labels: jax.Array) -> jax.Array:
@@ -120,7 +121,7 @@ def r2(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     As in scikit-learn it is 1 or 0 for targets that are all the same: whether the outputs are these.
     """
     outputs, labels, known = _numbers("r2", outputs, labels)
-    count = jnp.sum(known, axis=0)
+    count = jnp.sum(known, axis=0).astype(labels.dtype)
     size = _power_of_two(jnp.max(jnp.abs(labels), axis=0, where=known, initial=0))
     outputs, labels = outputs / size[None], labels / size[None]  # whose squares are in the range of float32
     mean = sums.total(labels, known).high / count
@@ -129,7 +130,9 @@ def r2(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     away -= (sums.total(away, known).high / count)[None]
     all_of_it, left = sums.total(away**2, known).high, sums.total((outputs - labels) ** 2, known).high
     perfect = jnp.all(outputs == labels, axis=0, where=known)
-    explained = jnp.where(all_of_it > 0, 1 - left / all_of_it, jnp.where(jnp.isnan(left), left, perfect))
+    explained = jnp.where(
+        all_of_it > 0, 1 - left / all_of_it, jnp.where(jnp.isnan(left), left, perfect.astype(left.dtype))
+    )
     return jnp.mean(jnp.where(count > 1, jnp.maximum(explained, 0), jnp.nan))
 
 
@@ -139,7 +142,7 @@ def rmse(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     errors = jnp.where(known, outputs - labels, 0)
     size = _power_of_two(jnp.max(jnp.abs(errors)))
     squares = sums.total(sums.total((errors / size) ** 2).high).high
-    return size * jnp.sqrt(squares / jnp.sum(known))
+    return size * jnp.sqrt(squares / jnp.sum(known).astype(squares.dtype))
 
 
 def _power_of_two(size: jax.Array) -> jax.Array:

@@ -33,7 +33,7 @@ def test_data_dir_reaches_the_task(
         (("evaluate", "digit", "baikal"), "'digit' is not known; allowed are digits"),
         (("show", "x + 1"), "needs both x (the label) and y"),
         (("show", "next_generation"), "not an expression tree"),
-        (("search", "--population", 5), "elites is 6, population is 5; elites must be smaller than the population"),
+        (("search", "--population", 1), "SearchConfig.population is 1; an integer from 2 to 100000 is allowed"),
         (("search", "--resume"), "--resume needs the --run-dir"),
         (("tune", "digits", "baikal", "--tensorboard"), "--tensorboard needs the --run-dir"),
         (("report", "none"), "none is not a run directory: it has no settings.json"),

@@ -59,3 +59,14 @@ def test_a_loss_of_another_output_is_refused_in_one_line(
         message = failed(monkeypatch, capsys, command, f"{task}:task", name)
         assert "softmax" in message
         assert "sigmoid" in message
+
+
+def test_a_short_training_needs_no_number_of_points(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run("train", "digits", "baikal", "--seeds", 1, "--steps", 2, "--no-baseline")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[1] for line in result.output.splitlines() if line.startswith("step ")] == ["1/2", "2/2"]
+    assert "steps is 2 and points is 3" in failed(
+        monkeypatch, capsys, "train", "digits", "baikal", "--steps", 2, "--points", 3
+    )

@@ -88,3 +88,13 @@ def test_a_number_that_would_fail_after_the_search_is_refused_before_it(option: 
     result = run("search", option, value)
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.output
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+@pytest.mark.parametrize(
+    "option", [("--population", "2"), ("--population", "4"), ("--generations", "1"), ("--candidate-seeds", "1")]
+)
+def test_a_small_value_of_one_option_needs_no_other(preset: str, option: tuple[str, str]) -> None:
+    config = made("--preset", preset, *option, "--seeds", "1")
+    assert isinstance(config.search, SearchConfig)
+    assert config.search.elites == min(6, config.search.population - 1)

@@ -179,3 +179,15 @@ def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     subprocess.run(command("killed", "--resume"), check=True, capture_output=True)
     texts = [(tmp_path / run_dir / "curves.json").read_text() for run_dir in ("whole", "killed")]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("steps", "points"), [(1, 1), (3, 3), (9, 9), (10, 10), (11, 10), (2000, 10)])
+def test_points_that_nobody_gave_follow_the_steps(steps: int, points: int) -> None:
+    assert TrainConfig(steps=steps).points == points
+    assert dataclasses.replace(TrainConfig(steps=500), steps=steps).points == points
+    assert dataclasses.replace(TrainConfig(steps=500, points=1), steps=steps).points == 1
+
+
+def test_a_training_may_be_shorter_than_the_usual_points(tiny_task: Task) -> None:
+    curves = full_training.train(tiny_task, {"a": losses.baikal}, TrainConfig(steps=3, seeds=1, baseline=False))
+    assert curves.steps == [1, 2, 3]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from glojax.defaults import Derived
 from glojax.discovery.exhaustive import ExhaustiveConfig
 from glojax.discovery.search_config import SearchConfig
+from glojax.discovery.settings import SharedSettings
 from glojax.discovery.tuning import TaylorConfig, TuneConfig
 
 SMALL = SearchConfig(population=12, elites=2)
@@ -67,3 +69,18 @@ def test_a_small_number_alone_is_taken_or_refused_by_its_own_name(config: type, 
                 config(**{field.name: value})
             except ValueError as refused:
                 assert f"{config.__name__}.{field.name} is {value}" in str(refused)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "config", [SearchConfig(), SearchConfig.paper(), ExhaustiveConfig(), TuneConfig(), TaylorConfig()]
+)
+def test_no_field_is_refused_for_the_default_of_another(config: SharedSettings) -> None:
+    """Every whole number of each field alone is taken, or refused by that field's own name."""
+    for field in dataclasses.fields(config):
+        if type(getattr(type(config)(), field.name)) not in (int, Derived, type(None)):
+            continue
+        for value in (0, 1, 2, 3, 4, 5, 6, 7, 10, 24, 100):
+            try:
+                dataclasses.replace(config, **{field.name: value})  # type: ignore[arg-type]
+            except ValueError as error:
+                assert str(error).startswith(f"{type(config).__name__}.{field.name} is {value};")  # noqa: PT017

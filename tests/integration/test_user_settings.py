@@ -150,6 +150,53 @@ def test_an_environment_variable_changes_no_score(variable: str, usually: str) -
     assert ", [0.0]]" in usually  # the loss that gives NaN
 
 
+# WHAT A USER CALLS IN HIS OWN PROGRAM
+
+
+def called() -> dict[str, Any]:
+    """Losses, metrics, images and pooling, compiled as in a user's own training step."""
+    random = np.random.default_rng(0)
+    z, images = random.normal(size=(6, 3)).astype(np.float32), random.normal(size=(2, 32, 32, 3)).astype(np.float32)
+    classes, mask = np.arange(6) % 3, np.arange(6) != 2
+    x = np.eye(3, dtype=np.float32)[classes]
+
+    def compiled(function: Callable[..., Any], *given: Any) -> Any:
+        return jax.device_get(jax.jit(function)(*jax.device_put(given)))
+
+    found = {}
+    for name, loss in glojax.losses.ZOO.items():
+        found[name] = compiled(jax.value_and_grad(lambda z, x, loss=loss: loss(z, x).mean()), z, x)
+        found[f"{name}, masked"] = compiled(lambda z, x, mask, loss=loss: loss(z, x, where=mask), z, x, mask)
+        found[f"{name}, half"] = compiled(lambda z, x, loss=loss: loss(z, x), z.astype(jnp.bfloat16), x)
+        if isinstance(loss, glojax.Loss):
+            found[f"{name}, classes"] = compiled(loss.with_integer_labels, z, classes)
+    for output in ("sigmoid", "identity", jax.nn.softplus):
+        loss = glojax.Loss("square(x - y) - 0.5 * x", output=output)
+        found[str(output)] = compiled(jax.value_and_grad(lambda z, x, loss=loss: loss(z, x).mean()), z, x)
+    for name, metric in glojax.metrics.METRICS.items():
+        found[name] = compiled(metric, z, classes if name == "accuracy" else x)
+    found["pooled"] = compiled(jax.grad(lambda images: glojax.models.max_pool(images).sum()), images)
+    found["normalized"] = compiled(glojax.models.local_response_normalization, images)
+    with jax.transfer_guard("allow"):
+        key = jax.random.key(0)
+    found["augmented"] = compiled(lambda images: glojax.augmentation.cifar_training(key, images), images)
+    return found
+
+
+@pytest.fixture(scope="module")
+def called_usually() -> dict[str, Any]:
+    return called()
+
+
+def test_what_a_user_calls_himself_bears_his_settings(setting: str, called_usually: dict[str, Any]) -> None:
+    found = called()
+    for name, expected in called_usually.items():
+        # With 64 bits enabled, a loss of float32 is one of float32, and a count of examples one of float64.
+        jax.tree.map(
+            lambda one, other: np.testing.assert_allclose(one, other, rtol=2e-6, atol=1e-7), found[name], expected
+        )
+
+
 # A MODEL OF 64 BITS
 
 

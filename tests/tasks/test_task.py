@@ -247,3 +247,12 @@ def test_a_population_learns_from_ids() -> None:
         dataclasses.replace(task_of(IDS, LinenTokens(), optimizer=optax.adam(0.05)), steps=200), ["brier"]
     )
     assert scores.mean() > 0.7
+
+
+@pytest.mark.parametrize(("examples", "batch_size"), [(6, 6), (60, 60), (100, 100), (140, 100)])
+def test_a_batch_that_nobody_gave_is_no_larger_than_the_training_set(examples: int, batch_size: int) -> None:
+    x, labels = np.eye(140, 4, dtype=np.float32), np.arange(140) % 2
+    task = Task(models.MLP((4, 2)), (x[:examples], labels[:examples]), (x, labels))
+    assert task.batch_size == batch_size
+    assert dataclasses.replace(task, train=(x, labels)).batch_size == 100
+    assert dataclasses.replace(task, train=(x[:4], labels[:4])).batch_size == 4

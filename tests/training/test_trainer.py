@@ -398,7 +398,7 @@ import jax
 import numpy as np
 import optax
 from glojax import Task, data, models
-from glojax.expressions import trees
+from glojax.expressions.parsing import parse
 from glojax.training import blocks
 from glojax.training.trainer import Trainer
 
@@ -408,7 +408,7 @@ task = Task(
     models.MLP((16, 10)), train, validation, optimizer=optax.sgd(0.05), batch_size=20, steps=30,
     metric=lambda logits, labels: -optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(),
 )
-population = [parsing.parse(text) for text in ("x * log(y)", "log(y) - x / y", "log(x) + y", "x * sqrt(y)")] * 5
+population = [parse(text) for text in ("x * log(y)", "log(y) - x / y", "log(x) + y", "x * sqrt(y)")] * 5
 blocks.CHUNK = 10
 for devices in (1, 2, 8):
     trainer = Trainer(task, instructions=31, group=2, devices=jax.devices()[:devices])
