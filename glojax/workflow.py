@@ -129,6 +129,7 @@ def discover(
       found.loss, found.rate, found.report
     """
     config = DiscoveryConfig() if config is None else config
+    task = config.search.applied_to(task)
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
 
@@ -145,7 +146,7 @@ def discover(
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
     if config.tune is not None and isinstance(config.search, SearchConfig):
-        settings = dataclasses.replace(config.tune, rate=found.rate)
+        settings = dataclasses.replace(config.tune, rate=found.rate, averaging=config.search.averaging)
         tuned = phase("tune", lambda: tune(task, found.best, settings, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):

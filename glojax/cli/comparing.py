@@ -1,6 +1,5 @@
 """The commands ``glojax evaluate`` and ``glojax train``: train given losses over several seeds."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,8 @@ from glojax.cli.options import (
     MakeTask,
     Resume,
     RunDir,
+    Schedule,
+    ScheduleOption,
     TaskName,
     app,
     check_resume,
@@ -22,6 +23,7 @@ from glojax.cli.options import (
     plain,
     say_device,
     stop_cleanly,
+    with_averaging,
     with_task,
     with_task_of_own_length,
 )
@@ -35,20 +37,12 @@ if TYPE_CHECKING:
 Baseline = Annotated[bool, typer.Option(help="Also train cross-entropy at seven learning rates, and show the best.")]
 
 
-class Schedule(StrEnum):
-    """How the learning rate changes during training."""
-
-    constant = "constant"
-    linear = "linear"
-    cosine = "cosine"
-    step = "step"
-
-
 @app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
 @with_task
+@with_averaging
 def evaluate(
     task: TaskName,
     loss: LossNames,
@@ -79,6 +73,7 @@ def evaluate(
 @with_training
 @renamed_option("control", "baseline")
 @with_task_of_own_length
+@with_averaging
 def train(
     context: typer.Context,
     task: TaskName,
@@ -88,10 +83,7 @@ def train(
         int | None, typer.Option(help="Points of each curve. Defaults to 10, at most one a step.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate, for these losses.")] = 1.0,
-    schedule: Annotated[
-        Schedule,
-        typer.Option(help="Of the learning rate: linear and cosine end at 0, step divides by 10 at 1/2 and 3/4."),
-    ] = Schedule.constant,
+    schedule: ScheduleOption = Schedule.constant,
     warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises from 0.")] = 0,
     weight_decay: Annotated[float, typer.Option(help="Adds this times the parameters to the gradients.")] = 0.0,
     baseline: Baseline = True,

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 
 TaskName = Annotated[
-    str, typer.Argument(help="digits, mnist, cifar10, or path/to/file.py:function that returns a Task.")
+    str, typer.Argument(help="digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task.")
 ]
 LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
@@ -87,25 +88,102 @@ MakeTask = Callable[[str], "Task"]
 """Makes the task of this name, with the options that were given."""
 
 
+HARDER = "Harder data"
+"""The title of the options of ``tasks.harder`` in a command's help."""
+
+
+class Noise(StrEnum):
+    """How labels become wrong."""
+
+    symmetric = "symmetric"
+    pairs = "pairs"
+
+
+class Schedule(StrEnum):
+    """How the learning rate changes during training."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+    step = "step"
+
+
+ScheduleOption = Annotated[
+    Schedule,
+    typer.Option(help="Of the learning rate: linear and cosine end at 0, step divides by 10 at 1/2 and 3/4."),
+]
+Averaging = Annotated[
+    float | None,
+    typer.Option(
+        help="Score weights averaged over the last part of the steps, such as 0.2 of them; 0 scores the last weights. "
+        "Defaults to the task's."
+    ),
+]
+
+
 def _place_options(
     devices: Devices = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Where TensorFlow Datasets keeps mnist and cifar10. Defaults to its own folder."),
     ] = None,
+    label_noise: Annotated[
+        float, typer.Option(help="Share of the training labels made wrong, such as 0.4.", rich_help_panel=HARDER)
+    ] = 0.0,
+    noise: Annotated[
+        Noise, typer.Option(help="Wrong labels: any other class, or the one that follows.", rich_help_panel=HARDER)
+    ] = Noise.symmetric,
+    train_examples: Annotated[
+        int | None, typer.Option(help="Keep this many training examples. Defaults to all.", rich_help_panel=HARDER)
+    ] = None,
+    outliers: Annotated[
+        float,
+        typer.Option(help="Share of a regression's training targets moved by 8 sigma.", rich_help_panel=HARDER),
+    ] = 0.0,
+    imbalance: Annotated[
+        float,
+        typer.Option(help="Times that the last class is rarer than the first, in training.", rich_help_panel=HARDER),
+    ] = 1.0,
+    noisy_validation: Annotated[
+        bool,
+        typer.Option("--noisy-validation", help="Validation gets the same noise and outliers.", rich_help_panel=HARDER),
+    ] = False,
 ) -> None: ...
 
 
-def _steps_option(
+def _training_options(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of a training. Defaults to the task's.")] = None,
+    schedule: ScheduleOption = Schedule.constant,
 ) -> None: ...
+
+
+def _averaging_option(averaging: Averaging = None) -> None: ...
 
 
 def with_task_of_own_length(command: Command) -> Command:
     """Give a command the options of a task, except ``--steps``; it gets them as ``make_task``."""
 
-    def run(*, devices: int | None, data_dir: Path | None, **given: Any) -> None:
-        command(make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir), **given)
+    def run(
+        *,
+        devices: int | None,
+        data_dir: Path | None,
+        label_noise: float,
+        noise: Noise,
+        train_examples: int | None,
+        outliers: float,
+        imbalance: float,
+        noisy_validation: bool,
+        **given: Any,
+    ) -> None:
+        harder = {
+            "label_noise": label_noise,
+            "noise": noise.value,
+            "train_examples": train_examples,
+            "outliers": outliers,
+            "imbalance": imbalance,
+            "noisy_validation": noisy_validation,
+        }
+        command(make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, harder=harder), **given)
 
     return with_options(command, run, _place_options, instead_of=("make_task",))
 
@@ -113,10 +191,19 @@ def with_task_of_own_length(command: Command) -> Command:
 def with_task(command: Command) -> Command:
     """Give a command the options of a task; it gets them as ``make_task``."""
 
-    def run(*, make_task: Callable[..., "Task"], steps: int | None, **given: Any) -> None:
-        command(make_task=functools.partial(make_task, steps=steps), **given)
+    def run(*, make_task: Callable[..., "Task"], steps: int | None, schedule: Schedule, **given: Any) -> None:
+        command(make_task=functools.partial(make_task, steps=steps, schedule=schedule.value), **given)
 
-    return with_task_of_own_length(with_options(command, run, _steps_option))
+    return with_task_of_own_length(with_options(command, run, _training_options))
+
+
+def with_averaging(command: Command) -> Command:
+    """Give a command that has a task the option ``--averaging``."""
+
+    def run(*, make_task: Callable[..., "Task"], averaging: float | None, **given: Any) -> None:
+        command(make_task=functools.partial(make_task, averaging=averaging), **given)
+
+    return with_options(command, run, _averaging_option)
 
 
 def _table_options(
@@ -169,12 +256,16 @@ def _task_of(
     *,
     devices: int | None,
     data_dir: Path | None,
+    harder: dict[str, Any],
     steps: int | None = None,
+    schedule: str = "constant",
+    averaging: float | None = None,
     csv: Path | None = None,
     table: dict[str, Any] | None = None,
 ) -> "Task":
     """The task of this name, or the task of a table, with the options that were given."""
     from glojax import tasks
+    from glojax.tasks import optimizers
 
     prepare(devices)
     if csv is not None:
@@ -187,7 +278,13 @@ def _task_of(
         raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
     else:
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
-    return task if steps is None else dataclasses.replace(task, steps=steps)
+    task = tasks.harder(task, **harder)
+    changes: dict[str, Any] = {"steps": steps, "averaging": averaging}
+    changes = {field: value for field, value in changes.items() if value is not None}
+    if schedule != "constant":
+        over = task.steps if steps is None else steps
+        changes["optimizer"] = optimizers.adapted(task.optimizer, over, schedule=schedule)
+    return dataclasses.replace(task, **changes) if changes else task
 
 
 # A RUN

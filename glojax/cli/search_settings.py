@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from glojax.cli.options import Seed
+from glojax.cli.options import Averaging, Seed
 from glojax.cli.signatures import Command, with_options
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def _options(
             help="Stages before training: any of finite,guided,distinct,trainable, or none. Defaults to the preset's."
         ),
     ] = None,
+    averaging: Averaging = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Start nothing new after this many candidate-steps (2e6) or minutes of training (10m)."),
@@ -93,6 +94,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         halving: int | None,
         fair_rates: bool | None,
         screening: str | None,
+        averaging: float | None,
         budget: str | None,
         tune_generations: int,
         seeds: int,
@@ -107,6 +109,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "halving": halving,
             "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
+            "averaging": averaging,
             "seed": seed,
             **({} if budget is None else _budget(budget)),
         }

@@ -21,6 +21,7 @@ from glojax.cli.options import (
     say_device,
     stop_cleanly,
     tree_loss,
+    with_averaging,
     with_task,
 )
 from glojax.cli.progress import ProgressDisplay
@@ -31,6 +32,7 @@ from glojax.cli.training import with_training
 @in_several_processes
 @with_training
 @with_task
+@with_averaging
 def tune(
     context: typer.Context,
     task: TaskName,

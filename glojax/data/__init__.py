@@ -1,16 +1,17 @@
 """Data sets as arrays, tables read from CSV files, and augmentation of images.
 
 Modules:
-  datasets: the embedded digits, MNIST and CIFAR-10, split into training, validation and test parts.
+  datasets: the embedded digits and diabetes, MNIST and CIFAR-10, split into training, validation and test parts.
   splits: inputs and labels in three parts.
   images: reads MNIST and CIFAR-10 through TensorFlow Datasets (the extra ``tfds``).
   tables: a CSV file as standardized and one-hot encoded arrays.
+  corruption: label noise, outliers, few examples and rare classes.
   augmentation: random crops, flips, brightness and contrast, as pure functions of a key.
 
 May import ``errors`` and ``files``.
 """
 
-from glojax.data.datasets import cifar10, digits, mnist
+from glojax.data.datasets import cifar10, diabetes, digits, mnist
 from glojax.data.splits import Split, Splits
 
-__all__ = ["Split", "Splits", "cifar10", "digits", "mnist"]
+__all__ = ["Split", "Splits", "cifar10", "diabetes", "digits", "mnist"]

@@ -1,6 +1,7 @@
-"""Data sets as arrays, split into training, validation and test parts: the embedded digits, MNIST and CIFAR-10.
+"""Data sets as arrays, split into training, validation and test parts: the embedded digits and diabetes, MNIST and
+CIFAR-10.
 
-The digits ship with scikit-learn, so the default task needs no download. The other two are read through TensorFlow
+The first two ship with scikit-learn, so they need no download. The other two are read through TensorFlow
 Datasets (the extra ``tfds``), without TensorFlow.
 
     train, validation, test = glojax.data.digits()
@@ -32,6 +33,26 @@ def digits() -> Splits:
     rest, test = train_test_split(np.arange(len(x)), test_size=360, random_state=0, stratify=labels)
     train, validation = train_test_split(rest, test_size=360, random_state=0, stratify=labels[rest])
     return Splits(*(Split(x[places], labels[places]) for places in (train, validation, test)))
+
+
+def diabetes() -> Splits:
+    """442 patients: 10 measurements, and how far diabetes has come a year later; in parts of 264 / 89 / 89.
+
+    The split is always the same. Source: Efron et al., "Least Angle Regression", Annals of Statistics 32 (2004), as
+    scikit-learn ships it.
+
+    Returns:
+      Measurements ``[examples, 10]`` and targets ``[examples]``, float32, both with mean 0 and variance 1 in training.
+    """
+    from sklearn.datasets import load_diabetes
+    from sklearn.model_selection import train_test_split
+
+    x, y = (np.asarray(part) for part in load_diabetes(return_X_y=True))
+    rest, test = train_test_split(np.arange(len(x)), test_size=89, random_state=0)
+    train, validation = train_test_split(rest, test_size=89, random_state=0)
+    x, y = ((part - part[train].mean(axis=0)) / part[train].std(axis=0) for part in (x, y))
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    return Splits(*(Split(x[places], y[places]) for places in (train, validation, test)))
 
 
 def mnist(data_dir: str | os.PathLike[str] | None = None, *, raw: bool = False) -> Splits:

@@ -74,6 +74,7 @@ def search(
       found.loss, found.rate, found.fitness
     """
     config = SearchConfig() if config is None else config
+    task = config.applied_to(task)
     fitness = Fitness.of(task, config, config.max_nodes, local.resolve(task, executor, group))
     # A directory may hold the random search beside the search that it is compared with.
     phase = "search" if config.breeding else "random search"

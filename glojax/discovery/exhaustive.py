@@ -116,6 +116,7 @@ def exhaust(
       [str(known.tree) for known in found.ranking[:3]]
     """
     config = ExhaustiveConfig() if config is None else config
+    task = config.applied_to(task)
     fitness = Fitness.of(task, config, 2 ** (config.depth + 1) - 1, local.resolve(task, executor, group))
     with Run(run_dir, "exhaustive", task, config, resume) as run:
         baseline = fitness.find_baseline(run)

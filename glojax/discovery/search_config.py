@@ -86,5 +86,6 @@ class SearchConfig(FitnessConfig):
             "halving": 1,
             "screening": (),
             "finalists": 1,
+            "averaging": 0.0,
         }
         return cls(**paper | changes)

@@ -5,9 +5,13 @@ A search's own configuration extends one of them: ``evolution.SearchConfig``, ``
 ``tuning.TuneConfig``.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
+from glojax import tasks
 from glojax.discovery import screening
+from glojax.tasks import checks
+from glojax.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class SharedSettings:
         the one of these with the best lower confidence bound (``finals.decide``).
       protected: use the protected operators (``grammar.PROTECTED_OPERATORS``).
       seed: all randomness derives from it.
+      averaging: in place of the task's own (``Task.averaging``); 0 scores the last weights. Defaults to the task's.
 
     Raises:
       ValueError: a setting out of range; the message names the field, its value and what is allowed.
@@ -33,9 +38,23 @@ class SharedSettings:
     final_seeds: int = 8
     protected: bool = False
     seed: int = 0
+    averaging: float | None = None
 
     def __post_init__(self) -> None:
         check_bounds(self, seeds=(1, 1000), finalists=(1, 10_000), final_seeds=(1, 1000), seed=(0, 2**63 - 1))
+        if self.averaging is not None:
+            checks.share(f"{type(self).__name__}.averaging", self.averaging)
+
+    def applied_to(self, task: Task) -> Task:
+        """The task, with the averaging of these settings if they have one.
+
+        Raises:
+          ValueError: what is no task.
+        """
+        tasks.check(task)
+        if self.averaging is None or self.averaging == task.averaging:
+            return task
+        return dataclasses.replace(task, averaging=self.averaging)
 
 
 @dataclass(frozen=True, kw_only=True)

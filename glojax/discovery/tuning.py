@@ -135,11 +135,12 @@ def tune(
       tuned = glojax.tune(task, "log(y) - x / y", glojax.TuneConfig(generations=10))
       tuned.loss.coefficients
     """
+    config = TuneConfig() if config is None else config
+    task = config.applied_to(task)
     if isinstance(tree, Loss):
         scoring.check_losses(task, [tree])
     if not isinstance(tree, CoefficientSpace):
         tree = coefficient_space(tree.tree if isinstance(tree, Loss) else Loss(tree).tree)  # type: ignore[arg-type]
-    config = TuneConfig() if config is None else config
     tuner = _Tuner.of(tree, task, config, local.resolve(task, executor, group))
     with Run(run_dir, tree.phase, task, config, resume) as run:
         _check_tree(tuner, run)

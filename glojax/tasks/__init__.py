@@ -8,7 +8,8 @@
 - ``fingerprints``: digests of a task's data and model.
 - ``identity``: everything that a score depends on, to tell two tasks apart.
 - ``probes``: what a task's functions compute, in a few numbers.
-- ``ready_made``: digits, MNIST, CIFAR-10 and tables.
+- ``ready_made``: digits, diabetes, MNIST, CIFAR-10 and tables.
+- ``harder``: label noise, few examples, outliers and rare classes in any task.
 - ``loading``: tasks by name, and from a user's own file.
 
 May import ``data``, ``models``, ``losses``, ``expressions`` and the base modules.
@@ -17,11 +18,24 @@ May import ``data``, ``models``, ``losses``, ``expressions`` and the base module
 import warnings
 from collections.abc import Callable
 
+from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
-from glojax.tasks.ready_made import cifar10, digits, mnist, table
+from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, table
 from glojax.tasks.task import Task
 
-__all__ = ["FROM_FILES", "NAMED", "Task", "check", "cifar10", "digits", "mnist", "table", "task_by_name"]
+__all__ = [
+    "FROM_FILES",
+    "NAMED",
+    "Task",
+    "check",
+    "cifar10",
+    "diabetes",
+    "digits",
+    "harder",
+    "mnist",
+    "table",
+    "task_by_name",
+]
 
 
 def __getattr__(name: str) -> Callable[..., Task]:

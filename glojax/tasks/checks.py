@@ -125,6 +125,12 @@ def count(field: str, value: object, largest: int | None = None) -> None:
     raise ValueError(f"Task.{field} is {value!r}; {allowed}.")
 
 
+def share(field: str, value: object) -> None:
+    """Raise ``ValueError`` for a field that is not a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise ValueError(f"{field} is {value!r}; a number from 0 to 1 is allowed.")
+
+
 def metric(given: str | Metric, name: str, kind: Kind, minimize: object) -> None:
     """Check that a metric exists, suits the labels, and is an error where it is to be minimized.
 

@@ -35,6 +35,7 @@ _TRAITS = {
     "test": _Trait("other test data"),
     "batch_size": _Trait("another batch size"),
     "steps": _Trait("another number of steps"),
+    "averaging": _Trait("another averaging of weights"),
     "class_weights": _Trait("other class weights"),
     "preprocess": _Trait("another preprocess", ("train",)),
     "augment": _Trait("another augment", ("train", "preprocess")),
@@ -79,6 +80,7 @@ def identity(task: Task, horizon: int | None = None) -> dict[str, Any]:
         "batch_size": int(task.batch_size),
         "steps": int(task.steps),
         "horizon": int(horizon),
+        "averaging": float(task.averaging),
         "class_weights": None if task.class_weights is None else list(task.class_weights),
         "minimize": task.is_error,
     }

@@ -1,4 +1,4 @@
-"""Ready-made tasks: digits, MNIST, CIFAR-10, and a table of the user's own."""
+"""Ready-made tasks: digits, diabetes, MNIST, CIFAR-10, and a table of the user's own."""
 
 import os
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import optax
 from glojax import data, models
 from glojax.data import augmentation, tables
 from glojax.tasks import optimizers
+from glojax.tasks.harder import harder
 from glojax.tasks.task import Task
 
 
@@ -30,6 +31,26 @@ def digits(steps: int = 500, network: str = "mlp") -> Task:
     return Task(
         networks[network](), *splits, optimizer=optax.sgd(0.01), batch_size=32, steps=steps, name=f"digits-{network}"
     )
+
+
+def diabetes(steps: int = 500, *, outliers: float = 0.0) -> Task:
+    """The progress of diabetes in 442 patients: a regression, which needs no download. 64 hidden units, SGD at 0.01.
+
+    Args:
+      steps: optimizer steps of the shortened training, in batches of 32. Defaults to 500.
+      outliers: share of the training targets that are moved by 8 standard deviations (``tasks.harder``).
+    """
+    splits = data.diabetes()
+    task = Task(
+        models.MLP((64, 1)),
+        *splits,
+        optimizer=optax.sgd(0.01),
+        batch_size=32,
+        steps=steps,
+        kind="regression",
+        name="diabetes",
+    )
+    return harder(task, outliers=outliers)
 
 
 def mnist(steps: int = 2000, data_dir: str | os.PathLike[str] | None = None) -> Task:

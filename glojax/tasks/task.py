@@ -68,6 +68,9 @@ class Task:
       preprocess: ``preprocess(x) -> x``, from a batch of inputs to the model's input. Defaults to the inputs.
       augment: ``augment(key, x) -> x``, in place of ``preprocess`` for minibatches in training. Candidates that share a
         seed see the same augmented inputs. Defaults to ``preprocess``.
+      averaging: share of the steps so far over which the weights, and a model's batch statistics, are averaged for
+        every score, from 0, which scores the last weights, to 1. The last weights jump about with a constant learning
+        rate, and so do scores of them. Training itself is not changed. Defaults to 0.2.
       group: deprecated; give ``group=`` to what trains.
       executor: deprecated; give ``executor=`` to what trains.
       name: for the run directory and reports.
@@ -96,6 +99,7 @@ class Task:
     executor: InitVar[Callable[..., Any] | None] = None
     name: str = "task"
     ignore_label: int | None = None
+    averaging: float = 0.2
 
     def __post_init__(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
@@ -112,6 +116,7 @@ class Task:
         object.__setattr__(self, "batch_size", derived(self.batch_size, min(100, examples)))
         checks.count("batch_size", self.batch_size, examples)
         checks.count("steps", self.steps)
+        checks.share("Task.averaging", self.averaging)
         checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
         checks.metric_labels(self.metric_function, self.problem, self.splits)
         if isinstance(self.optimizer, optax.MultiSteps):
@@ -240,6 +245,7 @@ class Task:
             {
                 **self.contents,
                 "length": [int(self.batch_size), int(self.steps)],
+                "averaging": float(self.averaging),
                 "class_weights": None if self.class_weights is None else list(self.class_weights),
                 "output": self.problem.output if isinstance(self.problem.output, str) else "function",
                 "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],

@@ -15,6 +15,7 @@ from jax.extend.core import Jaxpr, JaxprEqn
 
 from glojax import models
 from glojax.tasks.task import Task
+from glojax.training import learner
 
 _MAX_ROWS = 64
 
@@ -66,8 +67,7 @@ def plan(task: Task, devices: Sequence[Any], group: int | None = None) -> GroupP
     check_group(group)
     device = devices[0]
     size = group_that_fits(task, device) if group is None else group
-    params, state = models.shapes(task.pure_model)
-    kept = (params, state, jax.eval_shape(task.optimizer.init, params))
+    kept = learner.shapes(task)
     beside = sum(other.process_index == device.process_index for other in devices)
     most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * _bytes(kept))))
     if device.platform == "cpu":

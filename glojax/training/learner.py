@@ -27,6 +27,14 @@ class Learner(NamedTuple):
     state: chex.ArrayTree  # the model's own, such as batch statistics: it changes without gradients
     optimizer_state: optax.OptState
     finite: jax.Array  # bool[], whether losses and gradients were finite so far
+    average: "Weights | None" = None  # what is scored; None where the weights themselves are
+
+
+class Weights(NamedTuple):
+    """What a network is evaluated with."""
+
+    params: chex.ArrayTree
+    state: chex.ArrayTree
 
 
 class Keys(NamedTuple):
@@ -70,7 +78,8 @@ def minibatches(seed: int, examples: int, batch_size: int, first: int, last: int
 def start(task: Task, keys: Keys) -> Learner:
     """A network before its first step."""
     params, state = task.pure_model.init(keys.init)
-    return Learner(params, state, task.optimizer.init(params), jnp.array(True))
+    average = _accumulators(Weights(params, state)) if task.averaging else None
+    return Learner(params, state, task.optimizer.init(params), jnp.array(True), average)
 
 
 def shapes(task: Task) -> Learner:
@@ -112,7 +121,7 @@ def step(
     """
     chex.assert_rank([rate, number], 0)
     chex.assert_equal_shape_prefix([x, labels], 1)
-    params, state, optimizer_state, finite = learner
+    params, state, optimizer_state, finite, average = learner
     dropout_key = jax.random.fold_in(keys.dropout, number)
     logits, backward, state = jax.vjp(
         lambda params: task.pure_model.apply(params, state, x, dropout_key, True), params, has_aux=True
@@ -121,7 +130,53 @@ def step(
     (params_gradient,) = backward(logits_gradient)
     updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
     moved = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
-    return Learner(moved, state, optimizer_state, finite & step_is_finite)  # type: ignore[arg-type]
+    if average is not None:
+        average = averaged(average, Weights(moved, state), task.averaging, number)  # type: ignore[arg-type]
+    return Learner(moved, state, optimizer_state, finite & step_is_finite, average)  # type: ignore[arg-type]
+
+
+def averaged(average: Weights, weights: Weights, share: float, number: Array) -> Weights:
+    """Take one more step's weights into their average.
+
+    Each average is over about the last ``share`` of the steps so far (polynomial-decay averaging: arXiv 1212.1824,
+    section 4, with eta = 1 / share - 1), so it suits a training of any length, and each rung of one. Without a share
+    it would be the last weights, and with a share of 1 it is the mean of all.
+
+    Args:
+      average: over the steps before, as ``_accumulators`` makes its arrays; not read for the first step.
+      weights: after this step.
+      share: above 0, at most 1.
+      number: ``int32[]``, steps taken before this one.
+
+    Returns:
+      The average; arrays of the state that are no floats, such as counters, are those of ``weights``.
+    """
+    moves = 1 / (1 + share * number)
+
+    def take(average: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(new.dtype, jnp.inexact):
+            return new
+        return average + (moves * (new.astype(average.dtype) - average)).astype(average.dtype)
+
+    return jax.tree.map(take, average, weights)
+
+
+def _accumulators(weights: Weights) -> Weights:
+    """Arrays that averages of these fit in: 16 bits would lose small steps, so floats have at least 32."""
+
+    def wide(leaf: jax.Array) -> jax.Array:
+        floats = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) if floats else leaf
+
+    return jax.tree.map(wide, weights)
+
+
+def scored(learner: Learner) -> Weights:
+    """The weights that a network is scored with: their average, in the types of its own, or the last."""
+    last = Weights(learner.params, learner.state)
+    if learner.average is None:
+        return last
+    return jax.tree.map(lambda average, like: average.astype(like.dtype), learner.average, last)
 
 
 def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array) -> jax.Array:
@@ -147,8 +202,10 @@ def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array
     blocks = -(-len(x) // size)
     padded = jnp.concatenate([x, x[: blocks * size - len(x)]]).reshape(blocks, size, *x.shape[1:])
 
+    weights = scored(learner)
+
     def logits(block: jax.Array) -> jax.Array:
         x = task.evaluation_input(block)
-        return task.pure_model.apply(learner.params, learner.state, x, keys.evaluation, False)[0]
+        return task.pure_model.apply(*weights, x, keys.evaluation, False)[0]
 
     return jax.lax.map(logits, padded).reshape(blocks * size, -1)[: len(x)]
