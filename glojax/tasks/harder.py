@@ -13,7 +13,6 @@ import numpy as np
 
 from glojax.data import corruption
 from glojax.data.splits import Split
-from glojax.tasks import checks
 from glojax.tasks.task import Task
 
 
@@ -62,7 +61,11 @@ def harder(
         parts["train"] = _only(parts["train"], corruption.imbalanced(classes, imbalance, seed=seed))
         done.append(f"imbalance {imbalance:g}")
     if train_examples is not None:
-        checks.count("train_examples", train_examples, len(parts["train"].labels))
+        most = len(parts["train"].labels)
+        if not isinstance(train_examples, int) or isinstance(train_examples, bool) or not 1 <= train_examples <= most:
+            raise ValueError(
+                f"harder: train_examples is {train_examples!r}; 1 to {most}, the training examples, are allowed."
+            )
         parts["train"] = _only(parts["train"], corruption.few(parts["train"].labels, train_examples, seed=seed))
         done.append(f"{train_examples} examples")
     changed = ("train", "validation") if noisy_validation else ("train",)

@@ -1,11 +1,16 @@
 """The training of one network: its minibatches, and its predictions in blocks."""
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import poch
 
 from glojax.tasks.task import Task
 from glojax.training import learner
+from glojax.training.learner import Weights
 
 
 def test_every_epoch_sees_an_example_at_most_once_and_in_a_new_order() -> None:
@@ -32,3 +37,44 @@ def test_prediction_in_blocks_equals_prediction_at_once(tiny_task: Task, monkeyp
     x = jnp.asarray(tiny_task.splits["validation"].x)
     expected, _ = tiny_task.pure_model.apply(trained.params, trained.state, x, keys.evaluation, False)
     np.testing.assert_allclose(learner.predict(tiny_task, trained, keys, x), expected, rtol=1e-4, atol=1e-6)
+
+
+# AVERAGED WEIGHTS
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 1.0])
+def test_an_average_is_the_closed_form_of_polynomial_decay_at_every_step(share: float) -> None:
+    """Also for 16-bit weights, whose own type would lose the small moves of a long training."""
+    values = np.random.default_rng(0).normal(3, 1, (400, 5)).astype(jnp.bfloat16)
+    average = Weights({"w": jnp.zeros(5)}, {})
+    step = jax.jit(lambda average, new, number: learner.averaged(average, Weights({"w": new}, {}), share, number))
+    for number, new in enumerate(values):
+        average = step(average, jnp.asarray(new), jnp.int32(number))
+        if number in (0, 1, 17, 399):
+            shares = poch(np.arange(1, number + 2), 1 / share - 1)
+            expected = np.average(values[: number + 1].astype(float), axis=0, weights=shares)
+            np.testing.assert_allclose(average.params["w"], expected, rtol=1e-5)
+
+
+def test_what_is_no_float_is_that_of_the_last_step() -> None:
+    def weights(number: int) -> Weights:
+        return Weights({}, {"mean": jnp.float32(number), "count": jnp.int32(number), "key": jax.random.key(number)})
+
+    average = weights(0)
+    for number in range(5):
+        average = learner.averaged(average, weights(number), 1.0, jnp.int32(number))
+    assert float(average.state["mean"]) == 2
+    assert int(average.state["count"]) == 4
+    assert average.state["key"] == jax.random.key(4)
+
+
+def test_a_network_is_scored_with_its_average_in_its_own_types(tiny_task: Task) -> None:
+    keys = learner.keys_of(jnp.uint32(0))
+    network = learner.start(tiny_task, keys)
+    halves = network._replace(params=jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), network.params))
+    average = Weights(jax.tree.map(lambda leaf: 2 * leaf, network.params), network.state)
+    found = learner.scored(halves._replace(average=average))
+    expected = jax.tree.map(lambda leaf: (2 * leaf).astype(jnp.bfloat16), network.params)
+    assert all(jax.tree.leaves(jax.tree.map(lambda one, other: (one == other).all(), found.params, expected)))
+    assert learner.start(dataclasses.replace(tiny_task, averaging=0), keys).average is None
+    assert learner.scored(network._replace(average=None)).params is network.params

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.special import poch
 
 from glojax import losses
 from glojax.data import augmentation
@@ -46,7 +47,7 @@ def trainer(fine_task: Task) -> Trainer:
 
 
 def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> float:
-    """The reference score: one network, one loss, jax.grad and optax, in a Python loop."""
+    """The reference score: one network, one loss, jax.grad and optax, in a Python loop; a mean of all its weights."""
     model, (x, labels) = task.pure_model, task.splits["train"]
     key = jax.random.fold_in(jax.random.key(0), seed)
     init_key, noise_key, _, augmentation_key = jax.random.split(key, 4)
@@ -63,10 +64,16 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
         updates, optimizer_state = task.optimizer.update(gradient, optimizer_state, params)
         return optax.apply_updates(params, updates), state, optimizer_state
 
+    kept = []
     for number, places in enumerate(learner.minibatches(seed, len(x), task.batch_size, 0, task.steps)):
         dropout_key = jax.random.fold_in(noise_key, number)
         given = task.training_input(jax.random.fold_in(augmentation_key, number), jnp.asarray(x[places]))
         params, state, optimizer_state = step(params, state, optimizer_state, given, labels[places], dropout_key)
+        kept.append((params, state))
+    # The closed form of polynomial-decay averaging: step i counts in proportion to a rising factorial.
+    steps = np.arange(1, task.steps + 1)
+    shares = poch(steps, 1 / task.averaging - 1) if task.averaging else steps == task.steps
+    params, state = jax.tree.map(lambda *leaves: np.average(np.stack(leaves), axis=0, weights=shares), *kept)
     given = task.evaluation_input(jnp.asarray(task.splits["validation"].x))
     logits, _ = model.apply(params, state, given, key, False)
     return float(task.score(logits, task.splits["validation"].labels))
@@ -79,6 +86,31 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
 def test_a_candidate_is_trained_as_by_a_plain_loop(trainer: Trainer, fine_task: Task, expression: str) -> None:
     score = trainer.scores(trainer.candidates([parse(expression)], [7]))[0, 0]
     np.testing.assert_allclose(score, trained_by_hand(fine_task, Loss(expression), 7), rtol=2e-4)
+
+
+@pytest.mark.parametrize("averaging", [0, 0.1, 0.5, 1])
+def test_scores_are_those_of_weights_averaged_over_any_share_of_the_steps(fine_task: Task, averaging: float) -> None:
+    task = dataclasses.replace(fine_task, averaging=averaging, model=NetworkWithState())
+    found = Trainer(task, instructions=7)
+    score = found.train(found.candidates([parse("x * sqrt(y)")], [7]), [10, 30]).scores[0, :, 0]
+    for steps, expected in zip((10, 30), score, strict=True):
+        by_hand = trained_by_hand(dataclasses.replace(task, steps=steps), Loss("x * sqrt(y)"), 7)
+        np.testing.assert_allclose(expected, by_hand, rtol=5e-4)
+
+
+def test_averaging_leaves_training_itself_alone(fine_task: Task) -> None:
+    """The networks, whose steps take no notice of their average."""
+    found = []
+    for averaging in (0.0, 0.2):
+        trainer = Trainer(dataclasses.replace(fine_task, averaging=averaging), instructions=7)
+        state = trainer.advance(
+            trainer.begin(trainer.candidates([parse("x * log(y)")], [1]), [30], ["validation"]), hold=True
+        )
+        found.append((trainer.on_host(state)[1], state.scores))
+    (last, last_scores), (averaged, scores) = found
+    assert last.average is None
+    chex.assert_trees_all_close(last.params, averaged.params, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(scores, last_scores, rtol=1e-4)
 
 
 def test_coefficients_and_rate_are_the_candidates_own(trainer: Trainer, fine_task: Task) -> None:
