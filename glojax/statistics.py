@@ -161,16 +161,88 @@ def lower_bound(scores: np.ndarray) -> np.ndarray:
     return scores.mean(axis=-1) - stats.t.ppf(0.95, count - 1) * scores.std(axis=-1, ddof=1) / count**0.5
 
 
-def winner(scores: Sequence[tuple[float, ...]]) -> int:
-    """Index of the finalist with the highest lower confidence bound.
+class Standing(NamedTuple):
+    """How candidates that were trained over common seeds stand."""
 
-    Only finalists with the most seeds compete: finals may have a second round, with more seeds for the best of the
-    first.
+    leader: int  # place of the one with the best mean, on common seeds
+    behind: np.ndarray  # float64[candidates], mean paired difference from the leader, below 0 for all but lucky ones
+    variances: np.ndarray  # float64[candidates], of one paired difference; NaN where nothing is known
+    chances: np.ndarray  # float64[candidates], that it is better than the leader; 0 for the leader
+    chance: float  # that the leader is the best, at least
+
+
+_PRIOR_DEGREES = 4
+"""Degrees of freedom that the variance of all candidates together counts for in the variance of each."""
+
+
+def standing(scores: Sequence[Sequence[float]]) -> Standing:
+    """Compare candidates by the differences of their scores on the seeds that they have in common.
+
+    The variance of a candidate's differences is moderated by that of all candidates, as few seeds say little of it.
+    The chance that a candidate is better than the leader is then Student's, and 1 minus the sum of these chances bounds
+    the chance that the leader is the best (Bonferroni).
+
+    Source of the moderated variance: Smyth 2004, "Linear models and empirical Bayes methods for assessing differential
+    expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3; the prior has 4
+    degrees of freedom here.
 
     Args:
-      scores: scores over seeds of each finalist, at least one.
+      scores: scores of each candidate, at least one each, over the first seeds of one common list.
+
+    Returns:
+      The leader, and how the others stand to it.
     """
-    most = max(map(len, scores))
-    places = [place for place, row in enumerate(scores) if len(row) == most]
-    bounds = lower_bound(np.array([scores[place] for place in places]))
-    return places[int(bounds.argmax())]
+    rows = [np.asarray(row, float) for row in scores]
+    counts = np.array([len(row) for row in rows])
+    # The leader is found beside the candidate that is known best: all others share their seeds with it.
+    known = max(range(len(rows)), key=lambda place: (counts[place], rows[place].mean()))
+    leader = int(np.argmax([(row - rows[known][: len(row)]).mean() for row in rows]))
+    paired = [row[: counts[leader]] - rows[leader][: len(row)] for row in rows]
+    behind = np.array([part.mean() for part in paired])
+    degrees = np.array([len(part) - 1 for part in paired])
+    squares = np.array([((part - part.mean()) ** 2).sum() for part in paired])
+    others = np.arange(len(rows)) != leader
+    pooled = squares[others].sum() / degrees[others].sum() if degrees[others].sum() else np.nan
+    variances = (_PRIOR_DEGREES * pooled + squares) / (_PRIOR_DEGREES + degrees)
+    errors = np.sqrt(variances / np.minimum(counts, counts[leader]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        chances = stats.t.cdf(behind / errors, _PRIOR_DEGREES + degrees)
+    chances = np.where(np.isnan(chances), 0.5, chances)
+    chances[leader] = 0
+    return Standing(leader, behind, variances, chances, max(0.0, 1 - float(chances.sum())))
+
+
+def winner(scores: Sequence[Sequence[float]]) -> int:
+    """Place of the finalist with the best mean on common seeds (``standing``)."""
+    return standing(scores).leader
+
+
+def paired_p(first: np.ndarray, second: np.ndarray) -> float:
+    """p-value of the two-sided t-test for paired scores: the same seeds in the same order, at least two.
+
+    Source: Student 1908, "The probable error of a mean", Biometrika 6.
+
+    Returns:
+      The p-value; 1 if all differences are 0, and 0 if they are all the same but not 0.
+    """
+    gaps = np.asarray(second, float) - np.asarray(first, float)
+    if not np.ptp(gaps):
+        return float(gaps[0] == 0)
+    return float(np.asarray(stats.ttest_1samp(gaps, 0.0))[1])
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray) -> Summary:
+    """Mean of the paired differences, second minus first, with its 95% confidence interval by Student's t."""
+    return summarize(np.asarray(second, float) - np.asarray(first, float))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, so that any false alarm among them has a chance of at most its level.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6.
+    """
+    order = np.argsort(p_values)
+    scaled = np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(scaled))
+    return corrected.tolist()

@@ -1,25 +1,29 @@
 """Finals: the fittest candidates are trained again over fresh seeds, and those trainings decide between them.
 
-The best of thousands of noisy scores is mostly a lucky one. ``statistics.winner`` picks the winner of what ``decide``
-returns.
+The best of thousands of noisy scores is mostly a lucky one. All finalists have a few trainings; then those that may
+still be the best have more (``allocation``), until it is settled. ``statistics.winner`` picks the winner of what
+``decide`` returns.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from glojax.discovery import scoring
-from glojax.discovery.scoring import Measured
+from glojax.discovery import allocation, scoring
 from glojax.executors.protocol import Evaluator
 from glojax.expressions.trees import Tree
 from glojax.seeds import named_seed
+from glojax.statistics import winner
+
+MOST = 8
+"""Times as many trainings as every finalist has at first, which a finalist may have in the end."""
+
+_ROUND = 24  # trainings that are shared out at once
 
 
 class Decided(NamedTuple):
     """The trainings of finalists."""
 
-    scores: list[tuple[float, ...]]  # of each finalist; four times as many for those of the second round
+    scores: list[tuple[float, ...]]  # of each finalist, over the first seeds of ``seeds_of_finals``
     steps: list[int]  # optimizer steps of all trainings of each finalist
 
 
@@ -33,35 +37,38 @@ def decide(
     *,
     always: Sequence[int] = (),
 ) -> Decided:
-    """Train finalists over fresh seeds, and the best quarter of them over three times as many more.
+    """Train finalists over fresh common seeds until it is settled which is the best, or those in question had enough.
 
     Args:
       evaluator: trains candidates on the finalists' task.
       finalists: the trees.
       rates: scale of the task's learning rate of each finalist.
       seed: of the search.
-      seed_count: trainings of each finalist in the first round.
+      seed_count: trainings of each finalist at first; at most ``MOST`` times as many in the end.
       coefficients: of each finalist. Defaults to all 1.
-      always: places of finalists that reach the second round whatever their scores.
+      always: places of finalists that get as many trainings as the winner.
 
     Returns:
       The scores and the cost of each finalist.
     """
-    seeds = seeds_of_finals(seed, 4 * seed_count)
+    seeds = seeds_of_finals(seed, MOST * seed_count)
+    scores: list[tuple[float, ...]] = [()] * len(finalists)
+    steps = [0] * len(finalists)
 
-    def train(places: Sequence[int], seeds: Sequence[int]) -> Measured:
-        factors = None if coefficients is None else [coefficients[place] for place in places]
-        scales = np.array([[rates[place]] for place in places])
-        return scoring.measure(evaluator, [finalists[place] for place in places], seeds, factors, rates=scales)
+    def train(more: Sequence[int]) -> None:
+        wanted = [seeds[len(row) : len(row) + count] for row, count in zip(scores, more, strict=True)]
+        found = scoring.train_each(evaluator, finalists, wanted, rates, coefficients)
+        for place, (row, taken) in enumerate(zip(found.scores, found.steps, strict=True)):
+            scores[place] += row
+            steps[place] += taken
 
-    first = train(range(len(finalists)), seeds[:seed_count])
-    quarter = np.argsort(-first.means, kind="stable")[: -(-len(finalists) // 4)].tolist()
-    places = sorted({*quarter, *always})
-    second = train(places, seeds[seed_count:])
-    scores, steps = [tuple(row) for row in first.scores.tolist()], first.steps.tolist()
-    for place, row, taken in zip(places, second.scores.tolist(), second.steps.tolist(), strict=True):
-        scores[place] += tuple(row)
-        steps[place] += taken
+    more = [seed_count] * len(finalists)
+    while any(more):
+        train(more)
+        more = allocation.allocate(scores, _ROUND, len(seeds))
+        if not any(more):
+            best = winner(scores)
+            more = [max(0, len(scores[best]) - len(row)) * (place in always) for place, row in enumerate(scores)]
     return Decided(scores, steps)
 
 

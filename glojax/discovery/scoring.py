@@ -204,6 +204,45 @@ def _evaluators(
 # CANDIDATES OF A SEARCH
 
 
+class TrainedEach(NamedTuple):
+    """Trees trained over seeds of their own."""
+
+    scores: list[tuple[float, ...]]  # of each tree, on the validation set
+    steps: list[int]  # of each tree, of all its trainings
+
+
+def train_each(
+    evaluator: Evaluator,
+    population: Sequence[Tree],
+    seeds: Sequence[Sequence[int]],
+    rates: Sequence[float],
+    coefficients: Sequence[Sequence[float]] | None = None,
+) -> TrainedEach:
+    """Train every tree with its own seeds, at its own rate, to the end.
+
+    Args:
+      evaluator: trains candidates on the trees' task.
+      population: the trees.
+      seeds: of each tree's trainings; none for a tree that is not trained.
+      rates: scale of the task's learning rate of each tree.
+      coefficients: of each tree. Defaults to all 1.
+    """
+    places = [place for place, own in enumerate(seeds) for _ in own]
+    candidates = evaluator.candidates(
+        [population[place] for place in places],
+        [seed for own in seeds for seed in own],
+        None if coefficients is None else [coefficients[place] for place in places],
+        [rates[place] for place in places],
+    )
+    trained = evaluator.train(candidates, [evaluator.task.steps])
+    scores: list[tuple[float, ...]] = [()] * len(population)
+    steps = [0] * len(population)
+    for place, score, taken in zip(places, trained.scores[:, -1, 0].tolist(), trained.steps.tolist(), strict=True):
+        scores[place] += (score,)
+        steps[place] += taken
+    return TrainedEach(scores, steps)
+
+
 class Measured(NamedTuple):
     """Trees trained over seeds, each at the best of its learning rates."""
 
