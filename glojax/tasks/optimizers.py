@@ -64,7 +64,7 @@ def growth(optimizer: optax.GradientTransformation, params: chex.ArrayTree) -> f
     """
     random = np.random.default_rng(0)
     drawn = [jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(leaf.dtype), params) for _ in range(4)]
-    norms = [float(optax.tree.norm(gradient)) for gradient in drawn[1:]]
+    norms = [_norm(gradient) for gradient in drawn[1:]]
     gradients = jax.tree.map(
         lambda *leaves: np.stack([leaf / norm for leaf, norm in zip(leaves, norms, strict=True)]).astype(
             leaves[0].dtype
@@ -98,6 +98,11 @@ def growth(optimizer: optax.GradientTransformation, params: chex.ArrayTree) -> f
     with jax_settings.standard(wide=wide):
         small, large = (float(size(np.float32(factor))) for factor in (0.1, 1))
     return round(float(np.log10(large / small)), 2) if small > 0 and large > 0 else 1.0
+
+
+def _norm(arrays: chex.ArrayTree) -> float:
+    """The Euclidean norm of NumPy arrays together; JAX would compile a program for each shape."""
+    return float(np.sqrt(sum(np.sum(np.abs(leaf.astype(complex)) ** 2) for leaf in jax.tree.leaves(arrays))))
 
 
 _NOT_SCALABLE = {

@@ -93,7 +93,7 @@ def test_a_mutated_expression_is_an_expression_or_refused(text: str) -> None:
 @pytest.mark.parametrize("code", CODE)
 def test_code_in_an_expression_is_not_run(code: str, empty_folder: Path) -> None:
     for text in (code, f"x * {code}", f"log({code}) - y", f"x * y\n{code}"):
-        for call in (trees.parse, losses.loss_by_name, Loss):
+        for call in (parsing.parse, losses.loss_by_name, Loss):
             assert isinstance(outcome(lambda call=call, text=text: call(text)), Refused)
     assert not (empty_folder / MARK).exists()
 
