@@ -13,6 +13,7 @@ chance of being right, and the trainings that allocation saves are read off wher
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -71,14 +72,17 @@ def main() -> None:
     parser.add_argument("--finalists", type=int, default=24)
     parser.add_argument("--seeds", type=int, default=256)
     parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--scores", metavar="FILE", help="take the scores that --json wrote instead of training")
     parser.add_argument("--json", metavar="FILE", help="write the scores and the results there too")
     options = parser.parse_args()
     task = tasks.harder(tasks.digits(), label_noise=0.4 if options.task == "noisy" else 0.0)
-    found = exhaust(task, ExhaustiveConfig(depth=2, finalists=1))
-    chosen = found.ranking[: options.finalists]
-    seeds = [named_seed(0, "truth", number) for number in range(options.seeds)]
-    losses, rates = [task.loss(known.tree) for known in chosen], [known.rate for known in chosen]
-    scores = scoring.score_losses(task, losses, seeds, rates)[..., 0].astype(float)
+    if options.scores:
+        scores = np.array(json.loads(Path(options.scores).read_text())["scores"])
+    else:
+        chosen = exhaust(task, ExhaustiveConfig(depth=2, finalists=1)).ranking[: options.finalists]
+        seeds = [named_seed(0, "truth", number) for number in range(options.seeds)]
+        losses, rates = [task.loss(known.tree) for known in chosen], [known.rate for known in chosen]
+        scores = scoring.score_losses(task, losses, seeds, rates)[..., 0].astype(float)
     ranked = np.sort(scores.mean(axis=1))[::-1]
     print(f"{task.name}: the best three have {ranked[:3].round(4)}; one training scatters by", end=" ")
     print(f"{np.median(scores.std(axis=1)):.4f}", flush=True)

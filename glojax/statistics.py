@@ -171,7 +171,7 @@ class Standing(NamedTuple):
     chance: float  # that the leader is the best, at least
 
 
-_PRIOR_DEGREES = 4
+_PRIOR_DEGREES = 8
 """Degrees of freedom that the variance of all candidates together counts for in the variance of each."""
 
 
@@ -183,7 +183,7 @@ def standing(scores: Sequence[Sequence[float]]) -> Standing:
     the chance that the leader is the best (Bonferroni).
 
     Source of the moderated variance: Smyth 2004, "Linear models and empirical Bayes methods for assessing differential
-    expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3; the prior has 4
+    expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3; the prior has 8
     degrees of freedom here.
 
     Args:
@@ -194,15 +194,16 @@ def standing(scores: Sequence[Sequence[float]]) -> Standing:
     """
     rows = [np.asarray(row, float) for row in scores]
     counts = np.array([len(row) for row in rows])
-    # The leader is found beside the candidate that is known best: all others share their seeds with it.
+    # Means are compared beside the candidate that is known best: all others share their seeds with it.
     known = max(range(len(rows)), key=lambda place: (counts[place], rows[place].mean()))
-    leader = int(np.argmax([(row - rows[known][: len(row)]).mean() for row in rows]))
+    means = np.array([(row - rows[known][: len(row)]).mean() for row in rows])
+    leader = int(np.argmax(means - _margins(rows)))
     paired = [row[: counts[leader]] - rows[leader][: len(row)] for row in rows]
     behind = np.array([part.mean() for part in paired])
     degrees = np.array([len(part) - 1 for part in paired])
     squares = np.array([((part - part.mean()) ** 2).sum() for part in paired])
     others = np.arange(len(rows)) != leader
-    pooled = squares[others].sum() / degrees[others].sum() if degrees[others].sum() else np.nan
+    pooled = _typical_variance(squares[others], degrees[others])
     variances = (_PRIOR_DEGREES * pooled + squares) / (_PRIOR_DEGREES + degrees)
     errors = np.sqrt(variances / np.minimum(counts, counts[leader]))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -210,6 +211,27 @@ def standing(scores: Sequence[Sequence[float]]) -> Standing:
     chances = np.where(np.isnan(chances), 0.5, chances)
     chances[leader] = 0
     return Standing(leader, behind, variances, chances, max(0.0, 1 - float(chances.sum())))
+
+
+def _margins(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """How far below its mean each candidate's one-sided 95% lower confidence bound is, by moderated variances."""
+    degrees = np.array([len(row) - 1 for row in rows])
+    squares = np.array([((row - row.mean()) ** 2).sum() for row in rows])
+    typical = _typical_variance(squares, degrees)
+    if np.isnan(typical):
+        return np.zeros(len(rows))
+    variances = (_PRIOR_DEGREES * typical + squares) / (_PRIOR_DEGREES + degrees)
+    return stats.t.ppf(0.95, _PRIOR_DEGREES + degrees) * np.sqrt(variances / (degrees + 1))
+
+
+def _typical_variance(squares: np.ndarray, degrees: np.ndarray) -> float:
+    """The median of some variances, from their sums of squares: one candidate that fails now and then spoils a mean."""
+    known = degrees > 0
+    if not known.any():
+        return float("nan")
+    # The median of chi-squared by its degrees of freedom, after Wilson and Hilferty.
+    medians = (1 - 2 / (9 * degrees[known])) ** 3
+    return float(np.median(squares[known] / degrees[known] / medians))
 
 
 def winner(scores: Sequence[Sequence[float]]) -> int:

@@ -144,7 +144,7 @@ def _discovery_config(
 
     tune = None
     if tune_generations:
-        tune = glojax.TuneConfig(generations=tune_generations, seeds=search.seeds, seed=search.seed)
+        tune = glojax.TuneConfig(generations=tune_generations, seeds=search.seeds or 2, seed=search.seed)
     return glojax.DiscoveryConfig(search=search, tune=tune, random_search=random_search, seeds=seeds)
 
 

@@ -199,7 +199,7 @@ def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run,
         seconds = (time.perf_counter() - started) / len(batch)
         trained.append(archive)
         known = [archive.known[canonical(tree)] for tree in batch]
-        seed = fitness.training_seeds[0]
+        seed = fitness.training_seeds(0, 1)[0]
         return [
             one.to_record("trained" if one.finished else "dropped", seed, steps, seconds)
             for one, steps in zip(known, measured.steps.tolist(), strict=True)

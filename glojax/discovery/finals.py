@@ -14,7 +14,7 @@ from glojax.expressions.trees import Tree
 from glojax.seeds import named_seed
 from glojax.statistics import winner
 
-MOST = 8
+MOST = 16
 """Times as many trainings as every finalist has at first, which a finalist may have in the end."""
 
 _ROUND = 24  # trainings that are shared out at once

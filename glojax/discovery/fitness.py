@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax import models, tasks
-from glojax.discovery import finals, scoring
+from glojax.discovery import allocation, finals, scoring
 from glojax.discovery.results import Baseline, Known
-from glojax.discovery.scoring import Measured
+from glojax.discovery.scoring import Measured, TrainedEach
 from glojax.discovery.settings import FitnessConfig
 from glojax.discovery.sieve import Screener
 from glojax.distributed import processes
@@ -33,6 +33,12 @@ from glojax.seeds import named_seed
 from glojax.statistics import winner
 from glojax.tasks import optimizers
 from glojax.tasks.task import Task
+
+BASELINE_SEEDS = 8
+"""Trainings of the baseline at each rate; those at its best one tell how far one training scatters."""
+
+MOST_TRAININGS = 32
+"""Trainings of a tree during a search, after which it gets no more."""
 
 FACTORS = (1 / 3, 1.0, 3.0)
 """Fair learning rates of a loss, in units of that at which its gradient is as large as the baseline's at its own."""
@@ -97,10 +103,22 @@ class Fitness:
         growth = optimizers.growth(task.optimizer, params) if config.fair_rates else 1.0
         return cls(task, config, evaluator, Screener(task, config, room), growth)
 
-    @property
-    def training_seeds(self) -> list[int]:
-        """The seeds of a tree's first trainings, the same for all trees."""
-        return [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
+    def training_seeds(self, first: int, count: int) -> list[int]:
+        """Seeds of a tree's trainings from the ``first`` on; the same for all trees, so that differences are paired."""
+        return [named_seed(self.config.seed, "search", i) for i in range(first, first + count)]
+
+    def seed_count(self, baseline: Baseline | None) -> int:
+        """How many trainings a tree has at first: as the settings say, or as many as the noise needs.
+
+        So many that the standard error of a mean is at most a tenth of what the baseline's score lacks to 1, from 1 to
+        4; 2 where the noise is not known, or scores have no such bound.
+        """
+        if self.config.seeds is not None:
+            return self.config.seeds
+        lacking = 0 if baseline is None else 1 - baseline.fitness
+        if baseline is None or lacking <= 0:
+            return 2
+        return int(np.clip(np.ceil((baseline.scatter / (lacking / 10)) ** 2), 1, 4))
 
     def find_baseline(self, run: Run) -> Baseline | None:
         """The baseline at its best learning rate, from the record if it is there; ``None`` if rates are not fair."""
@@ -110,14 +128,14 @@ class Fitness:
         def train() -> list[Record]:
             started = time.perf_counter()
             # The name is part of what makes a search reproducible.
-            seeds = [named_seed(self.config.seed, "control", i) for i in range(self.config.final_seeds)]
+            seeds = [named_seed(self.config.seed, "control", i) for i in range(BASELINE_SEEDS)]
             tree, rates = self.task.problem.baseline.tree, np.array([scoring.RATES])
             found = scoring.measure(self.evaluator, [tree], seeds, rates=rates, halving=self.config.halving)
             known = Known(tree, float(found.rates[0]), tuple(found.scores[0].tolist()), True)
             return [known.to_record("trained", seeds[0], int(found.steps[0]), time.perf_counter() - started)]
 
         (kept,) = run.once(BASELINE, train)
-        return Baseline(kept.rate, kept.fitness, kept.steps)
+        return Baseline(kept.rate, kept.scores, kept.steps)
 
     def train(self, archive: Archive, baseline: Baseline | None, new: Sequence[Tree]) -> tuple[Archive, Measured]:
         """Train trees that were not trained before.
@@ -136,20 +154,36 @@ class Fitness:
             # An optimizer that makes up for the size of gradients leaves nothing to divide by.
             sizes = np.where(np.isfinite(sizes), sizes, 1) ** self.growth
             rates = baseline.rate / sizes[:, None] * np.array(FACTORS)
-        measured = scoring.measure(self.evaluator, new, self.training_seeds, rates=rates, halving=self.config.halving)
+        seeds = self.training_seeds(0, self.seed_count(baseline))
+        measured = scoring.measure(self.evaluator, new, seeds, rates=rates, halving=self.config.halving)
         columns = zip(new, measured.rates, measured.scores, measured.finished, strict=True)
         known = [
             Known(tree, float(rate), tuple(scores.tolist()), bool(finished)) for tree, rate, scores, finished in columns
         ]
         return archive.with_known(known, self._keys(new)), measured
 
-    def train_again(self, archive: Archive, trained: Sequence[Tree], seeds: Sequence[int]) -> tuple[Archive, Measured]:
-        """Train known trees over more seeds, at the rates they have; their fitness is the mean over all of them."""
+    def train_again(self, archive: Archive, trained: Sequence[Tree], count: int) -> tuple[Archive, TrainedEach]:
+        """Train known trees over more of the common seeds, at the rates they have, those that may be the best most.
+
+        Args:
+          archive: what is known.
+          trained: the trees.
+          count: trainings to share out between them (``allocation.allocate``).
+
+        Returns:
+          The archive, where their fitness is the mean over all their trainings, and what the trainings gave.
+        """
         known = [archive.known[canonical(tree)] for tree in trained]
-        rates = np.array([[one.rate] for one in known])
-        measured = scoring.measure(self.evaluator, trained, seeds, rates=rates)
-        more = [one.with_more(scores) for one, scores in zip(known, measured.scores.tolist(), strict=True)]
-        return archive.with_known(more), measured
+        more = allocation.allocate([one.scores for one in known], count, MOST_TRAININGS)
+        seeds = [
+            # Those that halving stopped begin anew.
+            self.training_seeds(len(one.scores), extra) if one.finished
+            else self.training_seeds(0, len(one.scores) + extra) * bool(extra)
+            for one, extra in zip(known, more, strict=True)
+        ]  # fmt: skip
+        found = scoring.train_each(self.evaluator, trained, seeds, [one.rate for one in known])
+        with_more = [one.with_more(row) if row else one for one, row in zip(known, found.scores, strict=True)]
+        return archive.with_known(with_more), found
 
     def recall(self, archive: Archive, records: Sequence[Record]) -> Archive:
         """The archive with what the record of a round says."""

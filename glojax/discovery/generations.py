@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ from glojax.discovery import genetics, sieve
 from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.genetics import NothingToTrain, Offspring
 from glojax.discovery.results import Baseline, Known
-from glojax.discovery.scoring import Measured
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.sieve import Sieve
 from glojax.expressions import parsing
@@ -22,7 +21,7 @@ from glojax.expressions.trees import Tree
 from glojax.records.candidates import Record, Rejected
 from glojax.records.funnel import total
 from glojax.records.run import Run
-from glojax.seeds import named_random, named_seed
+from glojax.seeds import named_random
 
 
 class Generation(NamedTuple):
@@ -153,11 +152,13 @@ class _Trained(NamedTuple):
     scores: list[tuple[float, ...]]  # of the trainings in this generation; empty where there were none
     steps: np.ndarray  # int64[population]
 
-    def with_measured(self, places: Sequence[int], measured: Measured) -> "_Trained":
+    def with_scores(
+        self, places: Sequence[int], found: Iterable[tuple[float, ...]], taken: Sequence[int] | np.ndarray
+    ) -> "_Trained":
         scores, steps = list(self.scores), self.steps.copy()
-        steps[[*places]] = measured.steps
-        for place, row in zip(places, measured.scores.tolist(), strict=True):
-            scores[place] = tuple(row)
+        steps[[*places]] = taken
+        for place, row in zip(places, found, strict=True):
+            scores[place] = row
         return _Trained(self.fates, scores, steps)
 
 
@@ -180,15 +181,15 @@ def _evaluate(
     started = time.perf_counter()
     if new:
         archive, measured = fitness.train(archive, baseline, [population[place] for place in new])
-        trained = trained.with_measured(new, measured)
+        trained = trained.with_scores(new, map(tuple, measured.scores.tolist()), measured.steps)
         for place, finished in zip(new, measured.finished, strict=True):
             fates[place] = "trained" if finished else "dropped"
     # Two elites may be equal.
     again = list({forms[place]: place for place in range(elites) if fates[place] == "elite"}.values())
     if again and config.elite_seeds:
-        fresh = [named_seed(config.seed, "elites", number, i) for i in range(config.elite_seeds)]
-        archive, measured = fitness.train_again(archive, [population[place] for place in again], fresh)
-        trained = trained.with_measured(again, measured)
+        more = fitness.train_again(archive, [population[place] for place in again], config.elite_seeds * len(again))
+        archive, found = more
+        trained = trained.with_scores(again, found.scores, found.steps)
     seconds = time.perf_counter() - started
 
     known = [
@@ -205,7 +206,7 @@ def _evaluate(
         _funnel(config, sifted, fates, elites, len(new)),
         seconds,
     )
-    return archive, generation, _records(offspring, forms, known, trained, fitness.training_seeds[0], seconds)
+    return archive, generation, _records(offspring, forms, known, trained, fitness.training_seeds(0, 1)[0], seconds)
 
 
 def _fates(

@@ -16,6 +16,7 @@ from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
+from glojax.statistics import summarize
 
 
 class Known(NamedTuple):
@@ -80,8 +81,18 @@ class Baseline(NamedTuple):
     """The task's baseline, cross-entropy for classes, at the best of ``scoring.RATES``."""
 
     rate: float  # scale of the task's learning rate
-    fitness: float  # mean validation score
+    scores: tuple[float, ...]  # validation scores of its trainings at that rate
     steps: int  # optimizer steps of all trainings that it took to find the rate
+
+    @property
+    def fitness(self) -> float:
+        """The mean of the scores."""
+        return float(np.mean(self.scores))
+
+    @property
+    def scatter(self) -> float:
+        """The noise: how far the score of one training scatters over seeds, as a standard deviation."""
+        return summarize(np.array(self.scores)).std
 
 
 @dataclass(frozen=True, eq=False)

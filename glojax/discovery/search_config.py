@@ -23,7 +23,8 @@ class SearchConfig(FitnessConfig):
       generations: how many, the initial one included.
       elites: best candidates that are carried over unchanged, fewer than the population. Defaults to 6, or to one less
         than the population where that is fewer.
-      elite_seeds: fresh trainings of every elite in each generation. Its fitness is the mean of all its trainings.
+      elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
+        may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
       selection: how parents are drawn, a key of ``selection.SELECTIONS``.

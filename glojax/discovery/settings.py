@@ -23,8 +23,8 @@ class SharedSettings:
       finalists: how many of the fittest distinct candidates are trained again over fresh seeds. The best of them by
         those trainings is the result, because the fittest of thousands is often only the luckiest. With 1 the fittest
         itself is the result.
-      final_seeds: trainings of a finalist. The best quarter is trained three times as often again, and the result is
-        the one of these with the best lower confidence bound (``finals.decide``).
+      final_seeds: trainings of every finalist at first. Those that may still be the best get more, up to
+        ``finals.MOST`` times as many, until it is settled (``finals.decide``).
       protected: use the protected operators (``grammar.PROTECTED_OPERATORS``).
       seed: all randomness derives from it.
       averaging: in place of the task's own (``Task.averaging``); 0 scores the last weights. Defaults to the task's.
@@ -35,13 +35,15 @@ class SharedSettings:
 
     seeds: int = 2
     finalists: int = 24
-    final_seeds: int = 8
+    final_seeds: int = 2
     protected: bool = False
     seed: int = 0
     averaging: float | None = None
 
     def __post_init__(self) -> None:
-        check_bounds(self, seeds=(1, 1000), finalists=(1, 10_000), final_seeds=(1, 1000), seed=(0, 2**63 - 1))
+        if self.seeds is not None:
+            check_bounds(self, seeds=(1, 1000))
+        check_bounds(self, finalists=(1, 10_000), final_seeds=(1, 1000), seed=(0, 2**63 - 1))
         if self.averaging is not None:
             checks.share(f"{type(self).__name__}.averaging", self.averaging)
 
@@ -62,6 +64,8 @@ class FitnessConfig(SharedSettings):
     """Settings that every search of trees has, beside the shared ones.
 
     Attributes:
+      seeds: trainings of a candidate at first. Defaults to 1 to 4, by how far the baseline's score scatters over seeds
+        (``fitness.Fitness.seed_count``), or 2 without fair rates.
       fair_rates: train every loss at three learning rates instead of the task's own: the rate at which its gradient is
         as large as the baseline's at the best of ``scoring.RATES``, a third of it, and three times it. Its fitness is
         its score at the best of the three.
@@ -72,6 +76,7 @@ class FitnessConfig(SharedSettings):
       minutes: minutes of training, after which nothing new begins. The result then depends on the machine.
     """
 
+    seeds: int | None = None  # type: ignore[assignment]  # chosen by the noise
     fair_rates: bool = True
     halving: int = 3
     screening: tuple[str, ...] = screening.STAGES
