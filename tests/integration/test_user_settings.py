@@ -46,6 +46,7 @@ def setting(request: pytest.FixtureRequest) -> Iterator[str]:
     yield name
     left = getattr(jax.config, name)
     jax.config.update(name, before)
+    jax.clear_caches()  # what JAX traced under such a setting must not serve other tests
     assert left == value
 
 
