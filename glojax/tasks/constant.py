@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from glojax.tasks import labels as labels_of
 from glojax.tasks import metrics
-from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.metrics_of_choices import F1OfClass
 from glojax.tasks.metrics_of_numbers import QuantileLoss
@@ -39,16 +39,16 @@ def of_constant(metric: str | Metric, labels: Any, kind: str | Kind = "classific
     kind, found = kind_by_name(kind), metrics.unbound(metrics.metric_by_name("metric", metric))
     taken = metrics.taken_labels(found)
     if taken and taken.isdisjoint(kind.label_types):
-        allowed = ", ".join(name for labels_of in kind.label_types for name in metrics.names(labels_of))
+        allowed = ", ".join(name for those in kind.label_types for name in metrics.names(those))
         raise ValueError(f"metric is {metrics.name_of(found)!r}, these labels are {kind.label_types[0]}; {allowed}.")
     given = np.asarray(labels)
-    kept = kind.checked("labels", labels, len(given) if given.ndim else 0, *((-1,) if kind.has_classes else ()))
+    examples, is_binary = len(given) if given.ndim else 0, kind.output == "sigmoid" or "labels 0 and 1" in taken
     if kind.has_classes:
+        kept = labels_of.classes("labels", labels, examples, -1)
         row = _of_classes(found, kept)
-    elif kind.label_types[0] == "labels 0 and 1" or "labels 0 and 1" in taken:
-        row = _of_binary(found, kept)
     else:
-        row = _of_numbers(found, kept)
+        kept = labels_of.numbers("labels", labels, examples, binary=is_binary)
+        row = _of_binary(found, kept) if is_binary else _of_numbers(found, kept)
     outputs = np.broadcast_to(row, (len(kept), len(row)))
     return float(metrics.bound(found, kind.has_classes)(outputs, kept))  # type: ignore[arg-type]  # NumPy's arrays
 
@@ -59,7 +59,7 @@ def _of_classes(metric: Metric, labels: np.ndarray) -> np.ndarray:
         known = labels[labels >= 0]
         shares = np.bincount(known, minlength=2) / len(known)
     else:
-        rows = labels[known_of(labels).all(axis=1)].astype(np.float64)
+        rows = labels[labels_of.known_of(labels).all(axis=1)].astype(np.float64)
         is_of_shares = metric in (metrics.log_loss, metrics.brier)
         shares = rows.mean(axis=0) if is_of_shares else np.eye(rows.shape[1])[rows.argmax(axis=1)].mean(axis=0)
     if isinstance(metric, F1OfClass):

@@ -35,10 +35,10 @@ def metric(given: str | Metric, name: str, kind: Kind, minimize: object) -> None
       ValueError: an unknown metric, one for other labels, or a wrong ``minimize``.
     """
     found = metrics.metric_by_name("Task.metric", given)
-    taken = metrics.taken_labels(found)
+    taken, name = metrics.taken_labels(found), metrics.name_of(found) or name
     if taken and taken.isdisjoint(kind.label_types):
         others = " and ".join(sorted(taken))
-        allowed = dict.fromkeys(name for labels in kind.label_types for name in metrics.names(labels))
+        allowed = dict.fromkeys(one for labels in kind.label_types for one in metrics.names(labels))
         raise ValueError(
             f"Task.metric is {name!r}, which is for {others}; these labels are {kind.label_types[0]}. "
             f"{', '.join(allowed)}, or a function, is allowed."

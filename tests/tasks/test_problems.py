@@ -311,7 +311,7 @@ def test_a_metric_that_is_no_number_of_at_least_0_is_refused_before_training(met
     ("fields", "message"),
     [
         ({"output": "tanh", "metric": metrics.r2}, "output is 'tanh'; softmax, sigmoid, identity or a function"),
-        ({"output": "sigmoid", "metric": "mae"}, "metric is 'mae'; accuracy, .* or a function is allowed"),
+        ({"output": "sigmoid", "metric": "mape"}, "metric is 'mape'; accuracy, .* or a function is allowed"),
         (
             {"output": "sigmoid", "metric": "auc", "baseline": losses.brier},
             "baseline is a loss of output 'softmax'; 'sigmoid' is needed",
