@@ -40,7 +40,10 @@ def of_constant(metric: str | Metric, labels: Any, kind: str | Kind = "classific
     taken = metrics.taken_labels(found)
     if taken and taken.isdisjoint(kind.label_types):
         allowed = ", ".join(name for those in kind.label_types for name in metrics.names(those))
-        raise ValueError(f"metric is {metrics.name_of(found)!r}, these labels are {kind.label_types[0]}; {allowed}.")
+        these = kind.label_types[0].removeprefix("labels ")
+        raise ValueError(
+            f"metric is {metrics.name_of(found)!r}, and these labels are {these}; {allowed}, or a function, is allowed."
+        )
     given = np.asarray(labels)
     examples, is_binary = len(given) if given.ndim else 0, kind.output == "sigmoid" or "labels 0 and 1" in taken
     if kind.has_classes:

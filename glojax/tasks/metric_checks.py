@@ -37,10 +37,10 @@ def metric(given: str | Metric, name: str, kind: Kind, minimize: object) -> None
     found = metrics.metric_by_name("Task.metric", given)
     taken, name = metrics.taken_labels(found), metrics.name_of(found) or name
     if taken and taken.isdisjoint(kind.label_types):
-        others = " and ".join(sorted(taken))
+        others, these = " and ".join(sorted(taken)), kind.label_types[0].removeprefix("labels ")
         allowed = dict.fromkeys(one for labels in kind.label_types for one in metrics.names(labels))
         raise ValueError(
-            f"Task.metric is {name!r}, which is for {others}; these labels are {kind.label_types[0]}. "
+            f"Task.metric is {name!r}, which is for {others}; these labels are {these}. "
             f"{', '.join(allowed)}, or a function, is allowed."
         )
     if not isinstance(minimize, bool):

@@ -133,7 +133,9 @@ def test_metrics_and_kinds_of_one_s_own() -> None:
 
 
 def test_what_does_not_suit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"metric is 'rmse', these labels are classes; accuracy, .*f1:CLASS"):
+    with pytest.raises(
+        ValueError, match=r"metric is 'rmse', and these labels are classes; accuracy, .*f1:CLASS, or a fu"
+    ):
         of_constant("rmse", CLASSES)
     with pytest.raises(ValueError, match="metric is 'f2'; accuracy"):
         of_constant("f2", CLASSES)

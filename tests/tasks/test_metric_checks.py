@@ -62,7 +62,7 @@ def test_every_metric_of_a_kind_is_taken_by_name_and_as_a_function(kind: str, na
     ],
 )
 def test_a_metric_for_other_labels_is_refused_with_those_for_these(kind: str, name: str) -> None:
-    labels = {"classification": "classes", "regression": "numbers"}.get(kind, "labels 0 and 1")
+    labels = {"classification": "classes", "regression": "numbers"}.get(kind, "0 and 1")
     message = f"Task.metric is '{name}', which is for .*; these labels are {labels}. .*{ALLOWED[kind][-2]}.* is allowed"
     with pytest.raises(ValueError, match=message):
         made(kind, name)

@@ -136,13 +136,6 @@ def test_infinite_logits_are_sure() -> None:
         assert float(jax.jit(metric)(outputs, np.array([2, 1]))) > 0.4
 
 
-def test_confidences_at_the_upper_edge_of_a_bin_belong_to_it() -> None:
-    shares = np.array([0.6, 0.6, 0.61, 0.61], np.float64)
-    outputs, labels = np.log(shares / (1 - shares)), np.array([1.0, 1, 0, 0])
-    found = metrics.calibration_error(outputs, labels)
-    assert float(found) == pytest.approx((0.4 + 0.61) / 2, rel=1e-4)  # in one bin it would be 0.105
-
-
 def test_a_network_that_is_right_as_often_as_it_is_sure_is_calibrated() -> None:
     random = np.random.default_rng(3)
     outputs = random.normal(size=(200_000, 1)) * 2
