@@ -2,9 +2,16 @@
 
 - ``task``: ``Task``, which takes a user's model, data and optimizer.
 - ``problems``: kinds of problems, such as classification and regression.
-- ``metrics``: metrics of a network's outputs.
+- ``metrics``: metrics of a network's outputs, by name.
+- ``metrics_of_choices``: accuracy, balanced accuracy, F1.
+- ``metrics_of_ranks``: AUC, average precision.
+- ``metrics_of_probabilities``: log loss, Brier score, calibration error.
+- ``metrics_of_numbers``: R², RMSE, mean absolute error, quantile loss.
+- ``metric_inputs``: the outputs and labels that metrics are given.
+- ``constant``: the metric of the best prediction that is the same for all examples.
 - ``optimizers``: optimizers by name, schedules and weight decay.
 - ``checks``: checks of what a task is given.
+- ``metric_checks``: checks of its metric.
 - ``fingerprints``: digests of a task's data and model.
 - ``identity``: everything that a score depends on, to tell two tasks apart.
 - ``probes``: what a task's functions compute, in a few numbers.
@@ -18,6 +25,7 @@ May import ``data``, ``models``, ``losses``, ``expressions`` and the base module
 import warnings
 from collections.abc import Callable
 
+from glojax.tasks.constant import of_constant
 from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
 from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, table
@@ -33,6 +41,7 @@ __all__ = [
     "digits",
     "harder",
     "mnist",
+    "of_constant",
     "table",
     "task_by_name",
 ]

@@ -16,9 +16,7 @@ import numpy as np
 from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
-from glojax.tasks import metrics
 from glojax.tasks.labels import known_of
-from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
 # DATA
@@ -129,59 +127,6 @@ def share(field: str, value: object) -> None:
     """Raise ``ValueError`` for a field that is not a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
         raise ValueError(f"{field} is {value!r}; a number from 0 to 1 is allowed.")
-
-
-def metric(given: str | Metric, name: str, kind: Kind, minimize: object) -> None:
-    """Check that a metric exists, suits the labels, and is an error where it is to be minimized.
-
-    Args:
-      given: the metric, or its name.
-      name: its name in messages.
-      kind: the kind of problem.
-      minimize: ``Task.minimize``.
-
-    Raises:
-      ValueError: an unknown metric, one for other labels, or a wrong ``minimize``.
-    """
-    found = metrics.metric_by_name("Task.metric", given)
-    ours = found in metrics.METRICS.values()
-    if ours and (found in metrics.OF_CLASSES) != kind.has_classes:
-        labels, others = ("classes", "numbers") if kind.has_classes else ("numbers", "classes")
-        raise ValueError(f"Task.metric is {name!r}, which is for {others}; these labels are {labels}.")
-    if not isinstance(minimize, bool):
-        raise ValueError(f"Task.minimize is {minimize!r}; True or False is allowed.")
-    if minimize and ours and found not in metrics.MINIMIZED:
-        raise ValueError(f"Task.minimize is for a metric that is an error; more of {name!r} is better.")
-
-
-def metric_labels(metric: Metric, kind: Kind, splits: Mapping[str, Split]) -> None:
-    """Check that a metric of glojax means something for the labels that it is computed from.
-
-    Args:
-      metric: the metric; of another one nothing is known.
-      kind: the kind of problem.
-      splits: the data, by name. The metric of the training set is for information only.
-
-    Raises:
-      ValueError: AUC of one class, R² of targets that are all the same, F1 without positives, or all labels of an
-        output unknown.
-    """
-    if kind.has_classes or metric not in (metrics.auc, metrics.f1, metrics.r2):
-        return
-    name = metrics.name_of(metric)
-    for part, (_, labels) in splits.items():
-        if part == "train":
-            continue
-        columns = [column[column == column] for column in labels.T]
-        for output, column in enumerate(columns):
-            what = f"Task.{part}: labels of output {output} are all"
-            if not len(column):
-                raise ValueError(f"{what} unknown; {name} needs some that are known there.")
-            if metric is not metrics.f1 and (column == column[0]).all():
-                needed = "both 0 and 1" if metric is metrics.auc else "targets that differ"
-                raise ValueError(f"{what} {column[0]:g}; {name} needs {needed} there. Choose another split or metric.")
-        if metric is metrics.f1 and not any((column == 1).any() for column in columns):
-            raise ValueError(f"Task.{part}: no label is 1; f1 needs positives there. Choose another split or metric.")
 
 
 # THE MODEL
@@ -362,24 +307,3 @@ def ignore_label(given: object) -> int | None:
     raise ValueError(
         f"Task.ignore_label is {given!r}; a whole number such as -1, or None, is allowed. NaN is unknown without it."
     )
-
-
-def metric_value(found: Any, name: str, for_search: bool) -> None:
-    """Check what a metric gave for random outputs.
-
-    Args:
-      found: its value.
-      name: its name in messages.
-      for_search: whether it must be at least 0.
-
-    Raises:
-      ValueError: it is not one finite number, or is below 0 for a search.
-    """
-    if getattr(found, "shape", None) != ():
-        raise ValueError(f"{name} gives {described(found)} for the validation set; one number is expected.")
-    value = np.asarray(found)
-    if not np.isfinite(value) or (for_search and value < 0):
-        raise ValueError(
-            f"{name} gives {value} of random outputs for the validation set; one finite number"
-            f"{' of at least 0' * for_search} is expected."
-        )

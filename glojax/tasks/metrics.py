@@ -1,230 +1,110 @@
 """Metrics of a network's outputs, by which a loss is judged: ``metric(outputs, labels) -> scalar``.
 
-Higher is better and 0 is the worst, except for the errors in ``MINIMIZED``. Outputs are ``[examples, outputs]``. Labels
+Higher is better and 0 is the worst, except for errors (``is_error``). Outputs are ``[examples, outputs]``. Labels
 have the same shape, or are ``[examples]`` for one output, or integers ``[examples]`` for classes. Every other shape is
 refused: it would be broadcast to something else. Labels that are NaN, or no class, are unknown and do not count. Where
 nothing is known a metric is NaN, and so it is where a network gives NaN.
+
+Some metrics are of classes and of labels 0 and 1. One-hot or soft rows of classes have the shape of labels 0 and 1 of
+several outputs: these metrics take ``classes=True`` or ``classes=False``, and a task tells them by its kind
+(``bound``).
 
 They run inside compiled programs, in 32 bits, and are right for ten million examples too (``sums``). Arrays of NumPy
 and lists are taken as they are, float64 with all its digits.
 """
 
+import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from glojax.tasks import sums
-from glojax.tasks.labels import check_binary
+from glojax.tasks.metric_inputs import Metric
+from glojax.tasks.metrics_of_choices import (
+    F1OfClass,
+    accuracy,
+    balanced_accuracy,
+    binary_accuracy,
+    f1,
+    f1_of_class,
+)
+from glojax.tasks.metrics_of_numbers import QuantileLoss, mae, quantile_loss, r2, rmse
+from glojax.tasks.metrics_of_probabilities import brier, calibration_error, log_loss
+from glojax.tasks.metrics_of_ranks import auc, average_precision
 
-Metric = Callable[[jax.Array, jax.Array], jax.Array]
-
-# METRICS
-
-
-def accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The share of examples whose largest output is their label's.
-
-    Args:
-      outputs: ``[examples, classes]``, two classes or more.
-      labels: whole numbers ``[examples]``; those that are no class, such as -1, do not count. Or one-hot or soft labels
-        ``[examples, classes]``, of which the largest counts; rows of NaN or of zeros do not.
-
-    Raises:
-      ValueError: other shapes, or labels that are no whole numbers.
-    """
-    outputs, labels = _array("accuracy", "outputs", outputs), _array("accuracy", "labels", labels)
-    if outputs.ndim != 2 or outputs.shape[1] < 2 or not len(outputs):
-        raise ValueError(
-            f"accuracy: outputs are {_described(outputs)}; [examples, classes] of two classes or more is expected. "
-            "binary_accuracy is for one output."
-        )
-    examples, classes = outputs.shape
-    if labels.shape == outputs.shape:
-        known = ~_is_nan(labels).any(axis=-1) & (labels != 0).any(axis=-1)
-        labels = labels.argmax(axis=-1)
-    elif labels.shape in ((examples,), (examples, 1)):
-        labels = labels.reshape(examples)
-        known = (labels >= 0) & (labels < classes)  # NaN is neither
-        if not _is_traced(labels) and (wrong := np.asarray(labels)[np.asarray(known & (labels % 1 != 0))]).size:
-            raise ValueError(f"accuracy: labels hold {wrong[0]:g}; classes are whole numbers, and NaN where unknown.")
-    else:
-        raise ValueError(
-            f"accuracy: outputs are {_described(outputs)} and labels {_described(labels)}; labels [{examples}] of "
-            f"classes, or [{examples}, {classes}], are expected."
-        )
-    right = (outputs.argmax(axis=-1) == labels) & known
-    lost = (_is_nan(outputs).any(axis=-1) & known).any()
-    # The second factor is exactly 1 where all labels are known.
-    share = jnp.sum(right) / examples * (examples / jnp.sum(known))
-    return jnp.where(lost, jnp.nan, share)
-
-
-def binary_accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The share of labels, 0 or 1, that the sign of their output predicts; both ``[examples, outputs]``."""
-    outputs, labels = _binary("binary_accuracy", outputs, labels)
-    known = ~_is_nan(labels)
-    right = ((outputs > 0) == (labels > 0.5)) & known
-    return jnp.where((_is_nan(outputs) & known).any(), jnp.nan, jnp.sum(right) / jnp.sum(known))
-
-
-def f1(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The mean over outputs of 2 TP / (2 TP + FP + FN), 0 for an output without positives.
-
-    Both are ``[examples, outputs]``; an output above 0 predicts the label 1.
-    """
-    outputs, labels = _binary("f1", outputs, labels)
-    known, positive, chosen = ~_is_nan(labels), labels > 0.5, outputs > 0
-    hits = jnp.sum(positive & chosen & known, axis=0)
-    misses = jnp.sum((positive != chosen) & known, axis=0)
-    sound = known.any(axis=0) & ~(_is_nan(outputs) & known).any(axis=0)
-    return jnp.mean(jnp.where(sound, 2 * hits / jnp.maximum(2 * hits + misses, 1), jnp.nan))
-
-
-def auc(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The mean over outputs of the area under the ROC curve; both ``[examples, outputs]``.
-
-    It is the share of pairs of a positive and a negative in which the positive has the larger output, where ties count
-    half: the Mann-Whitney statistic. It is NaN if an output has labels of one class alone.
-    """
-    outputs, labels = _binary("auc", outputs, labels)
-    known = ~_is_nan(labels)
-    if isinstance(outputs, np.ndarray):  # float32 would make ties of outputs that differ
-        ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in outputs.T], axis=1)
-        found = jax.vmap(_auc, in_axes=1)(jnp.asarray(ranks, jnp.int32), known, labels > 0.5)
-    else:
-        found = jax.vmap(_auc, in_axes=1)(outputs, known, labels > 0.5)
-    return jnp.mean(jnp.where((_is_nan(outputs) & known).any(axis=0), jnp.nan, found))
-
-
-def _auc(outputs: jax.Array, known: jax.Array, positive: jax.Array) -> jax.Array:
-    """The area for one output; all are ``[examples]``."""
-    outputs, positive, negative = jax.lax.sort((outputs, known & positive, known & ~positive), num_keys=1)
-    first = jnp.concatenate([jnp.array([True]), outputs[1:] != outputs[:-1]])  # of those that tie
-    upto = jax.lax.cumsum(negative.astype(jnp.int32))
-    below = jax.lax.cummax(jnp.where(first, upto - negative.astype(jnp.int32), 0))
-    last = jnp.concatenate([first[1:], jnp.array([True])])
-    upto = jax.lax.cummin(jnp.where(last, upto, len(outputs)), reverse=True)
-    # Of each positive: the negatives below it twice, those that tie with it once.
-    wins = sums.total_of_counts(jnp.where(positive, below + upto, 0), 2 * len(outputs))
-    positives, negatives = (jnp.sum(part).astype(jnp.float32) for part in (positive, negative))
-    return wins / 2 / positives / negatives
-
-
-def r2(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The share of the targets' variance that is explained, 0 for less than the mean tells; the mean over outputs.
-
-    As in scikit-learn it is 1 or 0 for targets that are all the same: whether the outputs are these.
-    """
-    outputs, labels, known = _numbers("r2", outputs, labels)
-    count = jnp.sum(known, axis=0).astype(labels.dtype)
-    size = _power_of_two(jnp.max(jnp.abs(labels), axis=0, where=known, initial=0))
-    outputs, labels = outputs / size[None], labels / size[None]  # whose squares are in the range of float32
-    mean = sums.total(labels, known).high / count
-    # Where all targets lie far from 0 the mean has too few digits; its rest is that of what is left.
-    away = labels - mean[None]
-    away -= (sums.total(away, known).high / count)[None]
-    all_of_it, left = sums.total(away**2, known).high, sums.total((outputs - labels) ** 2, known).high
-    perfect = jnp.all(outputs == labels, axis=0, where=known)
-    explained = jnp.where(
-        all_of_it > 0, 1 - left / all_of_it, jnp.where(jnp.isnan(left), left, perfect.astype(left.dtype))
-    )
-    return jnp.mean(jnp.where(count > 1, jnp.maximum(explained, 0), jnp.nan))
-
-
-def rmse(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The root of the mean squared error over all known entries; less is better."""
-    outputs, labels, known = _numbers("rmse", outputs, labels)
-    errors = jnp.where(known, outputs - labels, 0)
-    size = _power_of_two(jnp.max(jnp.abs(errors)))
-    squares = sums.total(sums.total((errors / size) ** 2).high).high
-    return size * jnp.sqrt(squares / jnp.sum(known).astype(squares.dtype))
-
-
-def _power_of_two(size: jax.Array) -> jax.Array:
-    """A power of two near a size, 1 for 0 and infinity: a division by it rounds nothing."""
-    _, exponent = jnp.frexp(jnp.where(jnp.isfinite(size), size, 0))
-    return jnp.where(size > 0, jnp.ldexp(jnp.ones_like(size), jnp.clip(exponent - 1, -125, 126)), 1)
-
-
-# WHAT THEY TAKE
-
-
-def _array(metric: str, name: str, given: Any) -> Any:
-    """Outputs or labels as an array of JAX or of NumPy."""
-    found = given if isinstance(given, jax.Array) else np.asarray(given)
-    if not (found.dtype == bool or any(jnp.issubdtype(found.dtype, kind) for kind in (jnp.integer, jnp.floating))):
-        raise ValueError(f"{metric}: {name} are {_described(found)}; real numbers are expected.")
-    return found
-
-
-def _pair(metric: str, outputs: Any, labels: Any) -> tuple[Any, Any]:
-    """Outputs and labels ``[examples, outputs]``."""
-    outputs, labels = _array(metric, "outputs", outputs), _array(metric, "labels", labels)
-    given = f"{metric}: outputs are {_described(outputs)} and labels {_described(labels)}"
-    if outputs.ndim == 1:
-        outputs = outputs[:, None]
-    if labels.ndim == 1 and outputs.ndim == 2 and outputs.shape[1] == 1:
-        labels = labels[:, None]
-    if outputs.ndim != 2 or outputs.shape != labels.shape or not outputs.size:
-        hint = " accuracy is for labels that are classes." if metric == "binary_accuracy" and outputs.ndim == 2 else ""
-        raise ValueError(f"{given}; both [examples, outputs] are expected, or [examples] for one output.{hint}")
-    return outputs, labels
-
-
-def _binary(metric: str, outputs: Any, labels: Any) -> tuple[Any, Any]:
-    """Outputs, and labels of which all that can be looked at are 0 to 1 or NaN; both ``[examples, outputs]``."""
-    outputs, labels = _pair(metric, outputs, labels)
-    if not _is_traced(labels):
-        check_binary(metric, np.asarray(labels), soft=True)
-    return outputs, labels
-
-
-def _numbers(metric: str, outputs: Any, labels: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Outputs, labels, and which labels are known, all ``[examples, outputs]``, at least float32."""
-    outputs, labels = _pair(metric, outputs, labels)
-    known = ~_is_nan(labels)
-    if isinstance(outputs, np.ndarray) and isinstance(labels, np.ndarray):
-        # Both without the labels' mean: what float32 has no digits for in numbers far from 0.
-        labels = labels.astype(np.float64)
-        mean = labels.sum(axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
-        with np.errstate(over="ignore"):
-            outputs, labels = (outputs - mean).astype(np.float32), (labels - mean).astype(np.float32)
-    dtype = jnp.promote_types(jnp.promote_types(outputs.dtype, labels.dtype), jnp.float32)
-    return jnp.asarray(outputs, dtype), jnp.asarray(labels, dtype), jnp.asarray(known)
-
-
-def _is_traced(array: Any) -> bool:
-    return isinstance(array, Tracer)
-
-
-def _is_nan(array: Any) -> Any:
-    return array != array
-
-
-def _described(array: Any) -> str:
-    return f"{array.dtype}{list(array.shape)}"
-
+__all__ = [
+    "LABELS",
+    "METRICS",
+    "MINIMIZED",
+    "OF_BINARY",
+    "OF_CLASSES",
+    "OF_NUMBERS",
+    "BoundMetric",
+    "Metric",
+    "accuracy",
+    "auc",
+    "average_precision",
+    "balanced_accuracy",
+    "binary_accuracy",
+    "bound",
+    "brier",
+    "calibration_error",
+    "f1",
+    "f1_of_class",
+    "from_scores",
+    "is_error",
+    "log_loss",
+    "mae",
+    "metric_by_name",
+    "name_of",
+    "names",
+    "quantile_loss",
+    "r2",
+    "rmse",
+    "taken_labels",
+    "unbound",
+]
 
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
     "binary_accuracy": binary_accuracy,
     "f1": f1,
     "auc": auc,
+    "average_precision": average_precision,
+    "log_loss": log_loss,
+    "brier": brier,
+    "calibration_error": calibration_error,
     "r2": r2,
     "rmse": rmse,
+    "mae": mae,
 }
-"""Metrics by name."""
+"""Metrics by name. What ``f1_of_class`` and ``quantile_loss`` make has names too: ``"f1:3"``, ``"quantile:0.9"``."""
 
-MINIMIZED = frozenset({rmse})
-"""Metrics that are errors."""
+MINIMIZED = frozenset({log_loss, brier, calibration_error, rmse, mae})
+"""Metrics of ``METRICS`` that are errors; ``is_error`` also knows those that are made."""
 
-OF_CLASSES = frozenset({accuracy})
-"""Metrics of integer class labels; labels of the others have the shape of the outputs."""
+_OF_BOTH = frozenset({balanced_accuracy, f1, auc, average_precision, log_loss, brier, calibration_error})
+
+OF_CLASSES = _OF_BOTH | {accuracy}
+"""Metrics of ``METRICS`` for labels that are classes."""
+
+OF_BINARY = _OF_BOTH | {binary_accuracy}
+"""Metrics of ``METRICS`` for labels 0 and 1, of the shape of the outputs."""
+
+OF_NUMBERS = frozenset({r2, rmse, mae})
+"""Metrics of ``METRICS`` for labels that are any numbers, of the shape of the outputs."""
+
+LABELS = {"classes": OF_CLASSES, "labels 0 and 1": OF_BINARY, "numbers": OF_NUMBERS}
+"""Metrics of ``METRICS`` by the labels that they are for."""
+
+_FAMILIES = {"classes": "f1:CLASS", "labels 0 and 1": "f1:CLASS", "numbers": "quantile:SHARE"}
+
+
+# BY NAME
 
 
 def metric_by_name(field: str, metric: Metric | str) -> Metric:
@@ -232,21 +112,96 @@ def metric_by_name(field: str, metric: Metric | str) -> Metric:
 
     Args:
       field: the field that holds it, for messages.
-      metric: a key of ``METRICS``, or a function, which is returned as it is.
+      metric: a key of ``METRICS``, ``"f1:3"`` for the F1 of class 3, ``"quantile:0.9"`` for the quantile loss, or a
+        function, which is returned as it is.
 
     Raises:
       ValueError: it is neither.
     """
     if callable(metric):
         return metric
-    if metric not in METRICS:
-        raise ValueError(f"{field} is {metric!r}; {', '.join(METRICS)} or a function is allowed.")
-    return METRICS[metric]
+    if isinstance(metric, str):
+        if metric in METRICS:
+            return METRICS[metric]
+        if of_class := re.fullmatch(r"f1:([0-9]{1,9})", metric):
+            return f1_of_class(int(of_class[1]))
+        of_quantile = re.fullmatch(r"quantile:([0-9]{0,1}\.?[0-9]{1,17}(e-[0-9]{1,2})?)", metric)
+        if of_quantile and 0 < float(of_quantile[1]) < 1:
+            return quantile_loss(float(of_quantile[1]))
+    raise ValueError(
+        f"{field} is {metric!r}; {', '.join(METRICS)}, f1:CLASS such as f1:3, quantile:SHARE such as quantile:0.9, or "
+        "a function is allowed."
+    )
 
 
 def name_of(metric: Metric) -> str | None:
-    """The key of a metric in ``METRICS``; ``None`` for another function."""
+    """The name by which ``metric_by_name`` finds a metric; ``None`` for another function."""
+    metric = unbound(metric)
+    if isinstance(metric, F1OfClass | QuantileLoss):
+        return metric.__name__
     return next((name for name, known in METRICS.items() if known is metric), None)
+
+
+def names(labels: str) -> tuple[str, ...]:
+    """The names of the metrics for a key of ``LABELS``, for messages."""
+    return (*(name for name, metric in METRICS.items() if metric in LABELS[labels]), _FAMILIES[labels])
+
+
+# WHAT THEY ARE
+
+
+def is_error(metric: Metric) -> bool:
+    """Whether less of a metric is better; False for a function that is not of glojax."""
+    metric = unbound(metric)
+    return isinstance(metric, QuantileLoss) or _is_among(metric, MINIMIZED)
+
+
+def taken_labels(metric: Metric) -> frozenset[str]:
+    """The keys of ``LABELS`` for which a metric is; empty for a function that is not of glojax."""
+    metric = unbound(metric)
+    if isinstance(metric, F1OfClass):
+        metric = f1
+    if isinstance(metric, QuantileLoss):
+        metric = mae
+    return frozenset(labels for labels, known in LABELS.items() if _is_among(metric, known))
+
+
+def _is_among(metric: Metric, known: frozenset[Metric]) -> bool:
+    return any(metric is one for one in known)  # a user's function may have no hash
+
+
+@dataclass(frozen=True)
+class BoundMetric:
+    """A metric that is told whether labels of the shape of several outputs are rows of classes; see ``bound``."""
+
+    metric: Any
+    classes: bool
+
+    def __call__(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+        return self.metric(outputs, labels, classes=self.classes)
+
+    @property
+    def __name__(self) -> str:
+        return self.metric.__name__
+
+
+def bound(metric: Metric, classes: bool) -> Metric:
+    """Tell a metric what labels are, if it is both of classes and of labels 0 and 1.
+
+    Args:
+      metric: any metric.
+      classes: whether labels are classes, so that those of the outputs' shape are one-hot or soft rows.
+
+    Returns:
+      A metric that equals every other one that is made of the same; another metric as it is.
+    """
+    metric = unbound(metric)
+    return BoundMetric(metric, classes) if {"classes", "labels 0 and 1"} <= taken_labels(metric) else metric
+
+
+def unbound(metric: Metric) -> Metric:
+    """The metric of which ``bound`` made one, and every other as it is."""
+    return metric.metric if isinstance(metric, BoundMetric) else metric
 
 
 def from_scores(scores: np.ndarray, is_error: bool) -> np.ndarray:

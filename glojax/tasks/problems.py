@@ -33,7 +33,8 @@ class Kind:
     Args:
       output: makes predictions y of the network's outputs ``[batch, outputs]``: ``"softmax"``, ``"sigmoid"``,
         ``"identity"``, or a function that keeps the shape, for example ``jax.nn.softplus``.
-      metric: ``metric(outputs, labels) -> scalar``, or a key of ``metrics.METRICS``; a task may have its own instead.
+      metric: ``metric(outputs, labels) -> scalar``, or a name (``metrics.metric_by_name``); a task may have its own
+        instead.
       baseline: the usual loss, with which a found one is compared. Defaults to cross-entropy for softmax and sigmoid,
         and to the squared error for every other output.
       baseline_name: its name in reports. Defaults to "cross-entropy".
@@ -62,6 +63,13 @@ class Kind:
     def has_classes(self) -> bool:
         """Whether labels are classes: integers, or soft."""
         return self.output == "softmax"
+
+    @property
+    def label_types(self) -> tuple[str, ...]:
+        """What labels may be, as keys of ``metrics.LABELS``; the usual first."""
+        if self.has_classes:
+            return ("classes",)
+        return ("labels 0 and 1",) if self.output == "sigmoid" else ("numbers", "labels 0 and 1")
 
     def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
         """Convert labels to the loss's targets.

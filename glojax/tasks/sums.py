@@ -2,7 +2,8 @@
 
 A plain float32 sum of ten million values loses three digits, and an int32 sum of counts overflows. ``total`` carries
 the rounding error of every addition beside the sum, as float64 would, and ``total_of_counts`` adds the digits of
-integers one by one. Both run inside compiled programs, and need no 64-bit types.
+integers one by one. ``mean`` neither overflows nor loses small values. All run inside compiled programs, and need no
+64-bit types.
 """
 
 from typing import NamedTuple
@@ -63,3 +64,26 @@ def total_of_counts(counts: jax.Array, most: int) -> jax.Array:
         digit = (counts >> shift) & (2**width - 1)
         found = found * 2.0**width + jnp.sum(digit, axis=0, dtype=jnp.int32).astype(jnp.float32)
     return found
+
+
+def mean(values: jax.Array, where: jax.Array) -> jax.Array:
+    """Average floats over all axes; their sum may be beyond the largest number.
+
+    Args:
+      values: ``[examples, ...]``, at least float32.
+      where: which of them count, of the same shape.
+
+    Returns:
+      Their mean, a scalar; NaN if none counts.
+    """
+    size = power_of_two(jnp.max(jnp.abs(values), initial=0, where=where))
+    found = total(values / size, where).high
+    while found.ndim:
+        found = total(found).high
+    return size * (found / jnp.sum(where).astype(found.dtype))
+
+
+def power_of_two(size: jax.Array) -> jax.Array:
+    """A power of two near a size, 1 for 0 and infinity: a division by it rounds nothing."""
+    _, exponent = jnp.frexp(jnp.where(jnp.isfinite(size), size, 0))
+    return jnp.where(size > 0, jnp.ldexp(jnp.ones_like(size), jnp.clip(exponent - 1, -125, 126)), 1)

@@ -26,7 +26,7 @@ from glojax.errors import users_code
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import checks, fingerprints, metrics, optimizers, problems
+from glojax.tasks import checks, fingerprints, metric_checks, metrics, optimizers, problems
 from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
@@ -57,8 +57,8 @@ class Task:
       batch_size: examples in a minibatch. Defaults to 100, or to all training examples where they are fewer.
       steps: optimizer steps of the shortened training. Defaults to 2000.
       kind: ``"classification"``, ``"binary"``, ``"multi-label"``, ``"regression"``, or a ``Kind``.
-      metric: a key of ``metrics.METRICS``, or ``metric(outputs, labels) -> scalar``, finite and at least 0, with labels
-        in the form that the kind keeps. Defaults to the kind's metric.
+      metric: a name (``metrics.metric_by_name``), or ``metric(outputs, labels) -> scalar``, finite and at least 0, with
+        labels in the form that the kind keeps. Defaults to the kind's metric.
       minimize: whether less of your own metric is better. The score is then 1 / (1 + metric), as it is with rmse.
       class_weights: a factor for each output's part of the loss; for classification, the factor of an example is that
         of its class, and with soft labels the mean of the factors that it stands for. Metrics are not weighted.
@@ -117,8 +117,8 @@ class Task:
         checks.count("batch_size", self.batch_size, examples)
         checks.count("steps", self.steps)
         checks.share("Task.averaging", self.averaging)
-        checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
-        checks.metric_labels(self.metric_function, self.problem, self.splits)
+        metric_checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
+        metric_checks.metric_labels(self.metric_function, self.problem, self.splits)
         if isinstance(self.optimizer, optax.MultiSteps):
             object.__setattr__(self, "optimizer", self.optimizer.gradient_transformation())
         self._choose_inputs(numbers)
@@ -303,8 +303,8 @@ class Task:
 
     @property
     def metric_function(self) -> Metric:
-        """The metric, as a function also where it was given by name."""
-        return metrics.metric_by_name("Task.metric", self._given_metric)
+        """The metric, as a function also where it was given by name, told by the kind what labels are."""
+        return metrics.bound(metrics.metric_by_name("Task.metric", self._given_metric), self.problem.has_classes)
 
     @property
     def metric_name(self) -> str:
@@ -316,7 +316,7 @@ class Task:
     @property
     def is_error(self) -> bool:
         """Whether less of the metric is better."""
-        return self.minimize or self.metric_function in metrics.MINIMIZED
+        return self.minimize or metrics.is_error(self.metric_function)
 
     @property
     def score_name(self) -> str:
@@ -350,7 +350,7 @@ class Task:
         outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
         with users_code(name), jax_settings.standard(wide=self.is_wide):
             found = jax.jit(self.metric_function)(outputs, labels)
-        checks.metric_value(found, name, for_search)
+        metric_checks.metric_value(found, name, for_search)
 
     # THE MODEL'S INPUT
 

@@ -175,7 +175,7 @@ def called() -> dict[str, Any]:
         loss = glojax.Loss("square(x - y) - 0.5 * x", output=output)
         found[str(output)] = compiled(jax.value_and_grad(lambda z, x, loss=loss: loss(z, x).mean()), z, x)
     for name, metric in glojax.metrics.METRICS.items():
-        found[name] = compiled(metric, z, classes if name == "accuracy" else x)
+        found[name] = compiled(metric, z, classes if metric in glojax.metrics.OF_CLASSES else x)
     found["pooled"] = compiled(jax.grad(lambda images: glojax.models.max_pool(images).sum()), images)
     found["normalized"] = compiled(glojax.models.local_response_normalization, images)
     with jax.transfer_guard("allow"):

@@ -80,7 +80,7 @@ def test_one_hot_and_soft_labels_are_kept_as_rows(labels: Any) -> None:
     ids=["int", "bool", "float", "column", "list", "object", "list of bools", "jax", "bfloat16", "table"],
 )  # fmt: skip
 def test_numbers_are_kept_as_a_column_of_floats(output: Any, labels: Any) -> None:
-    kept = made(labels, Kind(output, "rmse"), 1).splits["train"].labels
+    kept = made(labels, Kind(output, "binary_accuracy"), 1).splits["train"].labels
     np.testing.assert_array_equal(kept, BINARY[:, None])
     assert kept.dtype == np.float32
 

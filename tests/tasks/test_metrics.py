@@ -1,5 +1,7 @@
 """Metrics against scikit-learn, and with unknown labels against the known ones alone."""
 
+import itertools
+import pickle
 import warnings
 from typing import Any
 
@@ -7,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn import metrics as reference
 
 from glojax.tasks import metrics
@@ -16,8 +19,10 @@ OUTPUTS = np.round(RANDOM.normal(size=(200, 3)), 1).astype(np.float32)  # with t
 LABELS = (RANDOM.random((200, 3)) < 0.3).astype(np.float32)
 TARGETS = (OUTPUTS + RANDOM.normal(size=OUTPUTS.shape)).astype(np.float32)
 CLASSES = RANDOM.integers(3, size=200)
-BINARY = ("binary_accuracy", "f1", "auc")
-NUMBERS = (*BINARY, "r2", "rmse")
+OF_BOTH = ("f1", "auc", "balanced_accuracy", "average_precision", "log_loss", "brier", "calibration_error")
+BINARY = ("binary_accuracy", *OF_BOTH)
+OF_NUMBERS = ("r2", "rmse", "mae")
+NUMBERS = (*BINARY, *OF_NUMBERS)
 
 
 def expected_of(name: str, outputs: np.ndarray, labels: np.ndarray) -> float:
@@ -25,15 +30,33 @@ def expected_of(name: str, outputs: np.ndarray, labels: np.ndarray) -> float:
     outputs, labels = np.asarray(outputs, float).ravel(), np.asarray(labels, float).ravel()
     known = ~np.isnan(labels)
     outputs, labels = outputs[known], labels[known]
-    if name == "binary_accuracy":
-        return float(np.mean((outputs > 0) == (labels > 0.5)))
-    if name == "f1":
-        return float(reference.f1_score(labels, outputs > 0, zero_division=0))
-    if name == "auc":
-        return float(reference.roc_auc_score(labels, outputs))
-    if name == "r2":
-        return max(float(reference.r2_score(labels, outputs)), 0)
-    return float(reference.root_mean_squared_error(labels, outputs))
+    chosen, probabilities = outputs > 0, expit(outputs)
+    computed = {
+        "binary_accuracy": lambda: reference.accuracy_score(labels, chosen),
+        "f1": lambda: reference.f1_score(labels, chosen, zero_division=0),
+        "auc": lambda: reference.roc_auc_score(labels, outputs),
+        "balanced_accuracy": lambda: reference.balanced_accuracy_score(labels, chosen),
+        "average_precision": lambda: reference.average_precision_score(labels, outputs),
+        "log_loss": lambda: reference.log_loss(labels, probabilities),
+        "brier": lambda: reference.brier_score_loss(labels, probabilities),
+        "calibration_error": lambda: calibration_of(
+            np.maximum(probabilities, 1 - probabilities), chosen == (labels > 0.5)
+        ),
+        "r2": lambda: max(reference.r2_score(labels, outputs), 0),
+        "rmse": lambda: reference.root_mean_squared_error(labels, outputs),
+        "mae": lambda: reference.mean_absolute_error(labels, outputs),
+    }
+    return float(computed[name]())
+
+
+def calibration_of(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Equation 3 of Guo et al., arXiv 1706.04599, bin by bin."""
+    edges, error = np.linspace(0, 1, 16), 0.0
+    for low, high in itertools.pairwise(edges):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return error
 
 
 def drawn(name: str, examples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +100,7 @@ def test_accuracy_is_the_share_of_right_answers() -> None:
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_unknown_labels_take_no_part(name: str) -> None:
-    labels = (TARGETS if name in ("r2", "rmse") else LABELS)[:, :1]
+    labels = (TARGETS if name in OF_NUMBERS else LABELS)[:, :1]
     hidden = np.where(np.arange(200)[:, None] % 3 == 0, np.nan, labels)
     known = np.arange(200) % 3 != 0
     metric = metrics.METRICS[name]
@@ -137,7 +160,7 @@ def test_auc_of_outputs_that_are_all_alike_is_one_half() -> None:
     assert float(metrics.auc(jnp.asarray(signs), labels)) == 0.5
 
 
-@pytest.mark.parametrize("name", ["r2", "rmse"])
+@pytest.mark.parametrize("name", OF_NUMBERS)
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e6, -1e6])
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e4])
 def test_targets_far_from_0_keep_their_digits(name: str, offset: float, scale: float) -> None:
@@ -150,7 +173,7 @@ def test_targets_far_from_0_keep_their_digits(name: str, offset: float, scale: f
     assert float(found) == pytest.approx(expected_of(name, outputs, labels), rel=2e-6)
 
 
-@pytest.mark.parametrize("name", ["r2", "rmse"])
+@pytest.mark.parametrize("name", OF_NUMBERS)
 @pytest.mark.parametrize("scale", [1e-36, 1e-25, 1e25, 1e37])
 def test_squares_neither_overflow_nor_vanish(name: str, scale: float) -> None:
     outputs, labels = ((scale * part).astype(np.float32) for part in (TARGETS[:, :1] + 0.3, TARGETS[:, :1]))
@@ -160,13 +183,13 @@ def test_squares_neither_overflow_nor_vanish(name: str, scale: float) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["r2", "rmse", "auc"])
+@pytest.mark.parametrize("name", ["r2", "rmse", "mae", "auc", "average_precision"])
 def test_arrays_of_numpy_keep_the_digits_of_float64(name: str) -> None:
     random = np.random.default_rng(4)
-    labels = random.normal(size=400) if name != "auc" else (random.random(400) < 0.5).astype(float)
+    labels = random.normal(size=400) if name in OF_NUMBERS else (random.random(400) < 0.5).astype(float)
     outputs = labels + random.normal(size=400)
     expected = expected_of(name, outputs, labels)
-    if name == "auc":
+    if name not in OF_NUMBERS:
         outputs = 1 + 1e-9 * outputs  # one number in float32
     else:
         outputs, labels = 1e9 + outputs, 1e9 + labels
@@ -234,7 +257,10 @@ def test_accuracy_of_two_classes_takes_bools() -> None:
 @pytest.mark.parametrize(
     ("name", "outputs", "labels", "message"),
     [
-        *((name, (50, 2), (50,), r"outputs are float64\[50, 2\] and labels float64\[50\]; both") for name in NUMBERS),
+        *(
+            (name, (50, 2), (50,), r"outputs are float64\[50, 2\] and labels float64\[50\]; both")
+            for name in ("binary_accuracy", *OF_NUMBERS)
+        ),
         *((name, (50,), (50, 2), "both .examples, outputs. are expected") for name in NUMBERS),
         *((name, (50, 1), (1, 50), "both") for name in NUMBERS),
         *((name, (50, 1), (49, 1), "both") for name in NUMBERS),
@@ -362,3 +388,75 @@ def test_a_user_s_settings_of_jax_change_nothing(name: str) -> None:
 def test_scores_are_turned_back_into_the_error_that_they_stand_for() -> None:
     np.testing.assert_allclose(metrics.from_scores(np.array([1, 0.5, 0.2, 0]), True), [0, 1, 4, np.inf])
     np.testing.assert_array_equal(metrics.from_scores(np.array([1, 0.5, 0]), False), [1, 0.5, 0])
+
+
+# NAMES
+
+
+@pytest.mark.parametrize("name", [*metrics.METRICS, "f1:0", "f1:12", "quantile:0.9", "quantile:0.05", "quantile:1e-05"])
+def test_a_metric_is_found_by_its_name_and_has_it(name: str) -> None:
+    metric = metrics.metric_by_name("Task.metric", name)
+    assert metrics.name_of(metric) == name
+    assert metric.__name__ == name
+    again = metrics.metric_by_name("Task.metric", name)
+    assert again == metric
+    assert hash(again) == hash(metric)
+    assert pickle.loads(pickle.dumps(metric)) == metric
+    assert metrics.metric_by_name("Task.metric", metric) is metric
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "f2", "f1:", "f1:-1", "f1:1.5", "f1:x", "f1: 1", "f1:1_0", "f1:9999999999", "f1:\u0663", "auc:1",
+        3, None, ["auc"],
+        "quantile:", "quantile:0", "quantile:1", "quantile:nan", "quantile:-0.5", "quantile:1e5", "quantile:2",
+        "quantile:0." + 30 * "1",
+    ],
+)  # fmt: skip
+def test_another_name_is_refused_with_those_that_are(name: Any) -> None:
+    with pytest.raises(ValueError, match=r"Task.metric is .*; accuracy, .*, f1:CLASS such as f1:3, quantile:SHARE"):
+        metrics.metric_by_name("Task.metric", name)
+
+
+def test_metrics_that_are_made_are_those_of_their_names() -> None:
+    assert metrics.metric_by_name("Task.metric", "f1:3") == metrics.f1_of_class(3)
+    assert metrics.metric_by_name("Task.metric", "quantile:.90") == metrics.quantile_loss(0.9)
+    assert metrics.f1_of_class(3) != metrics.f1_of_class(2)
+
+
+def test_errors_are_known_as_such() -> None:
+    errors = {name for name, metric in metrics.METRICS.items() if metrics.is_error(metric)}
+    assert errors == {"log_loss", "brier", "calibration_error", "rmse", "mae"}
+    assert metrics.is_error(metrics.quantile_loss(0.9))
+    assert metrics.is_error(metrics.bound(metrics.brier, True))
+    assert not metrics.is_error(metrics.f1_of_class(1))
+    assert not metrics.is_error(lambda outputs, labels: 0)
+
+
+def test_every_metric_is_for_some_labels() -> None:
+    for name, metric in metrics.METRICS.items():
+        taken = metrics.taken_labels(metric)
+        assert taken, name
+        assert all(name in metrics.names(labels) for labels in taken)
+    assert metrics.taken_labels(metrics.f1_of_class(1)) == {"classes", "labels 0 and 1"}
+    assert metrics.taken_labels(metrics.quantile_loss(0.1)) == {"numbers"}
+    assert metrics.taken_labels(lambda outputs, labels: 0) == set()
+
+
+def test_a_metric_of_both_kinds_is_told_what_labels_are() -> None:
+    for name in OF_BOTH:
+        metric = metrics.METRICS[name]
+        of_classes, of_outputs = metrics.bound(metric, True), metrics.bound(metric, False)
+        assert of_classes != of_outputs
+        assert of_classes == metrics.bound(of_outputs, True)
+        assert metrics.name_of(of_classes) == name == of_classes.__name__
+        assert metrics.unbound(of_classes) is metric
+        rows = np.eye(3, dtype=np.float32)[CLASSES]
+        assert float(of_classes(OUTPUTS, rows)) == pytest.approx(float(metric(OUTPUTS, CLASSES)), rel=1e-6)
+        expected = np.mean([expected_of(name, OUTPUTS[:, place], rows[:, place]) for place in range(3)])
+        assert float(of_outputs(OUTPUTS, rows)) == pytest.approx(expected, rel=1e-5)
+    for metric in (metrics.accuracy, metrics.binary_accuracy, metrics.rmse, metrics.quantile_loss(0.5), max):
+        assert metrics.bound(metric, True) is metric
+    for metric in (metrics.f1_of_class(1), metrics.auc):
+        assert pickle.loads(pickle.dumps(metrics.bound(metric, True))) == metrics.bound(metric, True)

@@ -265,12 +265,12 @@ def test_rates_are_not_divided_by_the_gradient_where_the_optimizer_does_that() -
     ("changes", "message"),
     [
         ({"kind": "ranking"}, "kind is 'ranking'; allowed are classification, binary, multi-label, regression"),
-        ({"metric": "mae"}, r"metric is 'mae'; accuracy, .* or a function is allowed"),
+        ({"metric": "mape"}, r"metric is 'mape'; accuracy, .* or a function is allowed"),
         ({"metric": 3}, r"metric is 3; accuracy, .* or a function is allowed"),
-        ({"metric": "accuracy"}, "metric is 'accuracy', which is for classes; these labels are numbers"),
-        ({"metric": metrics.accuracy}, "metric is 'accuracy', which is for classes; these labels are numbers"),
+        ({"metric": "accuracy"}, "metric is 'accuracy', which is for classes; these labels are 0 and 1"),
+        ({"metric": metrics.accuracy}, "metric is 'accuracy', which is for classes; these labels are 0 and 1"),
         ({"minimize": "yes"}, "minimize is 'yes'; True or False is allowed"),
-        ({"minimize": True}, "minimize is for a metric that is an error; more of 'accuracy' is better"),
+        ({"minimize": True}, "minimize is for a metric that is an error; more of 'binary_accuracy' is better"),
         ({"class_weights": "balanced"}, "class_weights is 'balanced'; a number above 0 for each of the 1 outputs"),
         ({"class_weights": {0: 1.0}}, r"class_weights is \{0: 1.0\}; a number above 0 for each of the 1 outputs"),
         ({"class_weights": [1.0, 2.0]}, r"class_weights is \[1.0, 2.0\]; a number above 0 for each of the 1 outputs"),
@@ -311,7 +311,7 @@ def test_a_metric_that_is_no_number_of_at_least_0_is_refused_before_training(met
     ("fields", "message"),
     [
         ({"output": "tanh", "metric": metrics.r2}, "output is 'tanh'; softmax, sigmoid, identity or a function"),
-        ({"output": "sigmoid", "metric": "mae"}, "metric is 'mae'; accuracy, .* or a function is allowed"),
+        ({"output": "sigmoid", "metric": "mape"}, "metric is 'mape'; accuracy, .* or a function is allowed"),
         (
             {"output": "sigmoid", "metric": "auc", "baseline": losses.brier},
             "baseline is a loss of output 'softmax'; 'sigmoid' is needed",

@@ -60,3 +60,20 @@ def test_counts_are_added_without_overflow(count: int) -> None:
 def test_small_sums_of_counts_are_exact() -> None:
     assert float(sums.total_of_counts(jnp.array([3, 0, 4], jnp.int32), 4)) == 7
     np.testing.assert_array_equal(sums.total_of_counts(jnp.array([[3, 1], [4, 1]], jnp.int32), 9), [7, 2])
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1.0, 1e38])
+def test_a_mean_is_that_of_float64_however_large_the_values_are(scale: float) -> None:
+    values = (scale * RANDOM.uniform(0.5, 3, size=(100_000, 2))).astype(np.float32)
+    where = RANDOM.random(values.shape) < 0.5
+    hidden = np.where(where, values, np.nan)
+    found = jax.jit(sums.mean)(jnp.asarray(hidden), jnp.asarray(where))
+    assert found.shape == ()
+    assert float(found) == pytest.approx(values[where].mean(dtype=float), rel=2e-7)
+    assert np.isnan(sums.mean(jnp.asarray(values), jnp.zeros(values.shape, bool)))
+    assert float(sums.mean(jnp.array([1.0, np.inf]), jnp.ones(2, bool))) == np.inf
+
+
+def test_a_power_of_two_is_near_a_size() -> None:
+    found = sums.power_of_two(jnp.array([1.0, 1.5, 3.0, 1e-30, 0.0, 1e38]))
+    np.testing.assert_array_equal(found, [1, 1, 2, 2.0**-100, 1, 2.0**126])

@@ -1,0 +1,92 @@
+"""What a metric is of a prediction that is the same for all examples: what any network must beat.
+
+With nine examples in ten of one class, an accuracy of 0.9 tells nothing.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from glojax.tasks import labels as labels_of
+from glojax.tasks import metrics
+from glojax.tasks.metrics import Metric
+from glojax.tasks.metrics_of_choices import F1OfClass
+from glojax.tasks.metrics_of_numbers import QuantileLoss
+from glojax.tasks.problems import Kind, kind_by_name
+
+_LOWEST = -1e4  # the logit of a class without examples, whose probability is then exactly 0
+
+
+def of_constant(metric: str | Metric, labels: Any, kind: str | Kind = "classification") -> float:
+    """Compute the metric of the best constant prediction for these labels.
+
+    Classes and labels 0 and 1 are predicted by their shares: the largest class, or the label that most examples have,
+    is the answer, and the shares are the probabilities. F1 of labels 0 and 1 is best where all are 1, and that of one
+    class where all are that class. Numbers are predicted by their mean, for the mean absolute error by their median,
+    and for a quantile loss by that quantile.
+
+    Args:
+      metric: the metric, or its name; one of your own is computed for the same prediction as accuracy or R².
+      labels: as ``Task`` takes them, NaN where unknown, and for classes -1 too.
+      kind: the kind of problem, or its name. Its network's output is the prediction. Defaults to classification.
+
+    Returns:
+      The metric; NaN where it has no meaning for these labels.
+
+    Raises:
+      ValueError: an unknown metric or kind, a metric for other labels, or labels that do not suit the kind.
+    """
+    kind, found = kind_by_name(kind), metrics.unbound(metrics.metric_by_name("metric", metric))
+    taken = metrics.taken_labels(found)
+    if taken and taken.isdisjoint(kind.label_types):
+        allowed = ", ".join(name for those in kind.label_types for name in metrics.names(those))
+        these = kind.label_types[0].removeprefix("labels ")
+        raise ValueError(
+            f"metric is {metrics.name_of(found)!r}, and these labels are {these}; {allowed}, or a function, is allowed."
+        )
+    given = np.asarray(labels)
+    examples, is_binary = len(given) if given.ndim else 0, kind.output == "sigmoid" or "labels 0 and 1" in taken
+    if kind.has_classes:
+        kept = labels_of.classes("labels", labels, examples, -1)
+        row = _of_classes(found, kept)
+    else:
+        kept = labels_of.numbers("labels", labels, examples, binary=is_binary)
+        row = _of_binary(found, kept) if is_binary else _of_numbers(found, kept)
+    outputs = np.broadcast_to(row, (len(kept), len(row)))
+    return float(metrics.bound(found, kind.has_classes)(outputs, kept))  # type: ignore[arg-type]  # NumPy's arrays
+
+
+def _of_classes(metric: Metric, labels: np.ndarray) -> np.ndarray:
+    """Logits of the classes, in the order of how many examples they have."""
+    if labels.ndim == 1:
+        known = labels[labels >= 0]
+        shares = np.bincount(known, minlength=2) / len(known)
+    else:
+        rows = labels[labels_of.known_of(labels).all(axis=1)].astype(np.float64)
+        is_of_shares = metric in (metrics.log_loss, metrics.brier)
+        shares = rows.mean(axis=0) if is_of_shares else np.eye(rows.shape[1])[rows.argmax(axis=1)].mean(axis=0)
+    if isinstance(metric, F1OfClass):
+        shares = np.eye(max(len(shares), metric.of + 1))[metric.of]
+    return np.log(shares, where=shares > 0, out=np.full(len(shares), _LOWEST))
+
+
+def _of_binary(metric: Metric, labels: np.ndarray) -> np.ndarray:
+    """Logits of the outputs."""
+    count = labels.shape[1]
+    if isinstance(metric, F1OfClass):
+        return np.full(count, -1.0 if count == 1 and metric.of == 0 else 1.0)
+    if metric is metrics.f1:
+        return np.ones(count)
+    known = np.maximum((labels == labels).sum(axis=0), 1)
+    shares = np.nansum(labels.astype(np.float64), axis=0) / known
+    lowest = np.full(count, _LOWEST)
+    return np.log(shares, where=shares > 0, out=lowest.copy()) - np.log(1 - shares, where=shares < 1, out=lowest)
+
+
+def _of_numbers(metric: Metric, labels: np.ndarray) -> np.ndarray:
+    """The mean or a quantile of each output."""
+    share = 0.5 if metric is metrics.mae else metric.of if isinstance(metric, QuantileLoss) else None
+    columns = [column[column == column].astype(np.float64) for column in labels.T]
+    if share is None:
+        return np.array([column.mean() if len(column) else 0.0 for column in columns])
+    return np.array([np.quantile(column, share) if len(column) else 0.0 for column in columns])
