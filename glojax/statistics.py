@@ -164,7 +164,7 @@ def lower_bound(scores: np.ndarray) -> np.ndarray:
 class Standing(NamedTuple):
     """How candidates that were trained over common seeds stand."""
 
-    leader: int  # place of the one with the best mean, on common seeds
+    leader: int  # place of the one with the best lower confidence bound, on common seeds
     behind: np.ndarray  # float64[candidates], mean paired difference from the leader, below 0 for all but lucky ones
     variances: np.ndarray  # float64[candidates], of one paired difference; NaN where nothing is known
     chances: np.ndarray  # float64[candidates], that it is better than the leader; 0 for the leader
@@ -235,7 +235,7 @@ def _typical_variance(squares: np.ndarray, degrees: np.ndarray) -> float:
 
 
 def winner(scores: Sequence[Sequence[float]]) -> int:
-    """Place of the finalist with the best mean on common seeds (``standing``)."""
+    """Place of the finalist with the best lower confidence bound on common seeds (``standing``)."""
     return standing(scores).leader
 
 

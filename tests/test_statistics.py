@@ -108,8 +108,68 @@ def test_the_winner_has_the_best_lower_bound_and_not_the_best_mean() -> None:
     assert statistics.winner([(0.4,), (0.6,), (0.5,)]) == 1
 
 
-def test_only_finalists_of_the_second_round_can_win() -> None:
-    assert statistics.winner([(0.9, 0.9), (0.5, 0.5, 0.5, 0.5), (0.6, 0.6, 0.6, 0.6), (1.0, 1.0)]) == 2
+def test_candidates_are_compared_on_the_seeds_that_they_have_in_common() -> None:
+    """The first two seeds are easy: whoever was trained on these alone is not better for it."""
+    long, short = (0.9, 0.92, 0.5, 0.52, 0.49, 0.51), (0.85, 0.88)
+    found = statistics.standing([short, long])
+    assert found.leader == 1
+    np.testing.assert_allclose(found.behind, [-0.045, 0])
+
+
+def test_a_chance_is_that_of_a_paired_test_where_there_are_many_seeds() -> None:
+    random = np.random.default_rng(0)
+    shared = random.normal(0, 1, 2000)
+    rows = [shared + random.normal(mean, 0.1, 2000) for mean in (0.0, -0.004, -0.05)]
+    found = statistics.standing(rows)
+    for place in {0, 1, 2} - {found.leader}:
+        expected = stats.ttest_rel(rows[place], rows[found.leader], alternative="less").pvalue
+        assert found.chances[place] == pytest.approx(expected, rel=0.05, abs=1e-6)
+    assert found.chance == pytest.approx(1 - found.chances.sum())
+
+
+def test_the_leader_is_the_best_at_least_as_often_as_its_chance_says() -> None:
+    random, hits, chances = np.random.default_rng(1), [], []
+    for _ in range(600):
+        means = random.normal(0, 1, 6)
+        found = statistics.standing(random.normal(means[:, None], 1.5, (6, 5)))
+        hits.append(found.leader == means.argmax())
+        chances.append(found.chance)
+    assert np.mean(chances) <= np.mean(hits) + 0.02
+    sure = np.array(chances) > 0.8
+    assert sure.sum() > 20
+    assert np.mean(np.array(hits)[sure]) >= 0.8
+
+
+def test_one_candidate_that_fails_now_and_then_hides_no_other() -> None:
+    random = np.random.default_rng(2)
+    good, *others, failing = random.normal([[0.9], [0.8], [0.8], [0.8], [0.8], [0.8]], 0.005, (6, 4))
+    failing[1] = 0
+    found = statistics.standing([good, *others, failing])
+    assert found.leader == 0
+    assert found.chances[1:5].max() < 1e-3
+
+
+def test_nothing_is_known_of_the_noise_from_one_seed() -> None:
+    found = statistics.standing([(0.4,), (0.6,), (0.5,)])
+    assert (found.leader, found.chance) == (1, 0)
+    np.testing.assert_array_equal(found.chances, [0.5, 0, 0.5])
+
+
+def test_paired_tests_are_those_of_scipy() -> None:
+    random = np.random.default_rng(3)
+    first, second = random.normal(0, 1, (2, 9))
+    assert statistics.paired_p(first, second) == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    interval = stats.ttest_rel(second, first).confidence_interval(0.95)
+    found = statistics.paired_difference(first, second)
+    np.testing.assert_allclose([found.low, found.high], [interval.low, interval.high])
+    assert statistics.paired_p(first, first) == 1
+    assert statistics.paired_p(np.zeros(3), np.ones(3)) == 0
+
+
+def test_holm_corrects_for_the_number_of_tests() -> None:
+    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(statistics.holm([0.9, 0.6]), [1.0, 1.0])
+    assert statistics.holm([0.02]) == [0.02]
 
 
 def test_of_equal_finalists_the_first_wins() -> None:

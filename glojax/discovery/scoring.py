@@ -228,6 +228,8 @@ def train_each(
       coefficients: of each tree. Defaults to all 1.
     """
     places = [place for place, own in enumerate(seeds) for _ in own]
+    if not places:
+        return TrainedEach([()] * len(population), [0] * len(population))
     candidates = evaluator.candidates(
         [population[place] for place in places],
         [seed for own in seeds for seed in own],

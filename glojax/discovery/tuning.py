@@ -112,7 +112,8 @@ def tune(
 ) -> TuningResult:
     """Tune the coefficients of a tree.
 
-    On the trainings that decide, the result is never worse than the tree with all coefficients 1.
+    By its lower confidence bound on the trainings that decide, the result is never worse than the tree with all
+    coefficients 1.
 
     Args:
       task: what candidates are trained on.

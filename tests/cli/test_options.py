@@ -11,7 +11,12 @@ from glojax import losses
 from glojax.cli import options
 from glojax.statistics import summarize
 
-PLACE = ["devices", "data_dir"]
+HARDER = {
+    "label_noise": 0.0, "noise": options.Noise.symmetric, "train_examples": None, "outliers": 0.0, "imbalance": 1.0,
+    "noisy_validation": False,
+}  # fmt: skip
+PLACE = ["devices", "data_dir", *HARDER]
+TRAINING = ["steps", "schedule"]
 TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learning_rate"]
 
 
@@ -19,8 +24,8 @@ TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learni
     ("decorate", "added"),
     [
         (options.with_task_of_own_length, PLACE),
-        (options.with_task, ["steps", *PLACE]),
-        (options.with_task_or_table, [*TABLE, "steps", *PLACE]),
+        (options.with_task, [*TRAINING, *PLACE]),
+        (options.with_task_or_table, [*TABLE, *TRAINING, *PLACE]),
     ],
 )
 def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,10 +37,12 @@ def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], mo
     monkeypatch.setattr(options, "prepare", lambda devices: None)
     command_with = decorate(command)
     assert list(inspect.signature(command_with).parameters) == ["name", *added]
-    given = dict.fromkeys(added)
-    command_with(name="digits", **given | ({"steps": 7} if "steps" in added else {}))
+    given = dict.fromkeys(added) | HARDER | {"label_noise": 0.25}
+    if "steps" in added:
+        given |= {"steps": 7, "schedule": options.Schedule.constant}
+    command_with(name="digits", **given)
     (task,) = made
-    assert task.name == "digits-mlp"
+    assert task.name == "digits-mlp, 25% label noise"
     assert (task.steps == 7) == ("steps" in added)
 
 

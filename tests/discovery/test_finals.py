@@ -1,10 +1,11 @@
-"""Finals: fresh seeds decide, the best quarter gets three times as many more, and scores are those of evaluate."""
+"""Finals: fresh common seeds decide, as many as it takes, and scores are those of evaluate."""
 
 import numpy as np
 import pytest
 
-from glojax import evaluate
-from glojax.discovery.finals import decide, seeds_of_finals
+from glojax import evaluate, statistics
+from glojax.discovery.allocation import allocate
+from glojax.discovery.finals import MOST, decide, seeds_of_finals
 from glojax.executors import local
 from glojax.executors.protocol import Evaluator
 from glojax.expressions.parsing import parse
@@ -28,17 +29,21 @@ def test_seeds_are_a_stream_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("always", [(), (3,)])
-def test_the_best_quarter_and_those_named_are_trained_over_four_times_as_many_seeds(
+def test_finalists_are_trained_over_common_seeds_as_they_are_allocated(
     tiny_task: Task, evaluator: Evaluator, always: tuple[int, ...]
 ) -> None:
     decided = decide(evaluator, TREES, RATES, 7, 2, always=always)
-    scores = evaluate(tiny_task, TREES, seeds_of_finals(7, 8), rates=RATES)
-    first = scores[:, :2].astype(float).mean(axis=1)
-    quarter = sorted(range(5), key=lambda place: -first[place])[:2]  # of five, rounded up
-    for place, (found, steps) in enumerate(zip(decided.scores, decided.steps, strict=True)):
-        seeds = 8 if place in (*quarter, *always) else 2
-        np.testing.assert_allclose(found, scores[place, :seeds], atol=1e-6)
-        assert steps == (30 * seeds if found[0] > 0 else steps)
+    scores = evaluate(tiny_task, TREES, seeds_of_finals(7, 2 * MOST), rates=RATES).astype(float)
+    rows = [tuple(row[:2]) for row in scores.tolist()]
+    while any(more := allocate(rows, 24, 2 * MOST)):
+        rows = [tuple(scores[place, : len(row) + more[place]]) for place, row in enumerate(rows)]
+    best = statistics.winner(rows)
+    for place, (found, expected) in enumerate(zip(decided.scores, rows, strict=True)):
+        count = max(len(expected), len(rows[best]) * (place in always))
+        np.testing.assert_allclose(found, scores[place, :count], atol=1e-6)
+    for found, steps in zip(decided.scores, decided.steps, strict=True):
+        assert steps == (30 * len(found) if min(found) > 0 else steps)
+    assert sum(map(len, decided.scores)) < 5 * 2 * MOST
 
 
 def test_coefficients_go_with_their_finalist(tiny_task: Task, evaluator: Evaluator) -> None:
@@ -46,10 +51,12 @@ def test_coefficients_go_with_their_finalist(tiny_task: Task, evaluator: Evaluat
     factors = [[1.0] * tree.size, [1.0, *[0.5] * (tree.size - 1)]]
     decided = decide(evaluator, [tree, tree], [3.0, 3.0], 7, 2, factors, always=(0, 1))
     made = [tiny_task.loss(tree, tuple(row)) for row in factors]
-    expected = evaluate(tiny_task, made, seeds_of_finals(7, 8), rates=[3.0, 3.0])
-    np.testing.assert_allclose(decided.scores, expected, atol=1e-6)
+    expected = evaluate(tiny_task, made, seeds_of_finals(7, 2 * MOST), rates=[3.0, 3.0])
+    for found, row in zip(decided.scores, expected, strict=True):
+        np.testing.assert_allclose(found, row[: len(found)], atol=1e-6)
+    assert len(decided.scores[0]) == len(decided.scores[1])
 
 
-def test_one_finalist_is_trained_over_all_seeds(evaluator: Evaluator) -> None:
-    decided = decide(evaluator, TREES[:1], RATES[:1], 7, 1)
-    assert (len(decided.scores[0]), decided.steps) == (4, [4 * 30])
+def test_one_finalist_has_won(evaluator: Evaluator) -> None:
+    decided = decide(evaluator, TREES[:1], RATES[:1], 7, 2)
+    assert (len(decided.scores[0]), decided.steps) == (2, [2 * 30])

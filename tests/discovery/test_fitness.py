@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from glojax import evaluate
 from glojax.discovery import scoring, screening
+from glojax.discovery.allocation import allocate
 from glojax.discovery.evolution import SearchConfig
-from glojax.discovery.fitness import EMPTY, FACTORS, Archive, Fitness
+from glojax.discovery.fitness import BASELINE_SEEDS, EMPTY, FACTORS, Archive, Fitness
 from glojax.discovery.results import Baseline, Known
 from glojax.discovery.settings import FitnessConfig
 from glojax.distributed import processes
@@ -21,11 +21,12 @@ from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree
 from glojax.records.run import Run
 from glojax.seeds import named_seed
+from glojax.statistics import winner
 from glojax.tasks.task import Task
 
 CONFIG = FitnessConfig(seeds=2, finalists=3, final_seeds=2, halving=1, seed=5)
 TREES = [parse(text) for text in ("x * log(y)", "log(y) - x / y", "x * y", "y - x")]
-BASELINE = Baseline(10.0, 0.8, 420)
+BASELINE = Baseline(10.0, (0.8, 0.8), 420)
 
 
 def fitness_of(task: Task, **changes: Any) -> Fitness:
@@ -73,14 +74,16 @@ def test_an_archive_holds_one_entry_for_each_canonical_form_and_ranks_the_fittes
 def test_the_baseline_is_the_best_of_what_evaluate_gives_at_every_rate_and_is_read_back(
     tiny_task: Task, fitness: Fitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seeds = [named_seed(5, "control", i) for i in range(2)]
+    seeds = [named_seed(5, "control", i) for i in range(BASELINE_SEEDS)]
     by_rate = evaluate(tiny_task, ["x * log(y)"] * len(scoring.RATES), seeds, rates=scoring.RATES).mean(axis=1)
     with Run(tmp_path, "search", tiny_task, fitness.config, False) as run:
         found = fitness.find_baseline(run)
     assert found is not None
     assert found.rate == scoring.RATES[int(by_rate.argmax())]
     assert found.fitness == pytest.approx(by_rate.max(), abs=1e-6)
-    assert found.steps == 2 * 30 * len(scoring.RATES)
+    assert found.scatter == pytest.approx(np.std(found.scores, ddof=1))
+    assert len(found.scores) == BASELINE_SEEDS
+    assert found.steps == BASELINE_SEEDS * 30 * len(scoring.RATES)
     monkeypatch.setattr(scoring, "measure", no_training)
     with Run(tmp_path, "search", tiny_task, fitness.config, True) as run:
         assert fitness.find_baseline(run) == found
@@ -91,6 +94,20 @@ def test_without_fair_rates_there_is_no_baseline(tiny_task: Task, monkeypatch: p
     monkeypatch.setattr(scoring, "measure", no_training)
     with Run(None, "search", tiny_task, fitness.config, False) as run:
         assert fitness.find_baseline(run) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ((0.9, 0.9), 1), ((0.892, 0.908), 2),  # a standard deviation of 0.011, and 0.1 lacking
+        ((0.95, 0.97), 4), ((1.0, 1.0), 2), ((1.5, 1.7), 2),
+    ],
+)  # fmt: skip
+def test_a_tree_has_as_many_trainings_as_the_noise_needs(tiny_task: Task, scores: tuple, expected: int) -> None:
+    fitness = fitness_of(tiny_task, seeds=None)
+    assert fitness.seed_count(Baseline(1.0, scores, 60)) == expected
+    assert fitness.seed_count(None) == 2
+    assert fitness_of(tiny_task, seeds=3).seed_count(Baseline(1.0, scores, 60)) == 3
 
 
 # TRAINING
@@ -105,7 +122,8 @@ def test_trees_train_at_three_fair_rates_and_keep_the_best(tiny_task: Task, fitn
     screened = screening.screen(trees, room=31)
     assert screened.size[0] == pytest.approx(1)  # cross-entropy is the baseline itself
     seeds = [named_seed(5, "search", i) for i in range(2)]
-    assert fitness.training_seeds == seeds
+    assert fitness.training_seeds(0, 2) == seeds
+    assert fitness.training_seeds(1, 3) == [named_seed(5, "search", i) for i in (1, 2, 3)]
     assert list(archive.known) == [canonical(tree) for tree in trees]
     for place, (tree, known) in enumerate(zip(trees, archive.known.values(), strict=True)):
         rates = [10 / screened.size[place] * factor for factor in FACTORS]
@@ -121,7 +139,7 @@ def test_trees_train_at_three_fair_rates_and_keep_the_best(tiny_task: Task, fitn
 def test_without_a_baseline_trees_train_at_the_task_s_own_rate(tiny_task: Task) -> None:
     fitness = fitness_of(tiny_task, fair_rates=False, screening=())
     archive, measured = fitness.train(EMPTY, None, TREES[:2])
-    scores = evaluate(tiny_task, TREES[:2], fitness.training_seeds)
+    scores = evaluate(tiny_task, TREES[:2], fitness.training_seeds(0, 2))
     np.testing.assert_allclose([known.scores for known in archive.known.values()], scores, atol=1e-6)
     assert {known.rate for known in archive.known.values()} == {1.0}
     assert measured.steps.tolist() == [2 * 30] * 2
@@ -131,17 +149,21 @@ def test_without_a_baseline_trees_train_at_the_task_s_own_rate(tiny_task: Task) 
 def test_more_trainings_replace_the_scores_of_dropped_trees_and_add_to_those_of_finished_ones(
     tiny_task: Task, fitness: Fitness
 ) -> None:
-    finished, dropped = Known(TREES[0], 3.0, (0.25, 0.5), True), Known(TREES[1], 1.0, (0.1, 0.2), False)
+    finished, dropped = Known(TREES[0], 3.0, (0.25, 0.5), True), Known(TREES[1], 1.0, (0.3, 0.4), False)
     rest = Known(TREES[2], 1.0, (0.3,), True)
     before = archive_of(finished, dropped, rest)
-    copied, seeds = copy.deepcopy(before), [11, 12, 13]
-    after, measured = fitness.train_again(before, TREES[:2], seeds)
-    assert (before, seeds) == (copied, [11, 12, 13])
-    expected = evaluate(tiny_task, TREES[:2], seeds, rates=[3.0, 1.0])
-    np.testing.assert_allclose(measured.scores, expected, atol=1e-6)
+    copied = copy.deepcopy(before)
+    more = allocate([finished.scores, dropped.scores], 6, 32)
+    assert min(more) > 0
+    after, found = fitness.train_again(before, TREES[:2], 6)
+    assert before == copied
+    expected = evaluate(tiny_task, TREES[:2], fitness.training_seeds(0, 20), rates=[3.0, 1.0])
+    # The first goes on with the seeds after its two; the second begins anew.
+    rows = expected[0, 2 : 2 + more[0]], expected[1, : 2 + more[1]]
     first, second = (after.known[canonical(tree)] for tree in TREES[:2])
-    np.testing.assert_allclose(first.scores, (0.25, 0.5, *expected[0]), atol=1e-6)
-    np.testing.assert_allclose(second.scores, expected[1], atol=1e-6)
+    np.testing.assert_allclose(first.scores, (0.25, 0.5, *rows[0]), atol=1e-6)
+    np.testing.assert_allclose(second.scores, rows[1], atol=1e-6)
+    np.testing.assert_allclose([*found.scores[0], *found.scores[1]], np.concatenate(rows), atol=1e-6)
     assert (first.rate, second.rate, first.finished, second.finished) == (3.0, 1.0, True, True)
     assert after.known[canonical(TREES[2])] == rest
     assert after.keys == before.keys
@@ -157,10 +179,10 @@ def test_a_record_recalls_the_archive_that_training_gave_key_by_key(halved: Fitn
     recalled = halved.recall(EMPTY, first)
     assert recalled == archive
     assert Archive({}, frozenset()) == EMPTY
-    more, again = halved.train_again(archive, TREES[:2], [21, 22])
+    more, again = halved.train_again(archive, TREES[:2], 6)
     second = [
         more.known[canonical(tree)].to_record("elite", 0, 60, 0.1)._replace(scores=tuple(scores))
-        for tree, scores in zip(TREES, again.scores.tolist(), strict=False)
+        for tree, scores in zip(TREES, again.scores, strict=False)
     ]
     second.append(first[2]._replace(fate="cached", scores=()))
     second.append(first[0]._replace(expression="y + y", canonical="y", fate="invalid", scores=()))
@@ -196,11 +218,6 @@ def test_without_a_budget_nothing_is_ever_spent(fitness: Fitness) -> None:
 # FINALS
 
 
-def lower_bound(scores: np.ndarray) -> float:
-    """Of a one-sided 95% interval of the mean."""
-    return stats.t.interval(0.9, len(scores) - 1, scores.mean(), stats.sem(scores))[0]
-
-
 def finals_archive(trees: list[Tree]) -> Archive:
     fitness = (0.7, 0.9, 0.0, 0.8)
     return archive_of(
@@ -208,7 +225,7 @@ def finals_archive(trees: list[Tree]) -> Archive:
     )
 
 
-def test_finals_choose_by_lower_bound_and_are_recorded_once(
+def test_finals_choose_the_winner_and_are_recorded_once(
     tiny_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitness, archive = fitness_of(tiny_task, finalists=8), finals_archive(TREES)
@@ -219,17 +236,15 @@ def test_finals_choose_by_lower_bound_and_are_recorded_once(
     assert archive == copied
     order = [TREES[1], TREES[3], TREES[0]]  # what scored 0 is no finalist
     assert [record.expression for record in kept] == list(map(str, order))
-    seeds = [named_seed(5, "finals", i) for i in range(8)]
+    seeds = [named_seed(5, "finals", i) for i in range(32)]
     scores = evaluate(tiny_task, order, seeds, rates=[3.0] * 3)
-    quarter = int(scores[:, :2].mean(axis=1).argmax())  # of three, rounded up
-    by_tree = [row if place == quarter else row[:2] for place, row in enumerate(scores)]
-    for record, expected in zip(kept, by_tree, strict=True):
-        np.testing.assert_allclose(record.scores, expected, atol=1e-6)
-        assert record.steps == 30 * len(expected)
-    longest = [place for place, row in enumerate(by_tree) if len(row) == 8]
-    assert best.tree == order[max(longest, key=lambda place: lower_bound(by_tree[place]))]
-    assert best.scores == kept[quarter].scores
-    monkeypatch.setattr(scoring, "measure", no_training)
+    for record, expected in zip(kept, scores, strict=True):
+        assert 2 <= len(record.scores) <= 32
+        np.testing.assert_allclose(record.scores, expected[: len(record.scores)], atol=1e-6)
+        assert record.steps == 30 * len(record.scores)
+    place = winner([record.scores for record in kept])
+    assert (best.tree, best.scores) == (order[place], kept[place].scores)
+    monkeypatch.setattr(scoring, "train_each", no_training)
     with Run(tmp_path, "search", tiny_task, fitness.config, True) as run:
         assert fitness.finals(archive, run) == best
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glojax.discovery import scoring
-from glojax.discovery.fitness import Fitness
+from glojax.discovery.fitness import BASELINE_SEEDS, Fitness
 from glojax.discovery.generations import Generation, State, states
 from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
@@ -102,10 +102,10 @@ def test_a_generation_is_recalled_as_the_record_has_it(whole: list[State]) -> No
 
 
 def test_a_budget_that_the_baseline_uses_up_is_an_error_with_the_name_of_the_settings(tiny_task: Task) -> None:
-    cost = CONFIG.final_seeds * len(scoring.RATES) * 30
+    cost = BASELINE_SEEDS * len(scoring.RATES) * 30
     config = dataclasses.replace(CONFIG, halving=1, budget=cost)
     with pytest.raises(
-        ValueError, match=rf"^SearchConfig: the budget is used up before .* took {cost} candidate-steps"
+        ValueError, match=rf"^SearchConfig: the budget is used up before .* took {cost:,} candidate-steps"
     ):
         list(states_of(tiny_task, None, config))
     assert len(list(states_of(tiny_task, None, dataclasses.replace(config, budget=cost + 1)))) == 1

@@ -37,7 +37,7 @@ def test_a_round_needs_neither_records_nor_a_ranking() -> None:
 
 
 def result_of(kind: type[Result], task: Task, **more: Any) -> Any:
-    baseline = Baseline(3.0, 0.5, 60)
+    baseline = Baseline(3.0, (0.25, 0.75), 60)
     return kind(
         phase="search", loss=task.loss("x * log(y)"), rate=2.0, scores=np.array([0.25, 0.5, 0.75]), record=[],
         funnel={}, baseline=baseline, steps=90, **more,
@@ -48,7 +48,7 @@ def test_a_result_gives_the_mean_score_and_the_tree_and_old_names_warn(tiny_task
     result = result_of(Result, tiny_task)
     assert (result.fitness, result.best) == (0.5, parse("x * log(y)"))
     with pytest.warns(DeprecationWarning, match=r"Result\.control is now baseline\."):
-        assert result.control == result.baseline == Baseline(3.0, 0.5, 60)
+        assert result.control == result.baseline == Baseline(3.0, (0.25, 0.75), 60)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.rate = 1.0
 
