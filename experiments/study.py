@@ -66,7 +66,7 @@ def task_of(options: argparse.Namespace) -> Task:
     """The task that the options name, with their number of steps."""
     keep_programs()
     task = tasks.task_by_name(options.task, **({} if options.data_dir is None else {"data_dir": options.data_dir}))
-    return replace(task, steps=options.steps)
+    return replace(task, steps=options.steps, averaging=0)  # the paper scores the last weights
 
 
 RATES = {"rates": (scoring.RATES, (1.0, 10.0))}

@@ -133,6 +133,8 @@ class _Shown:
             name = self._job.problem.baseline_name.capitalize()
             score = f"validation {self._job.score_name} {result.baseline.fitness:.4f}"
             self._print(f"{name}: best at x{result.baseline.rate:g} of the task's learning rate, {score}.")
+            seeds, scatter = len(result.baseline.scores), result.baseline.scatter
+            self._print(f"Noise: one training of it scatters by {scatter:.4f} (standard deviation of {seeds} seeds).")
 
     def _search(self, result: "Result") -> None:
         self._baseline(result)

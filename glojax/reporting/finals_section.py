@@ -18,25 +18,37 @@ def finals_blocks(run: RunSummary) -> Iterator[Block]:
         yield Text("Not shown: no finals are recorded.")
         return
     yield Text(
-        "The fittest candidates were trained again over fresh seeds, and the best quarter of them over four times as "
-        "many. The one with the best lower confidence bound won."
+        "The fittest candidates were trained again over fresh seeds, the same for all, and those that might be the best "
+        "over more. The one with the best lower confidence bound won."
     )
     for phase in phases:
         yield from _tables(run, phase)
 
 
-def _tables(run: RunSummary, phase: PhaseSummary) -> Iterator[Table]:
+def _tables(run: RunSummary, phase: PhaseSummary) -> Iterator[Block]:
     best, most = phase.best, max(len(record.scores) for record in phase.finals)
+    yield Text(_settled(phase, most))
     ranked = sorted(phase.finals, key=lambda record: (record is not best, -len(record.scores), -_bound(record)))
     rows = [_cells(phase, record) for record in ranked]
-    second_round = sum(len(record.scores) == most for record in ranked)
+    contenders = sum(2 * len(record.scores) >= most for record in ranked)
     head = ["coefficients" if phase.has_coefficients else "loss", "rate", f"validation {run.task.score}"]
     head += ["95% interval", "lower bound", "trainings"]
-    first, others = rows[:second_round], rows[second_round:]
+    first, others = rows[:contenders], rows[contenders:]
     yield Table(head, first[:MOST_ROWS], f"Finals of the phase {phase.name}, the winner first{cut_remark(first)}.")
     if others:
-        caption = f"Finalists that dropped out after the first round{cut_remark(others)}."
+        caption = f"Finalists that were soon behind{cut_remark(others)}."
         yield Table(head, others[:MOST_ROWS], caption, counted(len(others), "other finalist"))
+
+
+def _settled(phase: PhaseSummary, most: int) -> str:
+    """How many trainings decided, and how likely the winner is the best."""
+    scores = [record.scores for record in phase.finals]
+    taken, all_of_them = sum(map(len, scores)), most * len(scores)
+    said = f"Finals of the phase {phase.name}: {taken} trainings"
+    if taken < all_of_them:
+        said += f", where as many for all as for the winner would have been {all_of_them}"
+    chance = statistics.standing(scores).chance
+    return f"{said}. The chance that the winner is the best of {len(scores)} is at least {chance:.0%}."
 
 
 def _cells(phase: PhaseSummary, record: Record) -> list[str]:

@@ -29,10 +29,10 @@ TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learni
     ],
 )
 def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Any] = []
+    tasks: list[Any] = []
 
     def command(name: str, *, make_task: options.MakeTask) -> None:
-        made.append(make_task(name))
+        tasks.append(make_task(name))
 
     monkeypatch.setattr(options, "prepare", lambda devices: None)
     command_with = decorate(command)
@@ -41,9 +41,33 @@ def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], mo
     if "steps" in added:
         given |= {"steps": 7, "schedule": options.Schedule.constant}
     command_with(name="digits", **given)
-    (task,) = made
+    (task,) = tasks
     assert task.name == "digits-mlp, 25% label noise"
     assert (task.steps == 7) == ("steps" in added)
+
+
+def made(monkeypatch: pytest.MonkeyPatch, name: str = "digits", **given: Any) -> Any:
+    monkeypatch.setattr(options, "prepare", lambda devices: None)
+    return options._task_of(name, devices=None, data_dir=None, harder=given.pop("harder", {}), **given)
+
+
+def test_a_schedule_ends_with_the_steps_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = made(monkeypatch, steps=40, schedule="cosine")
+    state = task.optimizer.init(np.zeros(1, np.float32))
+    moves = []
+    for _ in range(40):
+        update, state = task.optimizer.update(np.ones(1, np.float32), state, np.zeros(1, np.float32))
+        moves.append(-float(update[0]))
+    np.testing.assert_allclose(moves, 0.01 * (1 + np.cos(np.pi * np.arange(40) / 40)) / 2, rtol=1e-4, atol=1e-8)
+
+
+def test_averaging_and_harder_data_are_the_task_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made(monkeypatch, averaging=0.0).averaging == 0
+    assert made(monkeypatch).averaging == 0.2
+    task = made(monkeypatch, "diabetes", harder={"outliers": 0.1})
+    assert task.name == "diabetes, 10% outliers"
+    with pytest.raises(ValueError, match=r"label_noise is 0\.1; the labels of diabetes are not classes"):
+        made(monkeypatch, "diabetes", harder={"label_noise": 0.1})
 
 
 def test_a_loss_is_found_by_name_and_must_be_a_tree() -> None:

@@ -21,6 +21,7 @@ def test_the_papers_settings() -> None:
     assert (paper.population, paper.elites, paper.selection, paper.max_depth) == (80, 6, "roulette", 2)
     assert dataclasses.astuple(variation) == (0.8, 0.05, 0.05, 0.025, 0.025)
     assert (paper.halving, paper.fair_rates, paper.screening, paper.elite_seeds) == (1, False, (), 0)
+    assert paper.averaging == 0
     assert (paper.seeds, paper.finalists, paper.both_variables, paper.protected, paper.seed) == (1, 1, False, False, 3)
 
 

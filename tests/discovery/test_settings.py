@@ -1,15 +1,28 @@
 """Settings: the bounds of every shared field, and the old names of arguments."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 
-from glojax import ExhaustiveConfig, SearchConfig, TaylorConfig, TuneConfig, exhaust, search, search_taylor, tune
+from glojax import (
+    ExhaustiveConfig,
+    SearchConfig,
+    TaylorConfig,
+    TuneConfig,
+    evaluate,
+    exhaust,
+    search,
+    search_taylor,
+    tune,
+)
 from glojax.discovery import screening
 from glojax.discovery.settings import FitnessConfig, SharedSettings, check_bounds
+from glojax.seeds import named_seed
 from glojax.tasks.task import Task
 
 BOUNDS = {
@@ -102,3 +115,36 @@ def test_the_old_callbacks_of_searches_are_called_as_before(tiny_task: Task) -> 
     ((funnel, ranking),) = seen
     assert ranking == found.ranking
     assert funnel["trained"] == len(ranking)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, True, "0.2"])
+def test_averaging_is_a_share(tiny_task: Task, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^SearchConfig\.averaging is {value!r}; a number from 0 to 1 is allowed"):
+        SearchConfig(averaging=value)
+    with pytest.raises(ValueError, match=rf"^Task\.averaging is {value!r}; a number from 0 to 1 is allowed"):
+        dataclasses.replace(tiny_task, averaging=value)
+
+
+def test_settings_with_an_averaging_take_the_place_of_the_task_s(tiny_task: Task) -> None:
+    assert tiny_task.averaging == 0.2
+    assert SearchConfig().applied_to(tiny_task) is tiny_task
+    assert SearchConfig(averaging=0.2).applied_to(tiny_task) is tiny_task
+    assert SearchConfig.paper().applied_to(tiny_task).averaging == 0
+    with pytest.raises(ValueError, match="a glojax.Task is expected"):
+        SearchConfig().applied_to("digits")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("averaging", [None, 0.0, 0.6])
+def test_every_search_scores_the_weights_that_its_settings_name(tiny_task: Task, averaging: float | None) -> None:
+    share = 0.2 if averaging is None else averaging
+    expected = dataclasses.replace(tiny_task, averaging=share)
+    small: dict[str, Any] = {"finalists": 1, "seeds": 2, "averaging": averaging}
+    found = [
+        search(tiny_task, SearchConfig(population=4, generations=1, **small)),
+        exhaust(tiny_task, ExhaustiveConfig(depth=1, **small)),
+        tune(tiny_task, "x * log(y)", TuneConfig(generations=1, population=4, **small)),
+    ]
+    for result in found:
+        seeds = [named_seed(0, "search", i) for i in range(2)]
+        scores = evaluate(expected, [result.loss], seeds, rates=[result.rate])[0]
+        np.testing.assert_allclose(result.scores, scores, atol=1e-6)

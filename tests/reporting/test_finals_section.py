@@ -6,7 +6,7 @@ import numpy as np
 
 from glojax import statistics
 from glojax.records import summary
-from glojax.reporting.blocks import Table
+from glojax.reporting.blocks import Table, Text
 from glojax.reporting.finals_section import finals_blocks
 
 
@@ -15,7 +15,7 @@ def test_every_phase_has_its_finalists_the_winner_first(made: Path) -> None:
     tables = [block for block in finals_blocks(run) if isinstance(block, Table)]
     captions = [table.caption for table in tables]
     assert captions == [
-        "Finals of the phase search, the winner first.", "Finalists that dropped out after the first round.",
+        "Finals of the phase search, the winner first.", "Finalists that were soon behind.",
         "Finals of the phase tune, the winner first.", "Finals of the phase random search, the winner first.",
     ]  # fmt: skip
     first, others, tuned, _ = tables
@@ -27,6 +27,12 @@ def test_every_phase_has_its_finalists_the_winner_first(made: Path) -> None:
     assert row[2] == f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}"
     assert row[4:] == [f"{statistics.lower_bound(scores):.4f}", "8"]
     assert (others.summary, [row[0] for row in others.rows]) == ("1 other finalist", ["x * log(y + x)"])
+    texts = [block.text for block in finals_blocks(run) if isinstance(block, Text)]
+    chance = statistics.standing([record.scores for record in run.phases["search"].finals]).chance
+    assert texts[1] == (
+        "Finals of the phase search: 10 trainings, where as many for all as for the winner would have been 16. "
+        f"The chance that the winner is the best of 2 is at least {chance:.0%}."
+    )
     assert tuned.head[0] == "coefficients"
     bounds = [float(row[4]) for row in tuned.rows]
     assert bounds == sorted(bounds, reverse=True)

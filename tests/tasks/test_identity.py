@@ -76,6 +76,7 @@ def task() -> Task:
         ({"augment": lambda key, x: x + 0.1 * jax.random.normal(key, x.shape)}, ["another augment"]),
         ({"metric": lambda outputs, labels: metrics.accuracy(outputs, labels) ** 2}, ["another metric"]),
         ({"class_weights": (1, 1, 2)}, ["other class weights"]),
+        ({"averaging": 0.1}, ["another averaging of weights"]),
         ({"train": (X, np.roll(LABELS, 1))}, ["other training data"]),
         ({"optimizer": optax.sgd(0.11), "model": Net("tanh")}, ["another optimizer", "another model"]),
         ({"kind": Kind("softmax", metrics.accuracy, Loss(parse("x * y")))}, ["another baseline of its kind"]),
