@@ -200,6 +200,11 @@ def is_nan(given: Any) -> Any:
     return given != given
 
 
+def answers(found: Classes) -> jax.Array:
+    """The class of the largest output, int32 ``[examples]``."""
+    return jnp.asarray(found.outputs.argmax(axis=-1)).astype(jnp.int32)  # 64 bits where the user has enabled them
+
+
 def lost(found: Classes) -> jax.Array:
     """Whether an output of a known label is NaN."""
     return jnp.any(jnp.asarray(is_nan(found.outputs).any(axis=-1)) & found.known)

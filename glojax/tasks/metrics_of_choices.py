@@ -25,7 +25,7 @@ def accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
       ValueError: other shapes, or labels that are no whole numbers.
     """
     found = inputs.classes("accuracy", outputs, labels)
-    right = jnp.asarray(found.outputs.argmax(axis=-1) == found.labels) & found.known
+    right = (inputs.answers(found) == found.labels) & found.known
     # The second factor is exactly 1 where all labels are known.
     share = jnp.sum(right) / len(right) * (len(right) / jnp.sum(found.known))
     return jnp.where(inputs.lost(found), jnp.nan, share)
@@ -70,7 +70,7 @@ def _mean_recall(hits: jax.Array, of_labels: jax.Array) -> jax.Array:
     """The mean along the first axis over what has labels."""
     present = of_labels > 0
     recall = hits / jnp.maximum(of_labels, 1)
-    return jnp.sum(recall, axis=0) / jnp.sum(present, axis=0)
+    return jnp.sum(recall, axis=0) / jnp.sum(present, axis=0).astype(recall.dtype)
 
 
 def f1(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) -> jax.Array:
@@ -94,8 +94,8 @@ def f1(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) ->
     if inputs.means_classes("f1", outputs, labels, classes, several=True):
         counts = _of_classes("f1", outputs, labels)
         present = counts.labels + counts.answers > 0
-        mean = jnp.sum(_f1(counts)) / jnp.sum(present)
-        return jnp.where(counts.lost, jnp.nan, mean)
+        of_each = _f1(counts)
+        return jnp.where(counts.lost, jnp.nan, jnp.sum(of_each) / jnp.sum(present).astype(of_each.dtype))
     counts = _of_outputs("f1", outputs, labels)
     return jnp.mean(jnp.where(counts.lost | (counts.examples == 0), jnp.nan, _f1(counts)))
 
@@ -158,7 +158,7 @@ def _of_classes(metric: str, outputs: jax.Array, labels: jax.Array) -> _Counts:
     count = found.outputs.shape[1]
     numbers = jnp.arange(count, dtype=jnp.int32)[None]
     is_label = (found.labels[:, None] == numbers) & found.known[:, None]
-    is_answer = (jnp.asarray(found.outputs.argmax(axis=-1), jnp.int32)[:, None] == numbers) & found.known[:, None]
+    is_answer = (inputs.answers(found)[:, None] == numbers) & found.known[:, None]
     hits, of_labels, of_answers = (jnp.sum(part, axis=0) for part in (is_label & is_answer, is_label, is_answer))
     everywhere = jnp.full((count,), jnp.sum(found.known))
     # A NaN anywhere makes the answer unknown, and so all counts.

@@ -90,7 +90,7 @@ def calibration_error(outputs: jax.Array, labels: jax.Array, *, classes: bool | 
     if inputs.means_classes(name, outputs, labels, classes):
         found = inputs.classes(name, outputs, labels)
         odds = jnp.asarray(inputs.log_odds(found.outputs).max(axis=-1))[:, None]
-        right, known = jnp.asarray(found.outputs.argmax(axis=-1) == found.labels)[:, None], found.known[:, None]
+        right, known = (inputs.answers(found) == found.labels)[:, None], found.known[:, None]
         odds = jnp.where(jnp.asarray(inputs.is_nan(found.outputs).any(axis=-1))[:, None], jnp.nan, odds)
     else:
         outputs, labels = inputs.binary(name, outputs, labels)

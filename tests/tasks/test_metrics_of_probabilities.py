@@ -51,7 +51,8 @@ ALL = pytest.mark.parametrize("metric", EXPECTED, ids=lambda metric: metric.__na
 def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int) -> None:
     outputs, labels = drawn(examples)
     expected = EXPECTED[metric](softmax(outputs.astype(np.float64), axis=1), labels)
-    assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(expected, rel=3e-6)
+    # Confidences have seven digits, and the calibration error is what is left of their difference to the accuracy.
+    assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(expected, rel=3e-6, abs=5e-7)
 
 
 @ALL
