@@ -26,6 +26,7 @@ from glojax.expressions import programs, trees
 from glojax.losses.loss import Loss
 from glojax.seeds import named_seed
 from glojax.tasks import optimizers
+from glojax.tasks.problems import KINDS
 from glojax.training import gradients, learner
 
 FOUND = ("sqrt(y) * (x - y)", "(x + square(y)) * log(square(y))", "(1 + (x + y)) * (y + sqrt(y))")
@@ -92,7 +93,7 @@ def segment(task: Task, loss: Loss) -> Any:
         keys = learner.keys_of(seed)
         return jnp.stack([
             jax.vmap(lambda one, part=part: learner.score(task, network._replace(params=one), keys, *part))(averages)
-            for part in (task.splits["validation"], task.splits["test"])
+            for part in (jax.tree.map(jnp.asarray, tuple(task.splits[name])) for name in ("validation", "test"))
         ])  # fmt: skip
 
     def start(seed: jax.Array, ways: int) -> Any:
@@ -157,7 +158,7 @@ def main() -> None:
     for name in options.tasks:
         task = made[name]()
         ways = weights_of(task.steps)
-        expressions = FOUND_REGRESSION if task.kind is tasks.problems.KINDS["regression"] else FOUND
+        expressions = FOUND_REGRESSION if task.problem is KINDS["regression"] else FOUND
         chosen = {task.problem.baseline_name: task.problem.baseline}
         chosen |= {text: task.loss(text) for text in expressions}
         for label, loss in chosen.items():

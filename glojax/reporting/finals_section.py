@@ -18,8 +18,8 @@ def finals_blocks(run: RunSummary) -> Iterator[Block]:
         yield Text("Not shown: no finals are recorded.")
         return
     yield Text(
-        "The fittest candidates were trained again over fresh seeds, the same for all, and those that might be the best "
-        "over more. The one with the best lower confidence bound won."
+        "The fittest candidates were trained again over fresh seeds, the same for all, and those that might be the "
+        "best over more. The one with the best lower confidence bound won."
     )
     for phase in phases:
         yield from _tables(run, phase)

@@ -130,7 +130,7 @@ def test_settings_with_an_averaging_take_the_place_of_the_task_s(tiny_task: Task
     assert SearchConfig().applied_to(tiny_task) is tiny_task
     assert SearchConfig(averaging=0.2).applied_to(tiny_task) is tiny_task
     assert SearchConfig.paper().applied_to(tiny_task).averaging == 0
-    with pytest.raises(ValueError, match="a glojax.Task is expected"):
+    with pytest.raises(ValueError, match=r"a glojax\.Task is expected"):
         SearchConfig().applied_to("digits")  # type: ignore[arg-type]
 
 
