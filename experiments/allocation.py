@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from glojax import ExhaustiveConfig, exhaust, files, statistics, tasks
-from glojax.discovery import allocation, finals, scoring
+from glojax.discovery import allocation, scoring
 from glojax.seeds import named_seed
 
 Final = Callable[[np.ndarray], tuple[int, int]]  # scores [finalists, seeds] -> the winner, and the trainings it took
@@ -35,17 +35,17 @@ def fixed(count: int) -> Final:
     return final
 
 
-def sequential(count: int, confidence: float) -> Final:
-    """``count`` trainings for all, then as they are allocated until the chance of being right is ``confidence``."""
+def sequential(count: int, budget: int) -> Final:
+    """``count`` trainings for all, then as they are allocated, up to ``budget`` times as many in all."""
 
     def final(scores: np.ndarray) -> tuple[int, int]:
         have = np.full(len(scores), count)
         while True:
             rows = [row[:trained].tolist() for row, trained in zip(scores, have, strict=True)]
-            found = statistics.standing(rows)
-            more = allocation.allocate(rows, 24, finals.MOST * count)
-            if found.chance >= confidence or not any(more):
-                return found.leader, int(have.sum())
+            left = budget * count * len(scores) - int(have.sum())
+            more = allocation.allocate(rows, min(24, left), 16 * count) if left > 0 else []
+            if not any(more):
+                return statistics.winner(rows), int(have.sum())
             have = have + more
 
     return final
@@ -93,8 +93,8 @@ def main() -> None:
         for count in (1, 2, 3, 4, 6, 8, 12, 16)
     ]
     rows += [
-        (f"allocated, {count} first", confidence, *simulate(sequential(count, confidence), scores, options.draws))
-        for count in (2, 3, 4, 8) for confidence in (0.8, 0.95, 0.99)
+        (f"allocated, {count} first", budget, *simulate(sequential(count, budget), scores, options.draws))
+        for count in (2, 3, 4) for budget in (2, 3, 4, 6)
     ]  # fmt: skip
     for name, setting, right, shortfall, trainings in rows:
         print(f"{name:22} {setting:<5g} right {right:.3f}  shortfall {shortfall:.5f}  trainings {trainings:.0f}")

@@ -33,7 +33,7 @@ def row(task: Task, seed: int, halving: int, generations: int) -> dict[str, Any]
     return {
         "seed": seed, "halving": halving, "loss": str(found.best), "trained trees": new,
         "candidate-steps": int(sum(generation.steps.sum() for generation in found.generations)),
-        "to the end": new * config.seeds * task.steps,
+        "to the end": new * (config.seeds or 2) * task.steps,
         "seconds": sum(generation.seconds for generation in found.generations),
         "validation": found.fitness,
         "test": float(evaluate(task, [Loss(found.best)], audit, split="test").mean()),

@@ -179,8 +179,8 @@ def standing(scores: Sequence[Sequence[float]]) -> Standing:
     """Compare candidates by the differences of their scores on the seeds that they have in common.
 
     The variance of a candidate's differences is moderated by that of all candidates, as few seeds say little of it.
-    The chance that a candidate is better than the leader is then Student's, and 1 minus the sum of these chances bounds
-    the chance that the leader is the best (Bonferroni).
+    The chance that a candidate is better than the leader is then Student's. All differences share the leader's scores,
+    so the chance that none is better is at least the product of the chances that each is not (Slepian's inequality).
 
     Source of the moderated variance: Smyth 2004, "Linear models and empirical Bayes methods for assessing differential
     expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3; the prior has 8
@@ -210,7 +210,7 @@ def standing(scores: Sequence[Sequence[float]]) -> Standing:
         chances = stats.t.cdf(behind / errors, _PRIOR_DEGREES + degrees)
     chances = np.where(np.isnan(chances), 0.5, chances)
     chances[leader] = 0
-    return Standing(leader, behind, variances, chances, max(0.0, 1 - float(chances.sum())))
+    return Standing(leader, behind, variances, chances, float(np.prod(1 - chances)))
 
 
 def _margins(rows: Sequence[np.ndarray]) -> np.ndarray:

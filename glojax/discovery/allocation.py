@@ -35,7 +35,7 @@ def allocate(scores: Sequence[Sequence[float]], count: int, most: int) -> list[i
     found = standing(scores)
     paired = np.minimum(have, have[found.leader])
     chances = np.where(paired < most, found.chances, 0)
-    if chances.sum() <= 1 - CONFIDENCE:  # what is still in doubt is between those who had all of theirs
+    if np.prod(1 - chances) >= CONFIDENCE:  # what is still in doubt is between those who had all of theirs
         return [0] * len(scores)
     more = np.floor(count * chances / chances.sum()).astype(int)
     more[chances.argmax()] += count - more.sum()  # what rounding leaves

@@ -17,6 +17,9 @@ from glojax.statistics import winner
 MOST = 16
 """Times as many trainings as every finalist has at first, which a finalist may have in the end."""
 
+BUDGET = 4
+"""Times as many trainings as all finalists have at first, which they may have together; the leader's come on top."""
+
 _ROUND = 24  # trainings that are shared out at once
 
 
@@ -65,7 +68,8 @@ def decide(
     more = [seed_count] * len(finalists)
     while any(more):
         train(more)
-        more = allocation.allocate(scores, _ROUND, len(seeds))
+        left = BUDGET * seed_count * len(finalists) - sum(map(len, scores))
+        more = allocation.allocate(scores, min(_ROUND, left), len(seeds)) if left > 0 else []
         if not any(more):
             best = winner(scores)
             more = [max(0, len(scores[best]) - len(row)) * (place in always) for place, row in enumerate(scores)]

@@ -78,7 +78,7 @@ class TuningResult(Result):
     """What a tuning ends with.
 
     Attributes:
-      start_fitness: mean validation score of the start, on the trainings that decided.
+      start_fitness: mean validation score of the start, on the seeds of the trainings that decided.
       vector: ``float64[n]``, the coefficients that CMA-ES found.
 
     The others are those of ``Result``.
@@ -160,7 +160,7 @@ def tune(
         funnel={},
         baseline=None,
         steps=sum(record.steps for generation in history for record in generation.records),
-        start_fitness=decided[0].fitness,
+        start_fitness=float(np.mean(decided[0].scores[: len(decided[best].scores)])),  # on the same seeds
         vector=vectors[best],
     )
 

@@ -48,6 +48,8 @@ def _settled(phase: PhaseSummary, most: int) -> str:
     if taken < all_of_them:
         said += f", where as many for all as for the winner would have been {all_of_them}"
     chance = statistics.standing(scores).chance
+    if chance < 0.1:
+        return f"{said}. That does not settle which of {len(scores)} is the best: others may be as good as the winner."
     return f"{said}. The chance that the winner is the best of {len(scores)} is at least {chance:.0%}."
 
 

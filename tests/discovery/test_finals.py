@@ -5,7 +5,7 @@ import pytest
 
 from glojax import evaluate, statistics
 from glojax.discovery.allocation import allocate
-from glojax.discovery.finals import MOST, decide, seeds_of_finals
+from glojax.discovery.finals import BUDGET, MOST, decide, seeds_of_finals
 from glojax.executors import local
 from glojax.executors.protocol import Evaluator
 from glojax.expressions.parsing import parse
@@ -35,7 +35,7 @@ def test_finalists_are_trained_over_common_seeds_as_they_are_allocated(
     decided = decide(evaluator, TREES, RATES, 7, 2, always=always)
     scores = evaluate(tiny_task, TREES, seeds_of_finals(7, 2 * MOST), rates=RATES).astype(float)
     rows = [tuple(row[:2]) for row in scores.tolist()]
-    while any(more := allocate(rows, 24, 2 * MOST)):
+    while (left := BUDGET * 2 * 5 - sum(map(len, rows))) > 0 and any(more := allocate(rows, min(24, left), 2 * MOST)):
         rows = [tuple(scores[place, : len(row) + more[place]]) for place, row in enumerate(rows)]
     best = statistics.winner(rows)
     for place, (found, expected) in enumerate(zip(decided.scores, rows, strict=True)):
