@@ -127,6 +127,10 @@ def _place_options(
         Path | None,
         typer.Option(help="Where TensorFlow Datasets keeps mnist and cifar10. Defaults to its own folder."),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What networks are judged by: balanced_accuracy, f1, auc, mae, ... Defaults to the task's."),
+    ] = None,
     label_noise: Annotated[
         float, typer.Option(help="Share of the training labels made wrong, such as 0.4.", rich_help_panel=HARDER)
     ] = 0.0,
@@ -167,6 +171,7 @@ def with_task_of_own_length(command: Command) -> Command:
         *,
         devices: int | None,
         data_dir: Path | None,
+        metric: str | None,
         label_noise: float,
         noise: Noise,
         train_examples: int | None,
@@ -183,7 +188,10 @@ def with_task_of_own_length(command: Command) -> Command:
             "imbalance": imbalance,
             "noisy_validation": noisy_validation,
         }
-        command(make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, harder=harder), **given)
+        command(
+            make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, metric=metric, harder=harder),
+            **given,
+        )
 
     return with_options(command, run, _place_options, instead_of=("make_task",))
 
@@ -257,6 +265,7 @@ def _task_of(
     devices: int | None,
     data_dir: Path | None,
     harder: dict[str, Any],
+    metric: str | None = None,
     steps: int | None = None,
     schedule: str = "constant",
     averaging: float | None = None,
@@ -279,7 +288,7 @@ def _task_of(
     else:
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
     task = tasks.harder(task, **harder)
-    changes: dict[str, Any] = {"steps": steps, "averaging": averaging}
+    changes: dict[str, Any] = {"steps": steps, "averaging": averaging, "metric": metric}
     changes = {field: value for field, value in changes.items() if value is not None}
     if schedule != "constant":
         over = task.steps if steps is None else steps

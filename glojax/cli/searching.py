@@ -207,6 +207,25 @@ def _say_comparison(console: Console, job: "Task", rows: Sequence["Comparison"],
     if seeds > 1:
         least = statistics.detectable(statistics.summarize(scores).std, seeds)
         console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} cannot be told from chance.")
+    _say_constant(console, job, rows)
+
+
+def _say_constant(console: Console, job: "Task", rows: Sequence["Comparison"]) -> None:
+    """Print what one prediction for all examples would reach, and warn where no loss is better."""
+    import numpy as np
+
+    from glojax import tasks
+
+    if callable(job.problem.output):
+        return
+    part = "validation" if job.test is None else "test"
+    constant = tasks.of_constant(job.metric_function, job.splits[part].labels, job.problem)
+    if not np.isfinite(constant):
+        return
+    console.print(f"One prediction for all examples has a {part} {job.metric_name} of {constant:.4f}.")
+    found = [np.mean(job.as_metric(row.validation if job.test is None else row.test)) for row in rows]
+    if min(found) >= constant if job.is_error else max(found) <= constant:
+        console.print("[bold]Warning[/]: no loss is better than that, so nothing was learned.")
 
 
 def _say_end(console: Console, found: "Discovery", run_dir: Path) -> None:

@@ -15,7 +15,7 @@ HARDER = {
     "label_noise": 0.0, "noise": options.Noise.symmetric, "train_examples": None, "outliers": 0.0, "imbalance": 1.0,
     "noisy_validation": False,
 }  # fmt: skip
-PLACE = ["devices", "data_dir", *HARDER]
+PLACE = ["devices", "data_dir", "metric", *HARDER]
 TRAINING = ["steps", "schedule"]
 TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learning_rate"]
 
@@ -64,6 +64,9 @@ def test_a_schedule_ends_with_the_steps_that_are_given(monkeypatch: pytest.Monke
 def test_averaging_and_harder_data_are_the_task_s(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made(monkeypatch, averaging=0.0).averaging == 0
     assert made(monkeypatch).averaging == 0.2
+    assert made(monkeypatch, metric="balanced_accuracy").metric_name == "balanced accuracy"
+    with pytest.raises(ValueError, match=r"Task\.metric is 'r2'"):
+        made(monkeypatch, metric="r2")
     task = made(monkeypatch, "diabetes", harder={"outliers": 0.1})
     assert task.name == "diabetes, 10% outliers"
     with pytest.raises(ValueError, match=r"label_noise is 0\.1; the labels of diabetes are not classes"):

@@ -1,13 +1,18 @@
 """The command ``glojax search``."""
 
+import dataclasses
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from as_typed import cells, run
 
-from glojax import losses
+from glojax import losses, tasks
+from glojax.cli import options, searching
+from glojax.records.comparisons import Comparison
 
 
 def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> None:
@@ -18,6 +23,10 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> 
     output = result.output
     for text in ("search on digits-mlp 2/2", "tuning 2/2", "cross-entropy ", "cross-entropy, best rate", "found"):
         assert text in output
+    assert "Noise: one training of it scatters by 0.0" in output
+    largest = np.bincount(tasks.digits().splits["test"].labels).max() / 360
+    assert f"One prediction for all examples has a test accuracy of {largest:.4f}." in output
+    assert "Warning" not in output
     loss = losses.load(tmp_path / "loss.json")
     assert f"f(x, y) = {loss}" in output
     assert f"Report       {tmp_path / 'report.html'}" in output
@@ -32,6 +41,35 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> 
     assert settings["phases"]["search"]["population"] == 24
     again = run(*arguments, "--resume")
     assert again.output.splitlines()[-3] == output.splitlines()[-3]
+
+
+@pytest.mark.parametrize(
+    ("task", "constant", "scores", "warned"),
+    [
+        (tasks.digits, 37 / 360, (0.1, 0.09), True), (tasks.digits, 37 / 360, (0.2, 0.1), False),
+        (tasks.diabetes, 0.0, (0.0, 0.0), True), (tasks.diabetes, 0.0, (0.3, 0.1), False),
+    ],
+)  # fmt: skip
+def test_it_warns_where_no_loss_is_better_than_one_prediction_for_all(
+    capsys: pytest.CaptureFixture[str], task: Any, constant: float, scores: tuple[float, float], warned: bool
+) -> None:
+    rows = [Comparison("a", 1.0, [500], np.full((3, 1, 2), score)) for score in scores]
+    searching._say_constant(options.console_of(), task(), rows)
+    shown = capsys.readouterr().out
+    assert f"of {constant:.4f}." in shown
+    assert ("Warning: no loss is better than that" in shown) == warned
+
+
+def test_it_warns_of_errors_that_are_no_less(capsys: pytest.CaptureFixture[str]) -> None:
+    task = dataclasses.replace(tasks.diabetes(), metric="mae")
+    labels = task.splits["test"].labels
+    constant = np.abs(labels - np.median(labels)).mean()
+    for error, warned in ((constant + 0.01, True), (constant - 0.01, False)):
+        rows = [Comparison("a", 1.0, [500], np.full((3, 1, 2), 1 / (1 + error)))]
+        searching._say_constant(options.console_of(), task, rows)
+        shown = capsys.readouterr().out
+        assert f"One prediction for all examples has a test mae of {constant:.4f}." in shown
+        assert ("Warning" in shown) == warned
 
 
 def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(tmp_path: Path) -> None:
