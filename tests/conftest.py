@@ -34,6 +34,15 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of losses come first: they switch 64 bits on and off most.
+
+    In a process that has compiled thousands of programs, JAX 0.10 now and then converts a NumPy array for the setting of
+    before.
+    """
+    items.sort(key=lambda item: "losses" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept between processes stays out of the user's own cache; all of pytest's processes share it.
