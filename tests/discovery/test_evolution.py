@@ -15,6 +15,7 @@ from scipy import stats
 from glojax import evaluate, search
 from glojax.discovery import genetics, scoring, screening, sieve
 from glojax.discovery.evolution import random_search
+from glojax.discovery.fitness import BASELINE_SEEDS
 from glojax.discovery.search_config import SearchConfig
 from glojax.expressions.canonical import canonical
 from glojax.records.funnel import FUNNEL
@@ -218,11 +219,11 @@ def test_fair_rates_give_every_loss_the_gradient_of_cross_entropy_at_its_best(ti
     config = dataclasses.replace(SMALL, generations=1, seeds=2, halving=1)
     found = search(tiny_task, config)
     assert found.baseline is not None
-    seeds = [named_seed(5, "control", i) for i in range(2)]
+    seeds = [named_seed(5, "control", i) for i in range(BASELINE_SEEDS)]
     by_rate = [evaluate(tiny_task, ["x * log(y)"], seeds, rates=[rate]).mean() for rate in scoring.RATES]
     assert found.baseline.rate == scoring.RATES[int(np.argmax(by_rate))]
     assert found.baseline.fitness == pytest.approx(max(by_rate), abs=1e-6)
-    assert found.baseline.steps == 2 * 30 * len(scoring.RATES)
+    assert found.baseline.steps == BASELINE_SEEDS * 30 * len(scoring.RATES)
     generation = found.generations[0]
     sizes = screening.screen(generation.trees, room=31).size
     seeds = [named_seed(5, "search", i) for i in range(2)]
@@ -238,20 +239,22 @@ def test_elites_are_trained_again_and_ranked_by_the_mean_of_all_their_trainings(
     first, second, third = search(tiny_task, config).generations
     assert second.fates[:3] == ("elite",) * 3
 
-    def scores(tree: Any, *seeds: int) -> float:
+    def scores(tree: Any, trainings: int) -> float:
+        seeds = [named_seed(5, "search", i) for i in range(trainings)]
         return float(evaluate(tiny_task, [tree], seeds).mean())
 
-    seed = named_seed(5, "search", 0)
-    fresh = [[named_seed(5, "elites", number, i) for i in range(2)] for number in (1, 2)]
+    had = {}
     for place, tree in enumerate(second.trees[:3]):
         assert tree in first.trees
-        assert second.fitness[place] == pytest.approx(scores(tree, seed, *fresh[0]), abs=1e-6)
-        assert second.steps[place] == 2 * 30
+        had[tree] = 1 + int(second.steps[place]) // 30
+        assert second.fitness[place] == pytest.approx(scores(tree, had[tree]), abs=1e-6)
+    assert sum(had.values()) > 3
     again = [tree for tree in third.trees[:3] if tree in second.trees[:3]]
     assert again
     for tree in again:
-        mean = scores(tree, seed, *fresh[0], *fresh[1])
-        assert third.fitness[third.trees.index(tree)] == pytest.approx(mean, abs=1e-6)
+        place = third.trees.index(tree)
+        mean = scores(tree, had[tree] + int(third.steps[place]) // 30)
+        assert third.fitness[place] == pytest.approx(mean, abs=1e-6)
 
 
 @pytest.mark.parametrize(("beyond", "expected"), [(0, 1), (1, 2)])

@@ -75,6 +75,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "executor": ({"executor": lambda task, **given: None}, None),
     "name": ({"name": "second"}, None),
     "ignore_label": ({"ignore_label": 2}, "other training data"),
+    "averaging": ({"averaging": 0.1}, "another averaging of weights"),
 }
 
 
@@ -116,7 +117,7 @@ def test_a_search_is_not_resumed_with_another_optimizer(tmp_path: Path) -> None:
 # EVERY FIELD OF A CONFIGURATION
 
 CONFIGS: list[Any] = [SearchConfig(), ExhaustiveConfig(), TuneConfig(), TrainConfig(steps=60)]
-OTHER: dict[str, Any] = {"selection": "roulette", "schedule": "cosine"}
+OTHER: dict[str, Any] = {"selection": "roulette", "schedule": "cosine", "averaging": 0.5}
 
 
 def changed(value: Any, field: str) -> Any:
