@@ -37,8 +37,8 @@ if "XLA_FLAGS" not in os.environ and "JAX_NUM_CPU_DEVICES" not in os.environ:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests of losses come first: they switch 64 bits on and off most.
 
-    In a process that has compiled thousands of programs, JAX 0.10 now and then converts a NumPy array for the setting of
-    before.
+    In a process that has compiled thousands of programs, JAX 0.10 now and then converts a NumPy array for the former
+    setting.
     """
     items.sort(key=lambda item: "losses" not in item.path.parts)
 
