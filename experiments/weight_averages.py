@@ -154,9 +154,8 @@ def cost(rounds: int) -> None:
             trainer.train(candidates, [500])
             seconds[turn, place] = time.perf_counter() - started
     ratios = seconds[1:, 1] / seconds[1:, 0]  # the first turn compiles
-    print(
-        f"with averages a training takes {np.median(ratios):.3f} times as long ({ratios.min():.3f} to {ratios.max():.3f})"
-    )
+    low, high = ratios.min(), ratios.max()
+    print(f"with averages a training takes {np.median(ratios):.3f} times as long ({low:.3f} to {high:.3f})")
 
 
 def main() -> None:
