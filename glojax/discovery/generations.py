@@ -187,8 +187,8 @@ def _evaluate(
     # Two elites may be equal.
     again = list({forms[place]: place for place in range(elites) if fates[place] == "elite"}.values())
     if again and config.elite_seeds:
-        more = fitness.train_again(archive, [population[place] for place in again], config.elite_seeds * len(again))
-        archive, found = more
+        elite_trees = [population[place] for place in again]
+        archive, found = fitness.train_again(archive, elite_trees, config.elite_seeds * len(again))
         trained = trained.with_scores(again, found.scores, found.steps)
     seconds = time.perf_counter() - started
 

@@ -14,7 +14,6 @@ from typing import NamedTuple, Unpack
 
 import numpy as np
 
-from glojax import tasks
 from glojax.deprecation import renamed_argument
 from glojax.discovery import cma_es, finals, scoring
 from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
@@ -205,7 +204,6 @@ class _Tuner:
 
     @classmethod
     def of(cls, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor) -> "_Tuner":
-        tasks.check(task)
         task.check_metric(for_search=True)
         room = programs.room(programs.instructions_of(space.tree))
         return cls(space, task, config, executor(task, instructions=room, protected=config.protected))
