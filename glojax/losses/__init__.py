@@ -2,7 +2,8 @@
 
 - ``loss``: ``Loss``, ``apply``, and loss files.
 - ``outputs``: from a network's outputs to predictions that keep a loss and its gradient finite.
-- ``zoo``: the known losses, and losses by name.
+- ``zoo``, ``zoo_of_numbers``: the known losses, of classes and of a regression, and losses by name.
+- ``known``: the known losses that fit an output, each with several values of its coefficient.
 - ``spaces``: vectors of coefficients for tuning: of any tree, and of Taylor polynomials.
 
 May import ``expressions`` and the base modules.
@@ -30,13 +31,16 @@ from glojax.losses.zoo import (
     taylor,
     taylor_mnist,
 )
+from glojax.losses.zoo_of_numbers import ZOO_OF_NUMBERS, absolute_error, huber, log_cosh, quantile
 
 __all__ = [
     "MAX_FILE_BYTES",
     "SCHEMA",
     "ZOO",
+    "ZOO_OF_NUMBERS",
     "Loss",
     "LossFunction",
+    "absolute_error",
     "apply",
     "baikal",
     "baikal_cma",
@@ -44,13 +48,16 @@ __all__ = [
     "cross_entropy",
     "focal",
     "generalized_cross_entropy",
+    "huber",
     "label_smoothed_cross_entropy",
     "load",
+    "log_cosh",
     "loss_by_name",
     "mean_absolute_error",
     "next_generation",
     "output_of",
     "poly",
+    "quantile",
     "symmetric_cross_entropy",
     "taylor",
     "taylor_mnist",

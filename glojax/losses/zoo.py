@@ -16,6 +16,7 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction, load
 from glojax.losses.outputs import OUTPUTS, Output, probabilities
 from glojax.losses.shapes import Axis, output_axes, sum_over
+from glojax.losses.zoo_of_numbers import ZOO_OF_NUMBERS
 
 _Term = tuple[Tree, tuple[float, ...]]
 """A term of a loss: a tree and its coefficients."""
@@ -163,7 +164,7 @@ OF_SOFTMAX = (generalized_cross_entropy, label_smoothed_cross_entropy, next_gene
 
 
 def output_of(loss: LossFunction) -> Output | None:
-    """The output that a loss is made for: its own, softmax for the functions here, ``None`` for what is not known.
+    """The output that a loss is made for: its own, that of a known function, ``None`` for what is not known.
 
     ``functools.partial`` and wrappers that name what they wrap, such as ``jax.jit``, are looked through.
     """
@@ -172,22 +173,24 @@ def output_of(loss: LossFunction) -> Output | None:
         inner = inspect.unwrap(inner.func)
     if isinstance(inner, Loss):
         return inner.output
+    if any(inner is known for known in ZOO_OF_NUMBERS.values()):
+        return "identity"
     return "softmax" if any(inner is known for known in OF_SOFTMAX) else None
 
 
 def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
-    """Look up a loss: by a name in ``ZOO``, by the path of a loss file, or by an expression.
+    """Look up a loss: by a name in ``ZOO`` or ``ZOO_OF_NUMBERS``, by the path of a loss file, or by an expression.
 
     Args:
       text: the name, the path, which ends in ``.json``, or the expression.
-      output: the output that known trees and expressions are made for. Defaults to softmax.
+      output: the output that known losses and expressions are made for. Defaults to softmax.
 
     Returns:
       A ``Loss``, or a function of the same form.
 
     Raises:
       ValueError: it is none of these; the message says where the expression does not parse and lists the known losses.
-        Or it is a function of softmax, and the output is another.
+        Or it is a function of softmax, or of numbers, and the output is another.
       OSError: the file cannot be read.
 
     Example:
@@ -199,9 +202,14 @@ def loss_by_name(text: str, output: Output = "softmax") -> LossFunction:
             trees_of_it = ", ".join(name for name, loss in ZOO.items() if isinstance(loss, Loss))
             raise ValueError(f"{text} is a loss of softmax outputs, not of {output!r}; {trees_of_it} are of any.")
         return dataclasses.replace(known, output=output) if isinstance(known, Loss) else known
+    if text in ZOO_OF_NUMBERS:
+        if output in ("softmax", "sigmoid"):
+            raise ValueError(f"{text} is a loss of numbers, whose output is the identity, not of {output!r}.")
+        known = ZOO_OF_NUMBERS[text]
+        return known if output == "identity" else functools.partial(known, output=output)
     if text.endswith(".json"):
         return load(text)
     try:
         return Loss(*parsing.parse_with_coefficients(text), output=output)
     except ValueError as error:
-        raise ValueError(f"{error} Known losses are {', '.join(ZOO)}.") from None
+        raise ValueError(f"{error} Known losses are {', '.join([*ZOO, *ZOO_OF_NUMBERS])}.") from None
