@@ -1,7 +1,7 @@
-"""The whole workflow of a discovery: search, tuning, random search, comparison, report.
+"""The whole workflow of a discovery: search, tuning, random search, known losses, comparison, full training, report.
 
 ``discover`` is what ``glojax search`` does; each of its parts is a function of its own (``search``, ``exhaust``,
-``search_taylor``, ``tune``, ``random_search``, ``compare``, ``write_report``).
+``search_taylor``, ``tune``, ``random_search``, ``best_known``, ``compare``, ``compare_in_full``, ``write_report``).
 """
 
 import dataclasses
@@ -11,21 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
-from glojax.discovery.comparison import compare
+from glojax.discovery.best_known import BestKnown, best_known
+from glojax.discovery.comparison import compare, compare_in_full
 from glojax.discovery.evolution import SearchResult, random_search, search
 from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
 from glojax.discovery.results import Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
-from glojax.losses.loss import Loss
-from glojax.records.comparisons import Comparison
+from glojax.losses.loss import Loss, LossFunction
+from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
 from glojax.tasks.task import Task
 
 T = TypeVar("T", bound=Result)
 
 OnPhase = Callable[[str], None]
-"""What a discovery calls when a phase begins: a search by its name, ``"comparison"``, ``"report"``."""
+"""What a discovery calls when a phase begins: a search by its name, ``"known losses"``, ``"comparison"``, ``"full
+training"``, ``"report"``."""
 
 OnResult = Callable[[Result], None]
 """What a discovery calls when a search has ended."""
@@ -42,15 +44,18 @@ class DiscoveryConfig:
         Only a ``SearchConfig`` is followed by it.
       random_search: whether random search of the same budget is part of the comparison.
       seeds: trainings of each loss in the final comparison.
+      full_steps: optimizer steps of the full trainings after it (``comparison.compare_in_full``); 0 leaves them out.
+        Defaults to ten times the task's.
 
     Raises:
-      ValueError: fewer than one seed, or a search that is none of these.
+      ValueError: fewer than one seed, a number of steps below 0, or a search that is none of these.
     """
 
     search: SearchConfig | ExhaustiveConfig | TaylorConfig = field(default_factory=lambda: SearchConfig())
     tune: TuneConfig | None = field(default_factory=TuneConfig)
     random_search: bool = True
-    seeds: int = 8
+    seeds: int = 16
+    full_steps: int | None = None
 
     def __post_init__(self) -> None:
         if type(self.search) not in _SEARCHES:
@@ -60,6 +65,8 @@ class DiscoveryConfig:
             )
         if type(self.seeds) is not int or self.seeds < 1:
             raise ValueError(f"DiscoveryConfig.seeds is {self.seeds!r}; an integer of at least 1 is allowed.")
+        if self.full_steps is not None and (type(self.full_steps) is not int or self.full_steps < 0):
+            raise ValueError(f"DiscoveryConfig.full_steps is {self.full_steps!r}; an integer of at least 0 is allowed.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +77,18 @@ class Discovery:
       search: the result of the search.
       tuning: the result of the tuning, if there was one.
       random_search: the result of random search, if there was one.
+      known: the best known loss, the strongest baseline that needs no search.
       comparison: the baseline and the losses over fresh seeds, each at the task's learning rate and at its best one.
+      full: the baseline, the found loss and the best known one after full trainings; empty if they were left out.
       report: the report, if there is a run directory.
     """
 
     search: Result
     tuning: TuningResult | None
     random_search: SearchResult | None
+    known: BestKnown = field(repr=False)
     comparison: list[Comparison] = field(repr=False)
+    full: list[Comparison] = field(repr=False)
     report: Path | None
 
     @property
@@ -105,7 +116,7 @@ def discover(
     on_result: OnResult | None = None,
     **options: Unpack[SearchOptions],
 ) -> Discovery:
-    """Discover a loss for a task, and compare it with the baseline and with random search.
+    """Discover a loss for a task, and compare it with the baseline, the best known loss, and random search.
 
     Args:
       task: what losses are trained on.
@@ -133,9 +144,12 @@ def discover(
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
 
-    def phase(name: str, run: Callable[[], T]) -> T:
+    def begin(name: str) -> None:
         if on_phase is not None:
             on_phase(name)
+
+    def phase(name: str, run: Callable[[], T]) -> T:
+        begin(name)
         result = run()
         if on_result is not None:
             on_result(result)
@@ -156,17 +170,34 @@ def discover(
         like = config.search if isinstance(config.search, SearchConfig) else SearchConfig(seed=config.search.seed)
         drawn = phase("random search", lambda: random_search(task, like, found.steps, **watched))
 
-    if on_phase is not None:
-        on_phase("comparison")
     named: dict[str, Result] = {"found": found}
     named |= {"found, tuned": best} if best is not found else {}
     named |= {"random search": drawn} if drawn is not None else {}
-    losses = {name: result.loss for name, result in named.items()}
-    rates = {name: result.rate for name, result in named.items()}
+    begin("known losses")
+    known = best_known(task, config.search.seed, **shared)
+    begin("comparison")
+    losses: dict[str, LossFunction] = {name: result.loss for name, result in named.items()}
+    losses[BEST_KNOWN] = known.known.loss
+    rates = {name: result.rate for name, result in named.items()} | {BEST_KNOWN: known.rate}
     rows = compare(task, losses, config.seeds, config.search.seed, rates=rates, **shared)
-    if on_phase is not None:
-        on_phase("report")
-    return Discovery(found, tuned, drawn, rows, None if run_dir is None else _report(run_dir))
+    full: list[Comparison] = []
+    if config.full_steps != 0:
+        begin("full training")
+        ours = "found" if best is found else "found, tuned"
+        chosen = {task.problem.baseline_name: task.problem.baseline, ours: best.loss, BEST_KNOWN: known.known.loss}
+        best_rates = {row.name.removesuffix(BEST_RATE): row.rate for row in rows}  # a loss's last row is at its best
+        full = compare_in_full(
+            task,
+            chosen,
+            {name: best_rates[name] for name in chosen},
+            config.seeds,
+            config.search.seed,
+            steps=config.full_steps,
+            **shared,
+        )
+    begin("report")
+    report = None if run_dir is None else _report(run_dir)
+    return Discovery(found, tuned, drawn, known, rows, full, report)
 
 
 _SEARCHES: dict[type, Callable[..., Result]] = {

@@ -4,8 +4,9 @@ At a fixed learning rate much of a loss's gain can be a larger effective step, s
 baseline whose rate was tuned as well.
 """
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +16,19 @@ from glojax.discovery import scoring, screening
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.expressions import programs
-from glojax.losses.loss import Loss
-from glojax.records.comparisons import Comparison, loss_identity, rows_of
+from glojax.losses.loss import Loss, LossFunction
+from glojax.records.comparisons import BEST_RATE, Comparison, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.statistics import Summary, detectable, summarize
 from glojax.tasks import optimizers
 from glojax.tasks.task import Task
+
+FULL_LENGTH = 10
+"""Times as many steps as the task's that a full training has."""
+
+FULL_RATE_SEEDS = 4
+"""Trainings of each loss at each rate among which a full training's is chosen."""
 
 
 class NoiseFloor(NamedTuple):
@@ -68,7 +75,7 @@ def noise_floor(
 
 def compare(
     task: Task,
-    named: dict[str, Loss],
+    named: Mapping[str, LossFunction],
     seed_count: int,
     seed: int = 0,
     *,
@@ -103,13 +110,11 @@ def compare(
     """
     if seed_count < 1:
         raise ValueError(f"compare: seed_count is {seed_count}; it must be at least 1.")
-    if others := [name for name, loss in named.items() if not isinstance(loss, Loss)]:
-        raise ValueError(
-            f"compare: {others[0]} is no Loss, such as task.loss(...) makes. glojax.train takes functions too."
-        )
+    if others := [name for name, loss in named.items() if not callable(loss)]:
+        raise ValueError(f"compare: {others[0]} is no loss, such as task.loss(...) makes, and no function.")
     scoring.check_losses(task, named.values())
     trains = local.resolve(task, executor, group)
-    rows = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
+    rows: list[tuple[str, LossFunction]] = [(task.problem.baseline_name, task.problem.baseline), *named.items()]
     found_at = {} if rates is None else rates
     asked = {
         "losses": {name: loss_identity(loss) for name, loss in rows},
@@ -120,7 +125,8 @@ def compare(
 
     def choose_rates() -> dict[str, Any]:
         grids = [
-            [*grid, 1.0, found_at.get(name, 1.0)] for (name, _), grid in zip(rows, _grids(task, rows), strict=True)
+            [*grid, 1.0, found_at.get(name, 1.0)]
+            for (name, _), grid in zip(rows, rates_of(task, [loss for _, loss in rows]), strict=True)
         ]
         seeds = [named_seed(seed, "rates", i) for i in range(seed_count)]
         found = best_rates(task, [loss for _, loss in rows], seeds, grids, executor=trains)
@@ -132,14 +138,14 @@ def compare(
     with Run(run_dir, "comparison", task, {}, resume) as run:
         best = run.once("rates", choose_rates, is_this)["best"]
         settings = [(name, loss, 1.0) for name, loss in rows]
-        settings += [(f"{name}, best rate", loss, best[name]) for name, loss in rows if best[name] != 1.0]
+        settings += [(name + BEST_RATE, loss, best[name]) for name, loss in rows if best[name] != 1.0]
         seeds = [named_seed(seed, "audit", i) for i in range(seed_count)]
         kept = run.once("scores", lambda: {"asked": asked, **_audit(task, settings, seeds, trains)}, is_this)
     return rows_of(kept)
 
 
 def _audit(
-    task: Task, settings: Sequence[tuple[str, Loss, float]], seeds: Sequence[int], executor: Executor
+    task: Task, settings: Sequence[tuple[str, LossFunction, float]], seeds: Sequence[int], executor: Executor
 ) -> dict[str, Any]:
     """Learning curves of losses at their rates, as the record keeps them."""
     scores = scoring.learning_curves(
@@ -158,22 +164,83 @@ def _audit(
     return {"steps": scoring.points_of(task.steps, min(10, task.steps)), "rows": rows}
 
 
-def _grids(task: Task, rows: Sequence[tuple[str, Loss]]) -> np.ndarray:
-    """Learning rates ``[losses, rates]`` at which gradients are as large as the first's at ``scoring.RATES``."""
+def compare_in_full(
+    task: Task,
+    named: Mapping[str, LossFunction],
+    rates: Mapping[str, float],
+    seed_count: int,
+    seed: int = 0,
+    *,
+    steps: int | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    executor: Executor | None = None,
+    group: int | None = None,
+) -> list[Comparison]:
+    """Compare losses as a user trains: for many steps, with a cosine decay of the rate, scored with the last weights.
+
+    Each loss has the best of a third of its rate, its rate, and three times it, by mean validation score over
+    ``FULL_RATE_SEEDS`` other seeds. The comparison itself uses fresh seeds, the same for every row.
+
+    Args:
+      task: what they are trained on, in its own number of steps elsewhere.
+      named: the losses, by the names that the rows show.
+      rates: the best rate of each in shortened trainings, by name.
+      seed_count: trainings of each row.
+      seed: all seeds derive from it; no other comparison uses them.
+      steps: optimizer steps of a training. Defaults to ten times the task's.
+      run_dir: where the rows are kept. Defaults to memory alone.
+      resume: take what ``run_dir`` holds of this very comparison.
+      executor: what trains. Defaults to this process.
+      group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
+
+    Returns:
+      One row for each loss.
+
+    Raises:
+      ValueError: what ``compare`` raises.
+    """
+    scoring.check_losses(task, named.values())
+    length = FULL_LENGTH * task.steps if steps is None else steps
+    optimizer = optimizers.adapted(task.optimizer, length, schedule="cosine")
+    long = dataclasses.replace(task, optimizer=optimizer, steps=length, averaging=0.0)
+    asked = {
+        "losses": {name: loss_identity(loss) for name, loss in named.items()},
+        "rates": dict(rates),
+        "seeds": seed_count,
+        "seed": seed,
+    }
+
+    def train() -> dict[str, Any]:
+        trains = local.resolve(long, executor, group)
+        grids = [[rates[name], rates[name] / 3, rates[name] * 3] for name in named]
+        seeds = [named_seed(seed, "full rates", i) for i in range(FULL_RATE_SEEDS)]
+        best = best_rates(long, list(named.values()), seeds, grids, executor=trains)
+        settings = [(name, loss, rate) for (name, loss), rate in zip(named.items(), best, strict=True)]
+        seeds = [named_seed(seed, "full audit", i) for i in range(seed_count)]
+        return {"asked": asked, **_audit(long, settings, seeds, trains)}
+
+    with Run(run_dir, "full training", task, {"steps": length}, resume) as run:
+        return rows_of(run.once("scores", train, lambda kept: kept["asked"] == asked))
+
+
+def rates_of(task: Task, chosen: Sequence[LossFunction]) -> np.ndarray:
+    """Learning rates ``[losses, rates]`` at which gradients are as large as the baseline's at ``scoring.RATES``."""
     growth = optimizers.growth(task.optimizer, models.shapes(task.pure_model)[0])
-    sizes, probe = np.ones(len(rows)), screening.probe_of(task)
-    for place, (_, loss) in enumerate(rows[1:], start=1):
-        room = programs.room(programs.instructions_of(loss.tree))
-        screened = screening.screen(
-            [loss.tree], [loss.coefficients], probe, kind=task.problem, protected=loss.protected, room=room
-        )
-        sizes[place] = screened.size[0]
+    sizes, probe, kind = np.ones(len(chosen)), screening.probe_of(task), task.problem
+    for place, loss in enumerate(chosen):
+        if not isinstance(loss, Loss):
+            sizes[place] = screening.size_of(loss, probe, kind)
+        elif loss != kind.baseline:
+            room = programs.room(programs.instructions_of(loss.tree))
+            given = [loss.tree], [loss.coefficients], probe
+            sizes[place] = screening.screen(*given, kind=kind, protected=loss.protected, room=room).size[0]
     return np.array(scoring.RATES) / np.where(np.isfinite(sizes), sizes, 1)[:, None] ** growth
 
 
 def best_rates(
     task: Task,
-    chosen: Sequence[Loss],
+    chosen: Sequence[LossFunction],
     seeds: Sequence[int],
     rates: Sequence[float] | Sequence[Sequence[float]] = scoring.RATES,
     *,

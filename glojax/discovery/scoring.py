@@ -187,18 +187,18 @@ def _evaluators(
 ) -> Iterator[tuple[str, Evaluator, list[int]]]:
     """Name, evaluator, and places of the losses that it trains: all trees together, each other function alone."""
     check_losses(task, chosen)
-    for loss in chosen:
-        if not isinstance(loss, Loss):
-            gradients.check_gradient(task, loss)
+    functions = {id(loss): loss for loss in chosen if not isinstance(loss, Loss)}
+    for loss in functions.values():
+        gradients.check_gradient(task, loss)
     for protected in (False, True):
         places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
         if places:
             longest = max(programs.instructions_of(chosen[place].tree) for place in places)  # type: ignore[attr-defined]
             evaluator = executor(task, instructions=programs.room(longest), protected=protected)
             yield "protected" if protected else "trees", evaluator, places
-    for place, loss in enumerate(chosen):
-        if not isinstance(loss, Loss):
-            yield f"loss {place}", executor(task, loss=loss), [place]
+    for key, loss in functions.items():
+        places = [place for place, one in enumerate(chosen) if id(one) == key]
+        yield f"loss {places[0]}", executor(task, loss=loss), places
 
 
 # CANDIDATES OF A SEARCH

@@ -20,6 +20,7 @@ from glojax.distributed import jax_settings
 from glojax.expressions import programs
 from glojax.expressions.programs import Program
 from glojax.expressions.trees import Tree
+from glojax.losses.loss import LossFunction
 from glojax.losses.outputs import Output
 from glojax.seeds import named_random
 from glojax.tasks.problems import KINDS, Kind
@@ -155,6 +156,19 @@ def screen(
         (learns,) = batched(descend, guides[first], _DESCENT_BATCH)
         trainable[guides] = learns[which.reshape(-1)]
     return Screened(both, finite, guided, fingerprint, direction, size, trainable)
+
+
+def size_of(loss: LossFunction, given: Probe, kind: Kind) -> float:
+    """The norm of a function's gradient on a probe over that of the baseline's, as ``Screened.size`` is of a tree."""
+
+    @jax.jit
+    def sizes(outputs: jax.Array, targets: jax.Array) -> list[jax.Array]:
+        both = (gradients.fixed_gradient(one) for one in (loss, kind.baseline))
+        return [jnp.linalg.norm(gradient(None, outputs, targets, None)[0]) for gradient in both]  # type: ignore[arg-type]
+
+    with jax_settings.standard():
+        found, baseline = (float(size) for size in sizes(given.outputs, given.targets))
+    return found / baseline
 
 
 _Stage = Callable[[Program, Probe], list[np.ndarray]]

@@ -6,6 +6,7 @@ task share their compiled programs.
 """
 
 from functools import partial
+from typing import Any
 
 from glojax.executors.protocol import Executor
 from glojax.losses.loss import LossFunction
@@ -14,6 +15,7 @@ from glojax.training import grouping
 from glojax.training.trainer import Trainer
 
 _MEMO = "_trainers"  # attribute of a task that holds its trainers, so that they are freed with it
+_FIXED = ("fixed",)  # the trainer of a fixed loss among them
 
 
 def resolve(task: Task, executor: Executor | None = None, group: int | None = None) -> Executor:
@@ -48,17 +50,20 @@ def local_executor(
     *,
     instructions: int = 1,
     protected: bool = False,
-    loss: LossFunction | None = None,
+    loss: LossFunction | tuple[LossFunction, ...] | None = None,
     group: int | None = None,
 ) -> Trainer:
     """The trainer of these settings in this process; the arguments are those of ``protocol.Executor``.
 
-    Equal settings of one task share a trainer and its compiled programs, except for a fixed ``loss``, which gets a new
-    one. The trainers are freed with the task.
+    Equal settings of one task share a trainer and its compiled programs, which are freed with the task. Of fixed losses
+    only the last one's trainer is kept, as there may be any number of them.
     """
+    trainers: dict[tuple[Any, ...], Trainer] = vars(task).setdefault(_MEMO, {})
     if loss is not None:
-        return Trainer(task, loss=loss, group=group)
-    trainers: dict[tuple[int, bool, int | None], Trainer] = vars(task).setdefault(_MEMO, {})
+        kept = trainers.get(_FIXED)
+        if kept is None or kept.loss is not loss or kept.group != group:
+            trainers[_FIXED] = Trainer(task, loss=loss, group=group)
+        return trainers[_FIXED]
     settings = instructions, protected, group
     if settings not in trainers:
         trainers[settings] = Trainer(task, instructions=instructions, protected=protected, group=group)

@@ -69,7 +69,7 @@ class Executor(Protocol):
         *,
         instructions: int = 1,
         protected: bool = False,
-        loss: LossFunction | None = None,
+        loss: LossFunction | tuple[LossFunction, ...] | None = None,
         group: int | None = None,
     ) -> Evaluator:
         """An evaluator for a task.
@@ -78,7 +78,8 @@ class Executor(Protocol):
           task: what candidates are trained on.
           instructions: room for each tree's inner nodes.
           protected: whether losses use the protected operators.
-          loss: one fixed loss for all candidates instead of their own programs. Defaults to None.
+          loss: one fixed loss for all candidates instead of their own programs, or a tuple of several, of which a
+            candidate's tree, a leaf, chooses by its coefficient: 0 for the first. Defaults to None.
           group: candidates trained together on a device, at most. Defaults to as many as fit.
         """
         ...

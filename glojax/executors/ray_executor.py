@@ -72,7 +72,7 @@ class RayExecutor:
         *,
         instructions: int = 1,
         protected: bool = False,
-        loss: LossFunction | None = None,
+        loss: LossFunction | tuple[LossFunction, ...] | None = None,
         group: int | None = None,
     ) -> "RayEvaluator":
         """An evaluator for a task, which is sent to the workers once; the arguments are ``protocol.Executor``'s.

@@ -49,6 +49,10 @@ def known_losses(output: Output, classes: int = 2, spread: float = 1.0) -> list[
     return _of_numbers(output, spread)
 
 
+def _tree(expression: str, output: Output) -> Loss:
+    return Loss(*parsing.parse_with_coefficients(expression), output=output)
+
+
 def _one_sided(term: str) -> str:
     """A term of the true class as f(x, y) of softmax, where ``{p}`` is its probability and ``{q}`` is 1 - p."""
     return f"x * ({term.format(p='y', q='(1 - y)')})"
@@ -67,7 +71,7 @@ def _of_true_class(sides: Callable[[str], str], output: Output, classes: int) ->
     """Losses of the probability p of the true class."""
 
     def made(term: str) -> Loss:
-        return Loss(*parsing.parse_with_coefficients(sides(term)), output=output)
+        return _tree(sides(term), output)
 
     known = [KnownLoss("cross-entropy", "", made("log({p})"))]
     for share in (0.05, 0.1, 0.2, 0.4):
@@ -80,7 +84,7 @@ def _of_true_class(sides: Callable[[str], str], output: Output, classes: int) ->
     for weight in (10, 40):
         name, value = "symmetric cross-entropy", f"reverse part {weight} times"
         known.append(KnownLoss(name, value, made(f"log({{p}}) - {weight} * {{q}}")))
-    brier = Loss("-1 * square(x - y)", output=output)
+    brier = _tree("-1 * square(x - y)", output)
     return [*known, KnownLoss("Brier", "", brier)]
 
 
@@ -88,9 +92,9 @@ def _smoothed(share: float, other: float, output: Output) -> Loss:
     """Cross-entropy of labels ``share * x + other``."""
     x = f"({share!r} * x + {other!r} * 1)"
     if output == "softmax":
-        return Loss(*parsing.parse_with_coefficients(f"{x} * log(y)"), output=output)
+        return _tree(f"{x} * log(y)", output)
     rest = f"({share!r} * (1 - x) + {other!r} * 1)"
-    return Loss(*parsing.parse_with_coefficients(f"{x} * log(y) + {rest} * log(1 - y)"), output=output)
+    return _tree(f"{x} * log(y) + {rest} * log(1 - y)", output)
 
 
 def _others_of_softmax() -> list[KnownLoss]:
@@ -103,11 +107,11 @@ def _others_of_softmax() -> list[KnownLoss]:
 
 
 def _others_of_sigmoid() -> list[KnownLoss]:
-    baikal = Loss("log(y) - x / y + (log(1 - y) - (1 - x) / (1 - y))", output="sigmoid")
+    baikal = _tree("log(y) - x / y + (log(1 - y) - (1 - x) / (1 - y))", "sigmoid")
     known = [KnownLoss("Baikal", "", baikal)]
     for weight in (2, 5, 20):
         expression = f"{weight} * (x * log(y)) + (1 - x) * log(1 - y)"
-        known.append(KnownLoss("weighted cross-entropy", f"ones {weight} times", Loss(expression, output="sigmoid")))
+        known.append(KnownLoss("weighted cross-entropy", f"ones {weight} times", _tree(expression, "sigmoid")))
     return known
 
 
@@ -118,7 +122,7 @@ def _of_numbers(output: Output, spread: float) -> list[KnownLoss]:
         return functools.partial(ZOO_OF_NUMBERS[name], axis=(), output=output, **given)
 
     known = [
-        KnownLoss("squared error", "", Loss("-1 * square(x - y)", output=output)),
+        KnownLoss("squared error", "", _tree("-1 * square(x - y)", output)),
         KnownLoss("absolute error", "", made("absolute_error")),
     ]
     for times in (0.3, 1.0, 3.0):

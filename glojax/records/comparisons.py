@@ -1,11 +1,21 @@
 """The rows of a comparison over fresh seeds, as a run keeps them."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from glojax.losses.loss import Loss
+from glojax.losses.loss import Loss, LossFunction
+
+BEST_KNOWN = "best known loss"
+"""The row of the known loss that is the strongest baseline."""
+
+BEST_RATE = ", best rate"
+"""What the name of a row ends with where the loss has its best learning rate and not the task's."""
+
+NOT_FOUND = ("random search", BEST_KNOWN)
+"""Rows beside the baseline that are not of the search that is judged."""
 
 
 class Comparison(NamedTuple):
@@ -27,9 +37,17 @@ class Comparison(NamedTuple):
         return self.scores[:, -1, 1] if self.scores.shape[2] > 1 else np.zeros(0)
 
 
-def loss_identity(loss: Loss) -> list[str | list[float] | bool]:
-    """What a comparison keeps of a loss, as JSON, to recognize it later: tree, coefficients and protection."""
-    return [str(loss.tree), list(loss.coefficients), loss.protected]
+def loss_identity(loss: LossFunction) -> list[str | list[float] | bool]:
+    """What a comparison keeps of a loss, as JSON, to recognize it later: tree, coefficients and protection.
+
+    Of a function it keeps the name and the arguments that are bound to it.
+    """
+    if isinstance(loss, Loss):
+        return [str(loss.tree), list(loss.coefficients), loss.protected]
+    bound = loss.keywords if isinstance(loss, functools.partial) else {}
+    inner = loss.func if isinstance(loss, functools.partial) else loss
+    numbers = {name: value for name, value in bound.items() if isinstance(value, int | float)}
+    return [f"function {getattr(inner, '__name__', type(inner).__name__)} {numbers}", [], False]
 
 
 def rows_of(kept: Mapping[str, Any]) -> list[Comparison]:

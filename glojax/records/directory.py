@@ -18,6 +18,7 @@ from glojax import files
 from glojax.errors import quoted
 from glojax.records.store import Store
 from glojax.tasks import identity
+from glojax.tasks.constant import constant_metric
 from glojax.tasks.task import Task
 
 SCHEMA = 5
@@ -176,6 +177,7 @@ def _about(task: Task) -> dict[str, Any]:
         "steps": task.steps,
         "batch_size": task.batch_size,
         "examples": {name: len(split.labels) for name, split in task.splits.items()},
+        "constant": constant_metric(task),
     }
 
 

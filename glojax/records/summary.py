@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -16,7 +16,7 @@ from glojax.losses import spaces
 from glojax.losses.loss import Loss
 from glojax.losses.outputs import OUTPUTS
 from glojax.records.candidates import Record
-from glojax.records.comparisons import Comparison, loss_identity, rows_of
+from glojax.records.comparisons import BEST_RATE, NOT_FOUND, Comparison, loss_identity, rows_of
 from glojax.records.directory import in_use, read_settings
 from glojax.records.directory import read as read_run
 from glojax.records.funnel import total
@@ -101,6 +101,7 @@ class TaskSummary(NamedTuple):
     steps: int
     batch_size: int
     examples: dict[str, int]  # number of examples in each split
+    constant: float | None = None  # metric of the best constant prediction on the judged split, where it is known
 
     @property
     def is_error(self) -> bool:
@@ -140,6 +141,8 @@ class RunSummary:
       phases: by name, in the order in which a search has them.
       comparison: the JSON that the comparison over fresh seeds keeps; empty if there was none.
       sessions: when each phase ran, from the log.
+      known: what the known losses were worth (``best_known.BestKnown.tried``); empty if they were not tried.
+      full: the JSON that the comparison of full trainings keeps; empty if there was none.
     """
 
     directory: Path
@@ -147,6 +150,8 @@ class RunSummary:
     phases: dict[str, PhaseSummary]
     comparison: dict[str, Any]
     sessions: list[Session]
+    known: list[dict[str, Any]] = field(default_factory=list)
+    full: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def found(self) -> FoundLoss | None:
@@ -179,7 +184,7 @@ class RunSummary:
             return []
         rows = {row.name: row for row in rows_of(self.comparison)}
         return [
-            ComparedLoss(name, rows[name], rows.get(f"{name}, best rate", rows[name]))
+            ComparedLoss(name, rows[name], rows.get(name + BEST_RATE, rows[name]))
             for name in self.comparison["asked"]["losses"]
         ]
 
@@ -191,10 +196,19 @@ class RunSummary:
             return None
         identities, identity = self.comparison["asked"]["losses"], loss_identity(found.loss)
         # Random search may have found the same loss.
-        same = [
-            loss for loss in self.compared[1:] if loss.name != "random search" and identities[loss.name] == identity
-        ]
+        same = [loss for loss in self.compared[1:] if loss.name not in NOT_FOUND and identities[loss.name] == identity]
         return same[-1] if same else None
+
+    @cached_property
+    def fully_trained(self) -> dict[str, Comparison]:
+        """The rows of the comparison of full trainings by name: the baseline, the found loss, the best known one."""
+        return {row.name: row for row in rows_of(self.full)} if self.full else {}
+
+    @property
+    def best_known(self) -> str:
+        """The best known loss in words; "" if it is not on record."""
+        finals = [one for one in self.known if one["final"]]
+        return max(finals, key=lambda one: np.mean(one["scores"]))["label"] if finals else ""
 
     @property
     def steps(self) -> int:
@@ -234,8 +248,10 @@ def read(directory: str | os.PathLike[str]) -> RunSummary:
         try:
             phases = {name: _phase(store, name, configs.get(name, {}), finished.get(name, False)) for name in names}
             comparison = store.result("comparison", "scores") or {}
-            run = RunSummary(directory, _task(settings), phases, comparison, sessions)
-            run.found_in_comparison  # noqa: B018 - so that all damage is met here
+            known = (store.result("known losses", "scores") or {"tried": []})["tried"]
+            full = store.result("full training", "scores") or {}
+            run = RunSummary(directory, _task(settings), phases, comparison, sessions, known, full)
+            _ = run.found_in_comparison, run.fully_trained, run.best_known  # so that all damage is met here
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             path = directory / "record.sqlite"
             raise ValueError(f"{path} or settings.json beside it is damaged: {error}.") from None
@@ -252,10 +268,13 @@ def _task(settings: Mapping[str, Any]) -> TaskSummary:
     about = settings["about"]
     types: dict[str, type] = dict.fromkeys(("score", "metric", "baseline", "output"), str)
     types |= {"steps": int, "batch_size": int, "examples": dict}
-    for field, kind in types.items():
-        if not isinstance(about.get(field), kind):
-            raise ValueError(f"about.{field} of the settings is missing or of another type")
-    return TaskSummary(settings["task"], settings["fingerprint"], *(about[field] for field in types))
+    for name, kind in types.items():
+        if not isinstance(about.get(name), kind):
+            raise ValueError(f"about.{name} of the settings is missing or of another type")
+    constant = about.get("constant")  # not there in records of before
+    if constant is not None and not isinstance(constant, int | float):
+        raise ValueError("about.constant of the settings is no number")
+    return TaskSummary(settings["task"], settings["fingerprint"], *(about[name] for name in types), constant=constant)
 
 
 def _unknown_output(outputs: object) -> NoReturn:

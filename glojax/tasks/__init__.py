@@ -25,7 +25,7 @@ May import ``data``, ``models``, ``losses``, ``expressions`` and the base module
 import warnings
 from collections.abc import Callable
 
-from glojax.tasks.constant import of_constant
+from glojax.tasks.constant import constant_metric, of_constant
 from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
 from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, table
@@ -37,6 +37,7 @@ __all__ = [
     "Task",
     "check",
     "cifar10",
+    "constant_metric",
     "diabetes",
     "digits",
     "harder",

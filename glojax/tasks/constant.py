@@ -13,6 +13,7 @@ from glojax.tasks.metrics import Metric
 from glojax.tasks.metrics_of_choices import F1OfClass
 from glojax.tasks.metrics_of_numbers import QuantileLoss
 from glojax.tasks.problems import Kind, kind_by_name
+from glojax.tasks.task import Task
 
 _LOWEST = -1e4  # the logit of a class without examples, whose probability is then exactly 0
 
@@ -54,6 +55,18 @@ def of_constant(metric: str | Metric, labels: Any, kind: str | Kind = "classific
         row = _of_binary(found, kept) if is_binary else _of_numbers(found, kept)
     outputs = np.broadcast_to(row, (len(kept), len(row)))
     return float(metrics.bound(found, kind.has_classes)(outputs, kept))  # type: ignore[arg-type]  # NumPy's arrays
+
+
+def constant_metric(task: Task) -> float | None:
+    """The metric of the best constant prediction on the set that losses are judged by: test, or else validation.
+
+    ``None`` where it has no meaning, or where a function makes the predictions.
+    """
+    if callable(task.problem.output):
+        return None
+    labels = task.splits["validation" if task.test is None else "test"].labels
+    found = of_constant(task.metric_function, labels, task.problem)
+    return found if np.isfinite(found) else None
 
 
 def _of_classes(metric: Metric, labels: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 """The gradient of the mean loss by a network's outputs.
 
 In the search every candidate has a loss of its own, a ``Program`` (``program_gradient``); a comparison may train all
-candidates with one loss, such as optax's cross-entropy (``fixed_gradient``). Both give a ``Gradient``, which takes
-outputs and targets ``[batch, outputs]`` and gives the gradient, of the same shape, and whether all was finite.
+candidates with one loss, such as optax's cross-entropy (``fixed_gradient``), or each with one of a few
+(``chosen_gradient``). All give a ``Gradient``, which takes outputs and targets ``[batch, outputs]`` and gives the
+gradient, of the same shape, and whether all was finite.
 """
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -112,12 +113,30 @@ def fixed_gradient(loss: LossFunction) -> Gradient:
     return gradient
 
 
-def is_wide(task: Task, loss: LossFunction | None) -> bool:
+def chosen_gradient(fixed: Sequence[LossFunction]) -> Gradient:
+    """The gradient where each candidate has one of a few fixed losses, all of which are computed.
+
+    Args:
+      fixed: the losses, as ``fixed_gradient`` takes them. A candidate's program is a leaf, whose factor is the place of
+        its loss among them.
+    """
+    of_each = [fixed_gradient(loss) for loss in fixed]
+
+    def gradient(
+        program: Program, outputs: jax.Array, labels: jax.Array, weights: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        found = [gradient(program, outputs, labels, weights) for gradient in of_each]
+        place = jnp.asarray(program.output_scale, jnp.int32)
+        return jnp.stack([one for one, _ in found])[place], jnp.stack([finite for _, finite in found])[place]
+
+    return gradient
+
+
+def is_wide(task: Task, loss: LossFunction | tuple[LossFunction, ...] | None) -> bool:
     """Whether a fixed loss asks for 64 bits, and the user has enabled them."""
-    if loss is None:
-        return False
     example = jax.ShapeDtypeStruct((task.batch_size, task.outputs), np.float32)
-    return jax_settings.asks_for_64_bits(lambda: jax.eval_shape(loss, example, example))
+    fixed = () if loss is None else loss if isinstance(loss, tuple) else (loss,)
+    return any(jax_settings.asks_for_64_bits(lambda one=one: jax.eval_shape(one, example, example)) for one in fixed)
 
 
 def _for_weights(what: str, values: jax.ShapeDtypeStruct | jax.Array, weights: jax.ShapeDtypeStruct | jax.Array) -> str:

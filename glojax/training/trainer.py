@@ -78,7 +78,8 @@ class Trainer:
     Args:
       task: what candidates are trained on.
       instructions: room for each tree's inner nodes.
-      loss: one fixed loss for all candidates instead of their own programs. Defaults to None.
+      loss: one fixed loss for all candidates instead of their own programs, or a tuple of several, of which a
+        candidate's tree, a leaf, chooses by its coefficient: 0 for the first. Defaults to None.
       protected: whether losses use the protected operators.
       group: candidates trained together on a device, at most. Defaults to as many as fit
         (``grouping.group_that_fits``). Scores do not depend on it.
@@ -100,7 +101,7 @@ class Trainer:
     task: Task
     _: KW_ONLY
     instructions: int = 1
-    loss: LossFunction | None = None
+    loss: LossFunction | tuple[LossFunction, ...] | None = None
     protected: bool = False
     group: int | None = None
     devices: InitVar[Sequence[Any] | None] = None
@@ -115,8 +116,12 @@ class Trainer:
         if self.loss is None:
             gradient = gradients.program_gradient(self.protected, self.task.problem.output)
         else:
-            gradients.check_loss(self.task, self.loss)
-            gradient = gradients.fixed_gradient(self.loss)
+            fixed = self.loss if isinstance(self.loss, tuple) else (self.loss,)
+            for loss in fixed:
+                gradients.check_loss(self.task, loss)
+            gradient = (
+                gradients.chosen_gradient(fixed) if isinstance(self.loss, tuple) else gradients.fixed_gradient(*fixed)
+            )
         with self._settings():
             # The plan of the first process is the plan of all, even where their devices have unlike memory.
             count, sizes, rows = processes.first(lambda: grouping.plan(self.task, chosen, self.group))
