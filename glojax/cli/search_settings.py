@@ -73,7 +73,15 @@ def _options(
     tune_generations: Annotated[
         int, typer.Option(min=0, help="Generations of CMA-ES on the found loss's coefficients; 0 for none.")
     ] = 20,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 16,
+    full_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Steps of the full trainings of the final comparison, with a cosine decay; 0 for none. Defaults to ten "
+            "times the task's.",
+        ),
+    ] = None,
     random_search: Annotated[bool, typer.Option(help="Also search at random, with the same budget.")] = True,
     seed: Seed = 0,
 ) -> None: ...
@@ -98,6 +106,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         budget: str | None,
         tune_generations: int,
         seeds: int,
+        full_steps: int | None,
         random_search: bool,
         seed: int,
         **given: Any,
@@ -115,7 +124,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         }
         fields = {field: value for field, value in fields.items() if value is not None}
         search = _search_config(fields, preset, space, depth if exhaustive else None)
-        command(config=_discovery_config(search, tune_generations, seeds, random_search), **given)
+        command(config=_discovery_config(search, tune_generations, seeds, full_steps, random_search), **given)
 
     return with_options(command, run, _options, instead_of=("config",), before=before)
 
@@ -138,14 +147,20 @@ def _search_config(
 
 
 def _discovery_config(
-    search: "SearchConfig | ExhaustiveConfig | TaylorConfig", tune_generations: int, seeds: int, random_search: bool
+    search: "SearchConfig | ExhaustiveConfig | TaylorConfig",
+    tune_generations: int,
+    seeds: int,
+    full_steps: int | None,
+    random_search: bool,
 ) -> "DiscoveryConfig":
     import glojax
 
     tune = None
     if tune_generations:
         tune = glojax.TuneConfig(generations=tune_generations, seeds=search.seeds or 2, seed=search.seed)
-    return glojax.DiscoveryConfig(search=search, tune=tune, random_search=random_search, seeds=seeds)
+    return glojax.DiscoveryConfig(
+        search=search, tune=tune, random_search=random_search, seeds=seeds, full_steps=full_steps
+    )
 
 
 def _stages(text: str) -> tuple[str, ...]:

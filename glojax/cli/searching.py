@@ -58,7 +58,7 @@ def search(
     make_task: MakeTask,
     trains: dict[str, Any],
 ) -> None:
-    """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and random search."""
+    """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and the best known loss."""
     import glojax
 
     console = console_of()
@@ -81,9 +81,14 @@ def search(
             on_result=shown.result,
             **trains,
         )
-    _say_comparison(console, job, found.comparison, config.seeds)
+    _say_rows(console, job, found.comparison, f"Comparison over {config.seeds} fresh seeds")
+    if found.full:
+        steps = found.full[0].steps[-1]
+        title = f"As a user trains: {steps:,} steps, cosine decay, last weights; {config.seeds} fresh seeds"
+        _say_rows(console, job, found.full, title)
     if board is not None:
         board.finish()
+    _say_conclusions(console, run_dir)
     _say_end(console, found, run_dir)
 
 
@@ -109,9 +114,14 @@ class _Shown:
     def phase(self, name: str) -> None:
         """A phase begins."""
         self.progress.begin(name)
-        if name == "comparison":
-            baseline, seeds = self._job.problem.baseline_name, self._config.seeds
-            self._console.print(f"Comparing with {baseline} over {seeds} fresh seeds ...")
+        seeds = self._config.seeds
+        said = {
+            "known losses": "Trying the known losses ...",
+            "comparison": f"Comparing with {self._job.problem.baseline_name} and the best of them over {seeds} seeds ...",
+            "full training": "Training them in full ...",
+        }
+        if name in said:
+            self._console.print(said[name])
 
     def result(self, result: "Result") -> None:
         """A search has ended."""
@@ -184,11 +194,12 @@ class _Shown:
         self._print(f"Random search found {plain(str(result.best))}, {found}.")
 
 
-def _say_comparison(console: Console, job: "Task", rows: Sequence["Comparison"], seeds: int) -> None:
+def _say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title: str) -> None:
     from glojax import statistics
 
     metric = job.metric_name
-    table = Table("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
+    columns = ("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
+    table = Table(*columns, title=plain(title), title_justify="left")
     for row in rows:
         parts = (job.as_metric(part) for part in (row.validation, row.test))
         validation, test = (statistics.summarize(part) if len(part) else None for part in parts)
@@ -198,34 +209,18 @@ def _say_comparison(console: Console, job: "Task", rows: Sequence["Comparison"],
             f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
             f"{test.mean:.4f} ± {test.std:.4f}" if test else "none",
             interval(test) if test else "",
-            f"{int((row.validation == 0).sum())} of {seeds}",
+            f"{int((row.validation == 0).sum())} of {len(row.validation)}",
         )
     console.print(table)
-    best = f"{job.problem.baseline_name}, best rate"
-    baseline = next((row for row in rows if row.name == best), rows[0])
-    scores = job.as_metric(baseline.test if len(baseline.test) else baseline.validation)
-    if seeds > 1:
-        least = statistics.detectable(statistics.summarize(scores).std, seeds)
-        console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} cannot be told from chance.")
-    _say_constant(console, job, rows)
 
 
-def _say_constant(console: Console, job: "Task", rows: Sequence["Comparison"]) -> None:
-    """Print what one prediction for all examples would reach, and warn where no loss is better."""
-    import numpy as np
+def _say_conclusions(console: Console, run_dir: Path) -> None:
+    """Print what the report says of the comparison."""
+    from glojax.records import summary
+    from glojax.reporting import conclusions
 
-    from glojax import tasks
-
-    if callable(job.problem.output):
-        return
-    part = "validation" if job.test is None else "test"
-    constant = tasks.of_constant(job.metric_function, job.splits[part].labels, job.problem)
-    if not np.isfinite(constant):
-        return
-    console.print(f"One prediction for all examples has a {part} {job.metric_name} of {constant:.4f}.")
-    found = [np.mean(job.as_metric(row.validation if job.test is None else row.test)) for row in rows]
-    if min(found) >= constant if job.is_error else max(found) <= constant:
-        console.print("[bold]Warning[/]: no loss is better than that, so nothing was learned.")
+    for sentence in conclusions.about_comparison(summary.read(run_dir)):
+        console.print(plain(sentence))
 
 
 def _say_end(console: Console, found: "Discovery", run_dir: Path) -> None:

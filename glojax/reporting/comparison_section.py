@@ -4,13 +4,19 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from glojax import statistics
 from glojax.records.comparisons import Comparison
 from glojax.records.summary import ComparedLoss, RunSummary
 from glojax.reporting import figures, style
 from glojax.reporting.blocks import Block, Picture, Table, Text
-from glojax.reporting.conclusions import detectable_in_words, difference_from, final_metrics, judged_split
-from glojax.reporting.numbers import effect, interval, mean, p_value, rate, signed
+from glojax.reporting.conclusions import (
+    LossDifference,
+    detectable_in_words,
+    differences,
+    differences_in_full,
+    final_metrics,
+    judged_split,
+)
+from glojax.reporting.numbers import counted, effect, interval, mean, p_value, rate, signed
 
 
 def comparison_blocks(run: RunSummary) -> Iterator[Block]:
@@ -44,29 +50,33 @@ def comparison_blocks(run: RunSummary) -> Iterator[Block]:
         f"Mean {label} of each loss by steps",
     )
     yield _table(run, losses, names, label)
+    yield from _full_blocks(run, label)
+    yield from _known_blocks(run)
+
+
+_DIFFERENCE_HEAD = ["this loss minus it", "its 95% interval", "p", "g"]
 
 
 def _table(run: RunSummary, losses: list[ComparedLoss], names: Mapping[str, str], label: str) -> Table:
-    base = run.compared[0]
-    rows = [(loss.name, loss.best) for loss in losses]
-    rows += [(loss.name, loss.own) for loss in losses if loss.own is not loss.best]
-    head = ["loss", "rate", f"validation {run.task.metric}", label, "95% interval"]
-    head += ["difference", "its 95% interval", "p", "g", "failed"]
-    seed_count, noise = len(base.own.validation), statistics.summarize(final_metrics(run, base.best)).std
-    remark = ""
-    if seed_count > 1 and np.isfinite(noise):
-        remark = f" {detectable_in_words(statistics.detectable(noise, seed_count))}, at the 5% level."
+    head = ["loss", "rate", f"validation {run.task.metric}", label, "95% interval", *_DIFFERENCE_HEAD, "failed"]
+    found = differences(run)
+    rows = [_cells(run, names[loss.name], loss.best, found.get(loss.name)) for loss in losses]
+    rows += [_cells(run, names[loss.name], loss.own, None) for loss in losses if loss.own is not loss.best]
+    base = found.get(run.compared[0].name)
+    remark = (
+        "" if base is None else f" {detectable_in_words(base.detectable)} from {run.task.baseline}, at the 5% level."
+    )
     caption = (
         "Each loss at its best learning rate, then at the task's own: mean ± standard deviation over seeds. "
-        f"Differences are from {base.name} at its best rate; p is of Welch's two-tailed test, g is Hedges'.{remark}"
+        "Differences are of the same seeds, at best rates; p is of the two-tailed paired test, corrected for "
+        f"{counted(len(found), 'comparison')} after Holm, g is Hedges'.{remark}"
     )
-    return Table(head, [_cells(run, names[name], row, base.best) for name, row in rows], caption)
+    return Table(head, rows, caption)
 
 
-def _cells(run: RunSummary, name: str, row: Comparison, base: Comparison) -> list[str]:
+def _cells(run: RunSummary, name: str, row: Comparison, found: LossDifference | None) -> list[str]:
     values = final_metrics(run, row)
     cells = [name, f"×{rate(row.rate)}", mean(run.as_metric(row.validation)), mean(values), interval(values)]
-    found = None if row is base else difference_from(run, base, row)
     if found is None:
         cells += [""] * 4
     else:
@@ -74,3 +84,43 @@ def _cells(run: RunSummary, name: str, row: Comparison, base: Comparison) -> lis
         bounds = f"{signed(gap.low)} to {signed(gap.high)}"
         cells += [signed(gap.mean), bounds, p_value(found.p), effect(found.effect)]
     return [*cells, f"{int((row.validation == 0).sum())} of {len(row.validation)}"]
+
+
+def _full_blocks(run: RunSummary, label: str) -> Iterator[Block]:
+    """The same losses as a user trains."""
+    rows, ours = run.fully_trained, run.found_in_comparison
+    if not rows:
+        return
+    found = differences_in_full(run)
+    head = ["loss", "rate", f"validation {run.task.metric}", label, "95% interval", *_DIFFERENCE_HEAD, "failed"]
+    cells = [
+        _cells(run, f"{name} (this loss)" if ours and name == ours.name else name, row, found.get(name))
+        for name, row in rows.items()
+    ]
+    steps = next(iter(rows.values())).steps[-1]
+    yield Table(
+        head,
+        cells,
+        f"As a user trains: {steps:,} steps instead of {run.task.steps:,}, with a cosine decay, scored with the last "
+        "weights and not with their average; each loss at the best of a third of its rate, its rate and three times "
+        "it. Differences and p as above.",
+    )
+
+
+def _known_blocks(run: RunSummary) -> Iterator[Block]:
+    """What every known loss was worth on the validation set."""
+    if not run.known:
+        return
+    ranked = sorted(run.known, key=lambda one: (not one["final"], -np.mean(one["scores"])))
+    rows = [
+        [one["label"], f"×{rate(one['rate'])}", mean(np.array(one["scores"])), str(len(one["scores"]))]
+        for one in ranked
+    ]
+    yield Table(
+        ["known loss", "rate", f"validation {run.task.score}", "trainings"],
+        rows,
+        "The known losses that fit this output, each at the best of seven rates, with several values of its "
+        "coefficient; the best and the baseline were trained again over more seeds, and the first of them is the best "
+        "known loss. Those with fewer trainings may have been stopped early.",
+        f"All {len(rows)} known losses that were tried",
+    )

@@ -1,13 +1,14 @@
 """What the comparison of a run says, in numbers and in plain sentences."""
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from glojax import statistics
-from glojax.records.comparisons import Comparison
+from glojax.records.comparisons import BEST_KNOWN, Comparison
 from glojax.records.summary import RunSummary
-from glojax.reporting.numbers import effect, number, p_value, signed
+from glojax.reporting.numbers import counted, effect, number, p_value, signed
 from glojax.statistics import Summary
 
 SIGNIFICANT = 0.05
@@ -22,15 +23,20 @@ class LossDifference(NamedTuple):
     base: Summary
     other: Summary
     difference: Summary  # other minus base
-    p: float  # of Welch's test
+    p: float  # of the test of the difference, corrected where it is one of several
     effect: float  # Hedges' g, above 0 where the other's metric is larger
-    detectable: float  # smallest difference that this many seeds detect with 80% power, at the base's noise
+    detectable: float  # smallest difference that this many seeds detect with 80% power
     gain: float  # how much better the other is, below 0 where it is worse
 
     @property
     def is_significant(self) -> bool:
         """Whether the difference is more than chance."""
         return self.p < SIGNIFICANT
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the other is better, by more than chance."""
+        return self.is_significant and self.gain > 0
 
 
 def judged_split(run: RunSummary) -> str:
@@ -58,30 +64,66 @@ def mean_metrics(run: RunSummary) -> MeanMetrics:
     return MeanMetrics(*(float(np.mean(final_metrics(run, loss.best))) for loss in losses))
 
 
-def difference_from(run: RunSummary, base: Comparison, other: Comparison) -> LossDifference | None:
-    """The difference of two rows of the comparison; None for a single seed, or where the metric is not finite."""
-    return _difference(final_metrics(run, base), final_metrics(run, other), run.task.is_error)
+def differences(run: RunSummary) -> dict[str, LossDifference]:
+    """How the found loss differs from every other loss of the comparison, each at its best rate, by name.
+
+    All have the same seeds, so differences are paired; p-values are corrected for their number after Holm. Empty where
+    the found loss was not compared; losses with a metric that is not finite, or with a single seed, are left out.
+    """
+    ours = run.found_in_comparison
+    if ours is None:
+        return {}
+    return _paired(run, ours.best, ((loss.name, loss.best) for loss in run.compared if loss is not ours))
+
+
+def differences_in_full(run: RunSummary) -> dict[str, LossDifference]:
+    """The same of full trainings; empty if there are none of the found loss."""
+    rows, ours = run.fully_trained, run.found_in_comparison
+    if ours is None or ours.name not in rows:
+        return {}
+    return _paired(run, rows[ours.name], ((name, row) for name, row in rows.items() if name != ours.name))
+
+
+def _paired(run: RunSummary, ours: Comparison, others: Iterable[tuple[str, Comparison]]) -> dict[str, LossDifference]:
+    found: dict[str, LossDifference] = {}
+    for name, row in others:
+        base, other = final_metrics(run, row), final_metrics(run, ours)
+        if len(base) > 1 and np.isfinite(base).all() and np.isfinite(other).all():
+            difference = statistics.paired_difference(base, other)
+            # Of a single difference, for which the formula for two groups has twice the variance.
+            least = statistics.detectable(difference.std / 2**0.5, len(base))
+            p = statistics.paired_p(base, other)
+            found[name] = _difference(base, other, difference, p, least, run.task.is_error)
+    corrected = statistics.holm([one.p for one in found.values()])
+    return {name: one._replace(p=p) for (name, one), p in zip(found.items(), corrected, strict=True)}
 
 
 def difference_of_runs(base: RunSummary, other: RunSummary) -> LossDifference | None:
-    """The difference of the losses of two runs, each at its best rate; None if tasks differ or one was not compared."""
-    first, second = base.found_in_comparison, other.found_in_comparison
-    if first is None or second is None or base.task.fingerprint != other.task.fingerprint:
+    """The difference of the losses of two runs, each at its best rate; None if tasks differ or one was not compared.
+
+    Runs have seeds of their own, so that p is of Welch's test.
+    """
+    ours, theirs = base.found_in_comparison, other.found_in_comparison
+    if ours is None or theirs is None or base.task.fingerprint != other.task.fingerprint:
         return None
-    return _difference(final_metrics(base, first.best), final_metrics(other, second.best), base.task.is_error)
+    first, second = final_metrics(base, ours.best), final_metrics(other, theirs.best)
+    if min(len(first), len(second)) < 2 or not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return None
+    least = statistics.detectable(statistics.summarize(first).std, len(first))
+    p = statistics.welch(first, second)
+    return _difference(first, second, statistics.difference(first, second), p, least, base.task.is_error)
 
 
-def _difference(base: np.ndarray, other: np.ndarray, is_error: bool) -> LossDifference | None:
-    if min(len(base), len(other)) < 2 or not (np.isfinite(base).all() and np.isfinite(other).all()):
-        return None
-    difference, summary = statistics.difference(base, other), statistics.summarize(base)
+def _difference(
+    base: np.ndarray, other: np.ndarray, difference: Summary, p: float, least: float, is_error: bool
+) -> LossDifference:
     return LossDifference(
-        base=summary,
+        base=statistics.summarize(base),
         other=statistics.summarize(other),
         difference=difference,
-        p=statistics.welch(base, other),
+        p=p,
         effect=statistics.effect_size(base, other),
-        detectable=statistics.detectable(summary.std, len(base)),
+        detectable=least,
         gain=-difference.mean if is_error else difference.mean,
     )
 
@@ -93,7 +135,7 @@ def sentences(run: RunSummary) -> list[str]:
     """What a reader should know first, beginning with the verdict; what is missing is said too."""
     if run.found is None:
         return ["Nothing has been trained yet, so there is no loss to show."]
-    return [*_about_comparison(run), *_about_search(run)]
+    return [*about_comparison(run), *_about_search(run)]
 
 
 def detectable_in_words(value: float) -> str:
@@ -101,34 +143,66 @@ def detectable_in_words(value: float) -> str:
     return f"This many seeds detect a difference of {number(value)} in four cases out of five"
 
 
-def _about_comparison(run: RunSummary) -> list[str]:
+def best_known_in_words(run: RunSummary) -> str:
+    """The best known loss, as part of a sentence."""
+    return f"the best known loss ({run.best_known})" if run.best_known else "the best known loss"
+
+
+def about_comparison(run: RunSummary) -> list[str]:
+    """What the comparison over fresh seeds says, beginning with the verdict."""
     ours = run.found_in_comparison
     if not run.compared:
         return ["The loss has not been compared with anything over fresh seeds yet."]
     if ours is None:
         return ["The recorded comparison is of an earlier result, not of this loss."]
-    base, metric = run.compared[0], f"{judged_split(run)} {run.task.metric}"
-    seed_count = len(ours.best.validation)
-    found = difference_from(run, base.best, ours.best)
-    if found is None:
+    metric, seed_count = f"{judged_split(run)} {run.task.metric}", len(ours.best.validation)
+    found = differences(run)
+    base = found.get(run.compared[0].name)
+    if base is None:
         why = "one seed has no spread" if seed_count < 2 else f"a training failed, so its {run.task.metric} is infinite"
         return [f"Nothing can be said about its {metric}: {why}."]
-    said = [_verdict(run, found), _measured(run, found, seed_count, metric)]
+    said = [*_nothing_learned(run), _verdict(run, found), _measured(run, base, seed_count, metric)]
+    if BEST_KNOWN in found:
+        said.append(_beside_best_known(run, found[BEST_KNOWN]))
+    said += _in_full(run, found)
     if judged_split(run) == "validation":
         said.append("There is no test set: these are validation scores, which the search has selected by.")
-    drawn = next((loss for loss in run.compared if loss.name == "random search"), None)
-    if drawn is not None and (random := difference_from(run, drawn.best, ours.best)) is not None:
-        said.append(_beside_random_search(random))
+    if "random search" in found:
+        said.append(_beside_random_search(found["random search"]))
     return said
 
 
-def _verdict(run: RunSummary, found: LossDifference) -> str:
-    baseline = run.task.baseline
-    if not found.is_significant:
+def _nothing_learned(run: RunSummary) -> list[str]:
+    """A warning where no loss is better than one prediction for all examples."""
+    constant = run.task.constant
+    if constant is None:
+        return []
+    means = [float(np.mean(final_metrics(run, loss.best))) for loss in run.compared]
+    if min(means) < constant if run.task.is_error else max(means) > constant:
+        return []
+    return [
+        f"Nothing was learned: one prediction for all examples has a {judged_split(run)} {run.task.metric} of "
+        f"{number(constant)}, and no loss is better."
+    ]
+
+
+def _verdict(run: RunSummary, found: Mapping[str, LossDifference]) -> str:
+    baseline, known = run.task.baseline, found.get(BEST_KNOWN)
+    base = found[run.compared[0].name]
+    level = f"significant at the 5% level, corrected for {counted(len(found), 'comparison')}"
+    if not base.is_significant:
         return f"This comparison cannot tell the loss from {baseline}: their difference may be chance."
-    if found.gain > 0:
-        return f"The loss is better than {baseline}: the difference is significant at the 5% level."
-    return f"{baseline.capitalize()} is better than the loss: the difference is significant at the 5% level."
+    if base.gain <= 0:
+        return f"{baseline.capitalize()} is better than the loss: the difference is {level}."
+    if known is None or run.best_known == baseline:
+        return f"The loss is better than {baseline}: the difference is {level}."
+    best = best_known_in_words(run)
+    if known.is_better:
+        return f"The loss is better than {baseline} and {best}: both differences are {level}."
+    lead = f"The loss is better than {baseline}, but does not beat {best}"
+    if known.is_significant:
+        return f"{lead}, which is better: both differences are {level}."
+    return f"{lead}: that difference may be chance."
 
 
 def _measured(run: RunSummary, found: LossDifference, seed_count: int, metric: str) -> str:
@@ -137,9 +211,49 @@ def _measured(run: RunSummary, found: LossDifference, seed_count: int, metric: s
         f"Over {seed_count} fresh seeds its mean {metric} is {number(found.other.mean)}, and that of "
         f"{run.task.baseline} is {number(found.base.mean)}, each at its best learning rate. "
         f"The difference is {signed(found.difference.mean)} "
-        f"(95% interval {low} to {high}; Welch's p is {p_value(found.p)}, Hedges' g {effect(found.effect)}). "
+        f"(95% interval {low} to {high}; the paired test's p is {p_value(found.p)}, Hedges' g {effect(found.effect)}). "
         f"{detectable_in_words(found.detectable)}."
     )
+
+
+def _beside_best_known(run: RunSummary, found: LossDifference) -> str:
+    best = best_known_in_words(run)
+    start = f"{best[0].upper()}{best[1:]} reaches {number(found.base.mean)}"
+    end = f"(p is {p_value(found.p)})"
+    if found.is_better:
+        return f"{start}; the loss is significantly better {end}."
+    if found.is_significant:
+        return f"{start}, which is significantly better {end}: no search was needed for that."
+    return f"{start}; which of the two is better cannot be told {end}, so the search may have gained nothing over it."
+
+
+def _in_full(run: RunSummary, short: Mapping[str, LossDifference]) -> list[str]:
+    """Whether gains are still there when networks are trained as a user trains them."""
+    full, steps = differences_in_full(run), run.full.get("steps", [0])[-1]
+    if not full:
+        return []
+    means = [f"{_named(run, name)} {number(one.base.mean)}" for name, one in full.items()]
+    said = [
+        f"Trained as a user would, for {steps:,} steps with a cosine decay and scored with the last weights, the loss "
+        f"has {number(next(iter(full.values())).other.mean)}, and {' and '.join(means)}."
+    ]
+    said += [_still_there(_named(run, name), short.get(name), one) for name, one in full.items()]
+    return [" ".join(said)]
+
+
+def _named(run: RunSummary, name: str) -> str:
+    return "the best known loss" if name == BEST_KNOWN else name
+
+
+def _still_there(name: str, short: LossDifference | None, full: LossDifference) -> str:
+    end = f"(p is {p_value(full.p)})"
+    if full.is_better:
+        return f"There it is better than {name} {end}."
+    gained = short is not None and short.is_better
+    under = ": its gain is only there under the search's own conditions" if gained else ""
+    if full.is_significant:
+        return f"There {name} is better {end}{under}."
+    return f"There it cannot be told from {name} {end}{under}."
 
 
 def _beside_random_search(found: LossDifference) -> str:

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 
 from glojax import files
 from glojax.records import summary
+from glojax.records.comparisons import BEST_KNOWN
 from glojax.records.phases import SEARCHES
 from glojax.records.summary import RunSummary
 from glojax.reporting import conclusions, figures, formula, style
 from glojax.reporting.blocks import Block, Picture
+from glojax.reporting.conclusions import LossDifference
 from glojax.reporting.loss_section import curves_of
-from glojax.reporting.numbers import effect, number, p_value, signed
+from glojax.reporting.numbers import number, p_value, signed
 from glojax.reporting.sections import sections_of
 
 
@@ -80,19 +82,25 @@ def _tiles(run: RunSummary) -> list[tuple[str, str, str]]:
     if run.found is None:
         return []
     ours = run.found_in_comparison
-    difference = None if ours is None else conclusions.difference_from(run, run.compared[0].best, ours.best)
-    if ours is None or difference is None:
+    found = conclusions.differences(run)
+    if ours is None or (difference := found.get(run.compared[0].name)) is None:
         has_finals = run.found.phase.is_finished and run.found.phase.finals
         remark = "mean over fresh seeds" if has_finals else "as measured by the search"
         return [(f"Validation {run.task.score}", number(run.found.fitness), remark)]
     label, seed_count = f"{conclusions.judged_split(run).capitalize()} {run.task.metric}", len(ours.best.validation)
-    found, base, gap = difference.other, difference.base, difference.difference
-    return [
-        (label, number(found.mean), f"± {number(found.std)} over {seed_count} fresh seeds"),
-        (run.task.baseline.capitalize(), number(base.mean), f"± {number(base.std)}, at its best rate"),
-        ("Difference", signed(gap.mean), f"{signed(gap.low)} to {signed(gap.high)} (95% interval)"),
-        ("Welch's p", p_value(difference.p), f"Hedges' g {effect(difference.effect)}"),
+    tiles = [
+        (label, number(difference.other.mean), f"± {number(difference.other.std)} over {seed_count} fresh seeds"),
+        _beside(run.task.baseline.capitalize(), difference),
     ]
+    if BEST_KNOWN in found and run.best_known not in ("", run.task.baseline):
+        tiles.append(_beside(f"Best known: {run.best_known}", found[BEST_KNOWN]))
+    return tiles
+
+
+def _beside(name: str, found: LossDifference) -> tuple[str, str, str]:
+    """A tile of another loss at its best rate."""
+    gap = found.difference
+    return name, number(found.base.mean), f"this loss minus it: {signed(gap.mean)}, p is {p_value(found.p)}"
 
 
 def _overview(run: RunSummary) -> Figure:
