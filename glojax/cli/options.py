@@ -34,7 +34,18 @@ app = typer.Typer(
 )
 
 TaskName = Annotated[
-    str, typer.Argument(help="digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task.")
+    str,
+    typer.Argument(
+        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task."
+    ),
+]
+OptionalTaskName = Annotated[
+    str | None,
+    typer.Argument(
+        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task. "
+        "Defaults to noisy-digits, where 40% of the training labels are wrong, or to digits with an option that makes "
+        "it harder."
+    ),
 ]
 LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
@@ -84,7 +95,7 @@ def prepare(devices: int | None) -> None:
 
 # A TASK
 
-MakeTask = Callable[[str], "Task"]
+MakeTask = Callable[[str | None], "Task"]
 """Makes the task of this name, with the options that were given."""
 
 
@@ -259,8 +270,12 @@ def with_task_or_table(command: Command) -> Command:
     return with_task(with_options(command, run, _table_options))
 
 
+_HARDER = ("label_noise", "train_examples", "outliers", "imbalance")
+"""The options that make a task's data harder."""
+
+
 def _task_of(
-    name: str,
+    name: str | None,
     *,
     devices: int | None,
     data_dir: Path | None,
@@ -280,12 +295,14 @@ def _task_of(
     if csv is not None:
         if table is None or "target" not in table:
             raise ValueError("--csv needs --target, the column to predict from the others.")
-        if name != "digits":
+        if name is not None:
             raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
         task = tasks.table(csv, **table)
     elif table:
         raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
     else:
+        if name is None:
+            name = "digits" if any(harder[field] not in (None, 0, 1) for field in _HARDER) else "noisy-digits"
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
     task = tasks.harder(task, **harder)
     changes: dict[str, Any] = {"steps": steps, "averaging": averaging, "metric": metric}

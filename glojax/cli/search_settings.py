@@ -78,8 +78,8 @@ def _options(
         int | None,
         typer.Option(
             min=0,
-            help="Steps of the full trainings of the final comparison, with a cosine decay; 0 for none. Defaults to ten "
-            "times the task's.",
+            help="Steps of the full trainings at the end, with a cosine decay; 0 for none. Defaults to ten times the "
+            "task's.",
         ),
     ] = None,
     random_search: Annotated[bool, typer.Option(help="Also search at random, with the same budget.")] = True,

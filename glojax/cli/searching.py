@@ -13,9 +13,9 @@ from rich.table import Table
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
     MakeTask,
+    OptionalTaskName,
     Resume,
     RunDir,
-    TaskName,
     Tensorboard,
     app,
     board_of,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @functools.partial(with_search_settings, before="tensorboard")
 def search(
     context: typer.Context,
-    task: TaskName = "digits",
+    task: OptionalTaskName = None,
     tensorboard: Tensorboard = False,
     run_dir: RunDir = None,
     resume: Resume = False,
@@ -114,10 +114,10 @@ class _Shown:
     def phase(self, name: str) -> None:
         """A phase begins."""
         self.progress.begin(name)
-        seeds = self._config.seeds
+        baseline, seeds = self._job.problem.baseline_name, self._config.seeds
         said = {
             "known losses": "Trying the known losses ...",
-            "comparison": f"Comparing with {self._job.problem.baseline_name} and the best of them over {seeds} seeds ...",
+            "comparison": f"Comparing with {baseline} and the best of these over {seeds} fresh seeds ...",
             "full training": "Training them in full ...",
         }
         if name in said:

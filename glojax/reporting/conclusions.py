@@ -8,7 +8,7 @@ import numpy as np
 from glojax import statistics
 from glojax.records.comparisons import BEST_KNOWN, Comparison
 from glojax.records.summary import RunSummary
-from glojax.reporting.numbers import counted, effect, number, p_value, signed
+from glojax.reporting.numbers import counted, effect, number, p_in_words, signed
 from glojax.statistics import Summary
 
 SIGNIFICANT = 0.05
@@ -211,7 +211,7 @@ def _measured(run: RunSummary, found: LossDifference, seed_count: int, metric: s
         f"Over {seed_count} fresh seeds its mean {metric} is {number(found.other.mean)}, and that of "
         f"{run.task.baseline} is {number(found.base.mean)}, each at its best learning rate. "
         f"The difference is {signed(found.difference.mean)} "
-        f"(95% interval {low} to {high}; the paired test's p is {p_value(found.p)}, Hedges' g {effect(found.effect)}). "
+        f"(95% interval {low} to {high}; {p_in_words(found.p)} of the paired test, Hedges' g {effect(found.effect)}). "
         f"{detectable_in_words(found.detectable)}."
     )
 
@@ -219,7 +219,7 @@ def _measured(run: RunSummary, found: LossDifference, seed_count: int, metric: s
 def _beside_best_known(run: RunSummary, found: LossDifference) -> str:
     best = best_known_in_words(run)
     start = f"{best[0].upper()}{best[1:]} reaches {number(found.base.mean)}"
-    end = f"(p is {p_value(found.p)})"
+    end = f"({p_in_words(found.p)})"
     if found.is_better:
         return f"{start}; the loss is significantly better {end}."
     if found.is_significant:
@@ -235,7 +235,7 @@ def _in_full(run: RunSummary, short: Mapping[str, LossDifference]) -> list[str]:
     means = [f"{_named(run, name)} {number(one.base.mean)}" for name, one in full.items()]
     said = [
         f"Trained as a user would, for {steps:,} steps with a cosine decay and scored with the last weights, the loss "
-        f"has {number(next(iter(full.values())).other.mean)}, and {' and '.join(means)}."
+        f"has {number(next(iter(full.values())).other.mean)}, {' and '.join(means)}."
     ]
     said += [_still_there(_named(run, name), short.get(name), one) for name, one in full.items()]
     return [" ".join(said)]
@@ -246,7 +246,7 @@ def _named(run: RunSummary, name: str) -> str:
 
 
 def _still_there(name: str, short: LossDifference | None, full: LossDifference) -> str:
-    end = f"(p is {p_value(full.p)})"
+    end = f"({p_in_words(full.p)})"
     if full.is_better:
         return f"There it is better than {name} {end}."
     gained = short is not None and short.is_better
@@ -259,10 +259,10 @@ def _still_there(name: str, short: LossDifference | None, full: LossDifference) 
 def _beside_random_search(found: LossDifference) -> str:
     start = f"Random search with the same budget reaches {number(found.base.mean)}"
     if found.gain <= 0:
-        return f"{start}, which is as good or better (p is {p_value(found.p)}): evolution gained nothing here."
+        return f"{start}, which is as good or better ({p_in_words(found.p)}): evolution gained nothing here."
     if found.is_significant:
-        return f"{start}; the loss is significantly better (p is {p_value(found.p)})."
-    return f"{start}; the lead of the loss may be chance (p is {p_value(found.p)})."
+        return f"{start}; the loss is significantly better ({p_in_words(found.p)})."
+    return f"{start}; the lead of the loss may be chance ({p_in_words(found.p)})."
 
 
 def _about_search(run: RunSummary) -> list[str]:

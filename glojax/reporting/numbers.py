@@ -27,6 +27,11 @@ def p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
+def p_in_words(p: float) -> str:
+    """A p-value as part of a sentence."""
+    return f"p {p_value(p)}" if p < 0.0001 else f"p = {p_value(p)}"
+
+
 def rate(value: float) -> str:
     """A scale of the learning rate."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -18,7 +18,7 @@ from glojax.reporting import conclusions, figures, formula, style
 from glojax.reporting.blocks import Block, Picture
 from glojax.reporting.conclusions import LossDifference
 from glojax.reporting.loss_section import curves_of
-from glojax.reporting.numbers import number, p_value, signed
+from glojax.reporting.numbers import number, p_in_words, signed
 from glojax.reporting.sections import sections_of
 
 
@@ -100,7 +100,7 @@ def _tiles(run: RunSummary) -> list[tuple[str, str, str]]:
 def _beside(name: str, found: LossDifference) -> tuple[str, str, str]:
     """A tile of another loss at its best rate."""
     gap = found.difference
-    return name, number(found.base.mean), f"this loss minus it: {signed(gap.mean)}, p is {p_value(found.p)}"
+    return name, number(found.base.mean), f"this loss minus it: {signed(gap.mean)}, {p_in_words(found.p)}"
 
 
 def _overview(run: RunSummary) -> Figure:

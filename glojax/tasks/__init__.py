@@ -15,7 +15,7 @@
 - ``fingerprints``: digests of a task's data and model.
 - ``identity``: everything that a score depends on, to tell two tasks apart.
 - ``probes``: what a task's functions compute, in a few numbers.
-- ``ready_made``: digits, diabetes, MNIST, CIFAR-10 and tables.
+- ``ready_made``: digits, also with wrong labels, diabetes, MNIST, CIFAR-10 and tables.
 - ``harder``: label noise, few examples, outliers and rare classes in any task.
 - ``loading``: tasks by name, and from a user's own file.
 
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from glojax.tasks.constant import constant_metric, of_constant
 from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
-from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, table
+from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, noisy_digits, table
 from glojax.tasks.task import Task
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "digits",
     "harder",
     "mnist",
+    "noisy_digits",
     "of_constant",
     "table",
     "task_by_name",

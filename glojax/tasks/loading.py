@@ -10,13 +10,19 @@ from types import ModuleType
 from typing import Any
 
 from glojax.errors import listed, quoted, short, users_code
-from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist
+from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, noisy_digits
 from glojax.tasks.task import Task
 
 FROM_FILES: dict[str, ModuleType] = {}
 """Modules made of users' files, by name; another process cannot import them by these names."""
 
-NAMED: dict[str, Callable[..., Task]] = {"digits": digits, "diabetes": diabetes, "mnist": mnist, "cifar10": cifar10}
+NAMED: dict[str, Callable[..., Task]] = {
+    "digits": digits,
+    "noisy-digits": noisy_digits,
+    "diabetes": diabetes,
+    "mnist": mnist,
+    "cifar10": cifar10,
+}
 """Ready-made tasks by name."""
 
 

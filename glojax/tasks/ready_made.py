@@ -1,4 +1,4 @@
-"""Ready-made tasks: digits, diabetes, MNIST, CIFAR-10, and a table of the user's own."""
+"""Ready-made tasks: digits, digits with wrong labels, diabetes, MNIST, CIFAR-10, and a table of the user's own."""
 
 import os
 from collections.abc import Sequence
@@ -31,6 +31,17 @@ def digits(steps: int = 500, network: str = "mlp") -> Task:
     return Task(
         networks[network](), *splits, optimizer=optax.sgd(0.01), batch_size=32, steps=steps, name=f"digits-{network}"
     )
+
+
+def noisy_digits(steps: int = 500, network: str = "mlp", *, label_noise: float = 0.4) -> Task:
+    """The digits with wrong training labels, a setting in which a loss matters; validation and test sets are clean.
+
+    Args:
+      steps: as for ``digits``.
+      network: as there.
+      label_noise: share of the training labels that become any other class. Defaults to 0.4.
+    """
+    return harder(digits(steps, network), label_noise=label_noise)
 
 
 def diabetes(steps: int = 500, *, outliers: float = 0.0) -> Task:
