@@ -265,7 +265,7 @@ def main() -> None:
             split = tasks.harder(resplit(usual, number), label_noise=label_noise, seed=number)
             by_split.append(trained(split, chosen, rates, seeds))
             print(f"{task.name}: split {number + 1} of {options.splits}", flush=True)
-        rows += [row for count in (1, 2, 4) if 2 * count <= len(seeds) for row in rows_of(task, by_split, count)]
+        rows += [row for count in (1, 2, 4, 8) if 2 * count <= len(seeds) for row in rows_of(task, by_split, count)]
     study.keep(options, "smoother_scores", rows, figure_of(rows))
 
 
