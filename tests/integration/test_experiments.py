@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -113,3 +114,82 @@ def test_a_number_below_1_is_refused(rows: Any, capsys: pytest.CaptureFixture[st
 def test_a_share_above_1_is_refused(rows: Any) -> None:
     with pytest.raises(SystemExit, match=r"--shares holds 1\.5; shares of the training set are at most 1"):
         rows("data_utilization", "--shares", 0.5, 1.5)
+
+
+@pytest.fixture
+def smoother_scores(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the script of smoother scores defines."""
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    return runpy.run_path(str(EXPERIMENTS / "smoother_scores.py"))
+
+
+def test_smoother_scores_but_auc_do_not_depend_on_the_scale_of_logits(smoother_scores: dict[str, Any]) -> None:
+    def scores_of(logits: Any, labels: Any) -> dict[str, float]:
+        found = smoother_scores["scores_of"](jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
+        return dict(zip(smoother_scores["SCORES"], found.tolist(), strict=True))
+
+    labels = [0, 1, 2, 3]
+    # All answers are right by the same margin, a median one.
+    sure = scores_of(3 * np.eye(4), labels)
+    assert sure["accuracy"] == 1
+    assert sure["margins"] == pytest.approx(0.731059)  # 1 / (1 + exp(-1))
+    assert sure["margins x4"] == pytest.approx(0.982014)  # 1 / (1 + exp(-4))
+    assert sure["log loss"] == pytest.approx(1, abs=1e-5)
+    # Three right and one wrong by the same margin, of four classes: at log(9) of a margin the shares are 3/4 and 1/12.
+    mixed = scores_of(np.eye(4), [0, 1, 2, 0])
+    assert mixed["accuracy"] == 0.75
+    assert mixed["log loss"] == pytest.approx(0.75**0.75 * (1 / 12) ** 0.25, rel=0.01)
+    assert mixed["accuracy, log loss"] == pytest.approx(0.75 + 1e-4 * mixed["log loss"])
+    # What says nothing has the shares of chance at best.
+    assert scores_of(np.zeros((4, 4)), labels)["log loss"] == pytest.approx(0.25)
+    random = np.random.default_rng(0).normal(size=(50, 4))
+    given = np.arange(50) % 4
+    large, small = scores_of(1000 * random, given), scores_of(random, given)
+    del large["auc"], small["auc"]  # orders examples by their softmax
+    assert large == pytest.approx(small, rel=1e-5)
+
+
+def test_a_ranking_is_judged_by_what_it_keeps_and_loses(smoother_scores: dict[str, Any]) -> None:
+    truth, values = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([0.7, 0.8, 0.3, 0.9, 0.2, 0.1])
+    found = smoother_scores["judged"](values, truth, np.array([0, 1, 2]))
+    # The two that are kept are the fourth and the second; ranks differ by 2, 0, 1, 3, 0 and 0.
+    assert found["rank correlation"] == pytest.approx(1 - 6 * (4 + 0 + 1 + 9) / (6 * 35))
+    assert found["best is kept"] == 0
+    assert found["best 3 are kept"] == pytest.approx(1 / 3)
+    assert found["regret"] == 0.02  # 0.3, but not more than that counts
+    assert smoother_scores["regret"](truth / 100, 3) == pytest.approx(0.003)
+    # The second and the fourth pass the first rung and only one of them the next.
+    assert smoother_scores["halved"](np.stack([values, truth]), truth) == 1
+
+
+def test_smoother_scores_are_of_the_same_trainings(smoother_scores: dict[str, Any]) -> None:
+    task = tasks.digits(steps=18)
+    chosen, rates = [losses.cross_entropy.tree, losses.baikal.tree], np.array([[1.0, 30.0], [0.3, 1.0]])
+    found = smoother_scores["trained"](task, chosen, rates, [5, 6, 7])
+    assert found.shape == (3, 2, 2, 3, 2, len(smoother_scores["SCORES"]))
+    for place, steps in enumerate((2, 6, 18)):
+        for part, split in enumerate(("validation", "test")):
+            expected = evaluate(
+                task,
+                [chosen[0], chosen[0], chosen[1], chosen[1]],
+                [5, 6, 7],
+                split=split,
+                rates=rates.ravel(),
+                steps=steps,
+            )
+            np.testing.assert_allclose(found[place, :, :, :, part, 0], expected.reshape(2, 2, 3), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_smoother_scores_are_compared_on_both_tasks(rows: Any) -> None:
+    found = rows("smoother_scores", "--steps", 18, "--seeds", 4, "--splits", 1, "--losses", 6)
+    assert {row["task"] for row in found} == {"digits-mlp", "digits-mlp, 40% label noise"}
+    assert {row["seeds"] for row in found} == {1, 2}
+    assert len(found) == 2 * 2 * 11 * 6
+    for row in found:
+        assert row["regret"] >= 0
+        if "rank correlation" in row:
+            assert -1 <= row["rank correlation"] <= 1
+            assert 0 <= row["best 3 are kept"] <= 1
+    by_accuracy = [row for row in found if row["score"] == "accuracy" and row["rung"].startswith("halving")]
+    assert all(row["regret"] == by_accuracy[3 * (place // 3)]["regret"] for place, row in enumerate(by_accuracy))
