@@ -18,7 +18,7 @@ import optax
 from weight_averages import mnist_small
 
 import glojax
-from glojax import SearchConfig, Task, TuneConfig, data, files, keep_programs, models, tasks
+from glojax import DiscoveryConfig, SearchConfig, Task, TuneConfig, data, files, keep_programs, models, tasks
 from glojax.records import summary
 from glojax.reporting import conclusions
 from glojax.reporting.numbers import number, p_in_words
@@ -44,8 +44,10 @@ TASKS = {
 }
 
 
-SMALLER = {"scarce-mnist": ({"population": 40, "generations": 10}, {"full_steps": 1800})}
-"""Settings of searches and of discoveries that would otherwise take many hours."""
+CONFIGS: dict[str, tuple[SearchConfig, DiscoveryConfig]] = {
+    "scarce-mnist": (SearchConfig(population=40, generations=10), DiscoveryConfig(full_steps=1800))
+}
+"""Settings of searches and of discoveries that would take many hours by default."""
 
 
 def result(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -53,12 +55,9 @@ def result(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     run_dir = options.output / f"{name}-{seed}"
     started = time.perf_counter()
     if not (run_dir / "report.html").exists():
-        search, others = SMALLER.get(name, ({}, {}))
-        size = {field: value for field, value in {"generations": options.generations}.items() if value is not None}
-        config = glojax.DiscoveryConfig(
-            search=SearchConfig(seed=seed, **(search | size)), tune=TuneConfig(seed=seed), seeds=options.seeds,
-            **others,
-        )  # fmt: skip
+        search, config = CONFIGS.get(name, (SearchConfig(), DiscoveryConfig()))
+        search = dataclasses.replace(search, seed=seed, generations=options.generations or search.generations)
+        config = dataclasses.replace(config, search=search, tune=TuneConfig(seed=seed), seeds=options.seeds)
         task = TASKS[name](options.data_dir)
         if options.steps is not None:
             task = dataclasses.replace(task, steps=options.steps)
