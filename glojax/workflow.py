@@ -6,7 +6,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
@@ -173,31 +173,32 @@ def discover(
     named: dict[str, Result] = {"found": found}
     named |= {"found, tuned": best} if best is not found else {}
     named |= {"random search": drawn} if drawn is not None else {}
+    compared = _compared(task, config, named, begin, shared)
+    begin("report")
+    return Discovery(found, tuned, drawn, *compared, None if run_dir is None else _report(run_dir))
+
+
+def _compared(
+    task: Task, config: DiscoveryConfig, named: Mapping[str, Result], begin: OnPhase, shared: dict[str, Any]
+) -> tuple[BestKnown, list[Comparison], list[Comparison]]:
+    """The best known loss, the comparison with it, and that of full trainings; the last found loss is the result."""
+    seed, baseline = config.search.seed, {task.problem.baseline_name: task.problem.baseline}
     begin("known losses")
-    known = best_known(task, config.search.seed, **shared)
+    known = best_known(task, seed, **shared)
     begin("comparison")
     losses: dict[str, LossFunction] = {name: result.loss for name, result in named.items()}
     losses[BEST_KNOWN] = known.known.loss
     rates = {name: result.rate for name, result in named.items()} | {BEST_KNOWN: known.rate}
-    rows = compare(task, losses, config.seeds, config.search.seed, rates=rates, **shared)
-    full: list[Comparison] = []
-    if config.full_steps != 0:
-        begin("full training")
-        ours = "found" if best is found else "found, tuned"
-        chosen = {task.problem.baseline_name: task.problem.baseline, ours: best.loss, BEST_KNOWN: known.known.loss}
-        best_rates = {row.name.removesuffix(BEST_RATE): row.rate for row in rows}  # a loss's last row is at its best
-        full = compare_in_full(
-            task,
-            chosen,
-            {name: best_rates[name] for name in chosen},
-            config.seeds,
-            config.search.seed,
-            steps=config.full_steps,
-            **shared,
-        )
-    begin("report")
-    report = None if run_dir is None else _report(run_dir)
-    return Discovery(found, tuned, drawn, known, rows, full, report)
+    rows = compare(task, losses, config.seeds, seed, rates=rates, **shared)
+    if config.full_steps == 0:
+        return known, rows, []
+    begin("full training")
+    chosen = baseline | {name: losses[name] for name in losses if name != "random search"}
+    if "found, tuned" in chosen:
+        del chosen["found"]
+    best = {row.name.removesuffix(BEST_RATE): row.rate for row in rows}  # a loss's last row is at its best rate
+    best = {name: best[name] for name in chosen}
+    return known, rows, compare_in_full(task, chosen, best, config.seeds, seed, steps=config.full_steps, **shared)
 
 
 _SEARCHES: dict[type, Callable[..., Result]] = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from glojax import ExhaustiveConfig, SearchConfig, TaylorConfig, TuneConfig, losses, workflow
+from glojax.discovery import best_known
 from glojax.discovery.results import Result
 from glojax.records import summary
 from glojax.tasks.task import Task
@@ -24,6 +25,8 @@ def same_rows(first: Discovery, second: Discovery) -> None:
     for one, other in zip(first.comparison, second.comparison, strict=True):
         np.testing.assert_array_equal(one.validation, other.validation)
         np.testing.assert_array_equal(one.test, other.test)
+    for one, other in zip(first.full, second.full, strict=True):
+        np.testing.assert_array_equal(one.test, other.test)
 
 
 def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_training(
@@ -36,7 +39,9 @@ def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_train
         tiny_task, CONFIG, tmp_path,
         on_phase=phases.append, on_event=lambda event: events.append(event.phase), on_result=results.append,
     )  # fmt: skip
-    assert phases == ["search", "tune", "random search", "comparison", "report"]
+    assert phases == [
+        "search", "tune", "random search", "known losses", "comparison", "full training", "report",
+    ]  # fmt: skip
     assert list(dict.fromkeys(events)) == phases[:3]
     assert results == [found.search, found.tuning, found.random_search]
     assert found.tuning is not None
@@ -48,11 +53,17 @@ def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_train
     assert losses.load(tmp_path / "loss.json") == found.loss == found.best.loss
     assert found.report == tmp_path / "report.html"
     assert str(found.loss.tree) in (tmp_path / "report.html").read_text().replace("&#x27;", "'")
-    named = ["cross-entropy", "found", *(["found, tuned"] if found.tuning.loss.tuned else []), "random search"]
+    ours = "found, tuned" if found.tuning.loss.tuned else "found"
+    named = ["cross-entropy", "found", ours, "random search", "best known loss"]
     assert {row.name.removesuffix(", best rate") for row in found.comparison} == set(named)
     assert all(len(row.validation) == len(row.test) == 2 for row in found.comparison)
+    assert [row.name for row in found.full] == ["cross-entropy", ours, "best known loss"]
+    assert found.full[0].steps[-1] == 10 * tiny_task.steps
+    assert found.known.known in best_known.candidates(tiny_task)
     read = summary.read(tmp_path)
     assert list(read.phases) == phases[:3]
+    assert read.best_known == found.known.known.label
+    assert list(read.fully_trained) == [row.name for row in found.full]
 
     trained.clear()
     again = discover(tiny_task, CONFIG, tmp_path, resume=True)
@@ -67,12 +78,15 @@ def test_parts_are_left_out_and_nothing_is_written_without_a_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     phases: list[str] = []
-    config = DiscoveryConfig(search=SEARCH, tune=None, random_search=False, seeds=2)
+    config = DiscoveryConfig(search=SEARCH, tune=None, random_search=False, seeds=2, full_steps=0)
     found = discover(tiny_task, config, on_phase=phases.append)
-    assert phases == ["search", "comparison", "report"]
+    assert phases == ["search", "known losses", "comparison", "report"]
+    assert found.full == []
     assert (found.tuning, found.random_search, found.report) == (None, None, None)
     assert found.best is found.search
-    assert {row.name.removesuffix(", best rate") for row in found.comparison} == {"cross-entropy", "found"}
+    assert {row.name.removesuffix(", best rate") for row in found.comparison} == {
+        "cross-entropy", "found", "best known loss",
+    }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
 
@@ -87,7 +101,7 @@ def test_other_searches_are_not_followed_by_a_tuning(tiny_task: Task, search: An
     phases: list[str] = []
     config = DiscoveryConfig(search=search, tune=TUNE, random_search=False, seeds=2)
     found = discover(tiny_task, config, on_phase=phases.append)
-    assert phases == [phase, "comparison", "report"]
+    assert phases == [phase, "known losses", "comparison", "full training", "report"]
     assert found.search.phase == phase
     assert found.tuning is None
     assert found.loss == found.search.loss

@@ -30,6 +30,15 @@ class SearchSpace(StrEnum):
     taylor = "taylor"
 
 
+FullSteps = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Steps of the full trainings at the end, with a cosine decay; 0 for none. Defaults to 10 times more.",
+    ),
+]
+
+
 def _options(
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = Preset.default,
     space: Annotated[
@@ -74,14 +83,7 @@ def _options(
         int, typer.Option(min=0, help="Generations of CMA-ES on the found loss's coefficients; 0 for none.")
     ] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each loss in the final comparison.")] = 16,
-    full_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Steps of the full trainings at the end, with a cosine decay; 0 for none. Defaults to ten times the "
-            "task's.",
-        ),
-    ] = None,
+    full_steps: FullSteps = None,
     random_search: Annotated[bool, typer.Option(help="Also search at random, with the same budget.")] = True,
     seed: Seed = 0,
 ) -> None: ...

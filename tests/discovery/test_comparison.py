@@ -1,10 +1,13 @@
 """What a noise floor is, what random search spends, and what a comparison trains."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+import optax
 import pytest
 
 from glojax import losses, statistics
@@ -91,6 +94,45 @@ def test_a_comparison_uses_seeds_that_nothing_before_it_used(tiny_task: Task, ca
     assert len(choosing) == len(comparing) == 6
     assert not choosing & comparing
     assert not (choosing | comparing) & used
+
+
+def test_a_function_is_compared_at_rates_that_make_its_gradient_as_large(tiny_task: Task, calls: list[dict]) -> None:
+    def eightfold(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        return 8 * optax.softmax_cross_entropy(logits, labels)
+
+    rows = comparison.compare(tiny_task, {"mine": eightfold}, seed_count=3)
+    np.testing.assert_allclose(calls[0]["rates"][9:16], np.array(scoring.RATES) / 8, rtol=1e-4)
+    assert {row.name for row in rows} >= {"mine", "mine, best rate"}
+    with pytest.raises(ValueError, match="compare: mine is no loss"):
+        comparison.compare(tiny_task, {"mine": "x * log(y)"}, seed_count=3)  # type: ignore[dict-item]
+
+
+def test_full_trainings_are_those_of_a_longer_task_with_a_cosine_decay_and_the_last_weights(tiny_task: Task) -> None:
+    losses_of = {"cross-entropy": losses.cross_entropy, "optax": optax.softmax_cross_entropy}
+    rates = {"cross-entropy": 3.0, "optax": 9.0}
+    rows = comparison.compare_in_full(tiny_task, losses_of, rates, seed_count=2, seed=5, steps=60)
+    decayed = optax.sgd(optax.cosine_decay_schedule(0.05, 60))
+    long = dataclasses.replace(tiny_task, optimizer=decayed, steps=60, averaging=0)
+    choosing = [named_seed(5, "full rates", i) for i in range(comparison.FULL_RATE_SEEDS)]
+    fresh = [named_seed(5, "full audit", i) for i in range(2)]
+    for row, loss in zip(rows, losses_of.values(), strict=True):
+        grid = [rates[row.name], rates[row.name] / 3, rates[row.name] * 3]
+        means = scoring.evaluate(long, [loss] * 3, choosing, rates=grid).mean(axis=1)
+        assert row.rate == pytest.approx(grid[int(means.argmax())])
+        (expected,) = scoring.evaluate(long, [loss], fresh, rates=[row.rate], split="test")
+        np.testing.assert_allclose(row.test, expected, atol=1e-6)
+        assert row.steps == list(range(6, 61, 6))
+
+
+def test_full_trainings_on_record_are_not_trained_again(tiny_task: Task, calls: list[dict], tmp_path: Path) -> None:
+    given = {"cross-entropy": losses.cross_entropy}, {"cross-entropy": 3.0}, 4
+    first = comparison.compare_in_full(tiny_task, *given, run_dir=tmp_path)
+    assert [row.steps[-1] for row in first] == [300]
+    again = comparison.compare_in_full(tiny_task, *given, run_dir=tmp_path, resume=True)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(first[0].scores, again[0].scores)
+    comparison.compare_in_full(tiny_task, given[0], {"cross-entropy": 1.0}, 4, run_dir=tmp_path, resume=True)
+    assert len(calls) == 4
 
 
 def test_the_best_rate_is_that_of_real_trainings(tiny_task: Task) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import scipy.stats
 from typer.testing import CliRunner
 
 from glojax import cli, losses
@@ -89,11 +90,15 @@ def test_its_summary_has_what_the_old_version_printed(old: Path) -> None:
     assert run.steps == 5632
 
 
-def test_its_report_has_the_numbers_of_the_old_one(old: Path) -> None:
+def test_its_report_has_the_numbers_of_the_old_one_and_the_interval_of_paired_differences(old: Path) -> None:
     text = write_report(old).read_text()
+    run = summary.read(old)
+    assert run.found_in_comparison is not None
+    ours, base = run.found_in_comparison.best.test, run.compared[0].best.test
+    interval = scipy.stats.ttest_rel(ours, base).confidence_interval()
     for number in (
-        "0.8069 ± 0.0216", "0.7347 ± 0.0491", "+0.0722", "−0.1880 to +0.3324", "+1.09", "0.1376", "5,632", "0.5160",
-        "×5,542",
+        "0.8069 ± 0.0216", "0.7347 ± 0.0491", "+0.0722", "+1.09", "5,632", "0.5160", "×5,542",
+        f"{interval.low:+.4f} to {interval.high:+.4f}".replace("-", "−"),
     ):  # fmt: skip
         assert number in text
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 
 from glojax import losses, models
 from glojax.records import summary
@@ -15,29 +16,126 @@ from glojax.records.run import Run
 from glojax.reporting import conclusions, page
 from glojax.tasks.task import Task
 
+NOISE = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+OTHER_NOISE = np.array([0.01, -0.02, 0.02, -0.01, 0.0])
 
-def sentences(run: summary.RunSummary, test: dict[str, np.ndarray]) -> list[str]:
-    """What is said where each loss has these test scores at its best rate."""
-    rows = []
-    for row in run.comparison["rows"]:
+
+def with_scores(run: summary.RunSummary, test: dict[str, np.ndarray]) -> summary.RunSummary:
+    """The run where each loss has these test scores at its best rate, with a best known loss if it is among them."""
+    rows, comparison = [], {**run.comparison}
+    if "best known loss" in test:
+        asked = {**comparison["asked"]}
+        asked["losses"] = {**asked["losses"], "best known loss": ["x * sqrt(y)", [1.0] * 4, False]}
+        comparison["asked"] = asked
+        comparison["rows"] = [*comparison["rows"], {**comparison["rows"][0], "name": "best known loss"}]
+    for row in comparison["rows"]:
         scores = np.array(row["scores"])
-        name = row["name"].removesuffix(", best rate")
-        scores[:, -1, 1] = test[name]
+        scores[:, -1, 1] = test[row["name"].removesuffix(", best rate")]
         rows.append({**row, "scores": scores.tolist()})
-    return conclusions.sentences(dataclasses.replace(run, comparison={**run.comparison, "rows": rows}))
+    known = [{"label": "Brier", "rate": 3.0, "scores": [0.5], "final": True}]
+    return dataclasses.replace(run, comparison={**comparison, "rows": rows}, known=known)
+
+
+def in_full(run: summary.RunSummary, test: dict[str, np.ndarray]) -> summary.RunSummary:
+    """The run with full trainings that end with these test scores."""
+    rows = [
+        {"name": name, "rate": 1.0, "scores": np.stack([values, values], -1)[:, None].tolist()}
+        for name, values in test.items()
+    ]
+    return dataclasses.replace(run, full={"steps": [300], "rows": rows})
 
 
 def test_sentences_tell_chance_from_more(made: Path) -> None:
-    run, noise = summary.read(made), np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    base = {"cross-entropy": 0.8 + noise, "found": 0.8 + noise}
+    run = summary.read(made)
+    base = {"cross-entropy": 0.8 + NOISE, "found": 0.8 + NOISE}
     for ours, drawn, first, last in (
         (0.9, 0.8, "The loss is better than cross-entropy: the difference is", "the loss is significantly better"),
         (0.805, 0.8, "This comparison cannot tell the loss from cross-entropy", "the lead of the loss may be chance"),
         (0.7, 0.8, "Cross-entropy is better than the loss: the difference is", "evolution gained nothing here"),
     ):
-        said = sentences(run, {**base, "found, tuned": ours + noise, "random search": drawn + noise})
+        said = conclusions.sentences(
+            with_scores(run, {**base, "found, tuned": ours + OTHER_NOISE, "random search": drawn + NOISE})
+        )
         assert said[0].startswith(first)
         assert last in said[2]
+
+
+@pytest.mark.parametrize(
+    ("ours", "known", "verdict", "beside"),
+    [
+        (0.9, 0.8, "The loss is better than cross-entropy and the best known loss (Brier): both differences are "
+         "significant at the 5% level, corrected for 4 comparisons.", "0.8000; the loss is significantly better (p"),
+        (0.9, 0.9, "The loss is better than cross-entropy, but does not beat the best known loss (Brier): that "
+         "difference may be chance.", "cannot be told (p = 1), so the search may have gained nothing over it."),
+        (0.9, 0.99, "The loss is better than cross-entropy, but does not beat the best known loss (Brier), which is "
+         "better: both differences are significant", "which is significantly better (p"),
+        (0.7, 0.99, "Cross-entropy is better than the loss: the difference is significant", "no search was needed"),
+    ],
+)  # fmt: skip
+def test_a_loss_must_beat_the_best_known_one(made: Path, ours: float, known: float, verdict: str, beside: str) -> None:
+    test = {"cross-entropy": 0.8 + NOISE, "found": 0.8 + NOISE, "random search": 0.8 + NOISE}
+    run = with_scores(
+        summary.read(made), {**test, "found, tuned": ours + OTHER_NOISE, "best known loss": known + NOISE}
+    )
+    said = conclusions.sentences(run)
+    assert said[0].startswith(verdict)
+    assert said[2].startswith("The best known loss (Brier) reaches")
+    assert beside in said[2]
+
+
+def test_differences_are_paired_and_corrected(made: Path) -> None:
+    test = {"cross-entropy": 0.80 + NOISE, "found": 0.801 + NOISE, "random search": 0.79 + OTHER_NOISE}
+    ours = 0.803 + NOISE + 0.001 * OTHER_NOISE
+    found = conclusions.differences(with_scores(summary.read(made), {**test, "found, tuned": ours}))
+    raw = {name: scipy.stats.ttest_rel(ours, values).pvalue for name, values in test.items()}
+    assert raw["cross-entropy"] < 1e-6 < 0.05 < scipy.stats.ttest_ind(ours, test["cross-entropy"]).pvalue
+    ordered = sorted(raw, key=lambda name: raw[name])
+    expected, largest = {}, 0.0
+    for place, name in enumerate(ordered):
+        largest = max(largest, (3 - place) * raw[name])
+        expected[name] = min(1, largest)
+    assert {name: one.p for name, one in found.items()} == pytest.approx(expected)
+    assert found["random search"].difference.mean == pytest.approx(0.013)
+
+
+@pytest.mark.parametrize(
+    ("cross_entropy", "known", "said"),
+    [
+        (0.7, 0.7, "There it is better than cross-entropy (p < 0.0001). There it is better than the best known loss"),
+        (0.9, 0.7, "There it cannot be told from cross-entropy (p = 1): its gain is only there under the search's own"),
+        (0.99, 0.9, "There cross-entropy is better (p < 0.0001): its gain is only there under the search's own"),
+    ],
+)
+def test_a_gain_that_full_trainings_do_not_have_is_named(
+    made: Path, cross_entropy: float, known: float, said: str
+) -> None:
+    test = {"cross-entropy": 0.8 + NOISE, "found": 0.8 + NOISE, "random search": 0.8 + NOISE}
+    run = with_scores(
+        summary.read(made), {**test, "found, tuned": 0.9 + NOISE / 2, "best known loss": 0.9 + OTHER_NOISE}
+    )
+    run = in_full(
+        run,
+        {"cross-entropy": cross_entropy + NOISE / 9, "found, tuned": 0.9 + OTHER_NOISE / 9,
+         "best known loss": known + NOISE / 9},
+    )  # fmt: skip
+    text = " ".join(conclusions.sentences(run))
+    assert "Trained as a user would, for 300 steps with a cosine decay and scored with the last weights" in text
+    assert said in text
+    if known == 0.9:  # there was no gain over the best known loss before
+        assert "cannot be told from the best known loss (p = 1)." in text
+
+
+def test_where_one_prediction_for_all_does_as_well_nothing_was_learned(made: Path) -> None:
+    run = summary.read(made)
+    assert run.task.constant == pytest.approx(0.13, abs=0.05)  # the largest of ten classes
+    names = ("cross-entropy", "found", "found, tuned", "random search")
+    run = with_scores(run, {name: 0.12 + NOISE / 20 * (place + 1) for place, name in enumerate(names)})
+    run = dataclasses.replace(run, task=run.task._replace(constant=0.13))
+    assert conclusions.sentences(run)[0] == (
+        "Nothing was learned: one prediction for all examples has a test accuracy of 0.1300, and no loss is better."
+    )
+    learned = dataclasses.replace(run, task=run.task._replace(constant=0.11))
+    assert not conclusions.sentences(learned)[0].startswith("Nothing")
 
 
 def test_a_comparison_of_another_loss_is_not_taken_for_its_own(
@@ -63,8 +161,7 @@ def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_faile
     run = summary.read(directory)
     assert run.task.is_error
     base, other = run.compared[0].best, run.compared[2].best
-    found = conclusions.difference_from(run, base, other)
-    assert found is not None
+    found = conclusions.differences(run)["cross-entropy" if base.name.startswith("cross") else run.compared[0].name]
     errors = [1 / row.test - 1 for row in (base, other)]
     assert found.difference.mean == pytest.approx(errors[1].mean() - errors[0].mean())
     assert found.gain == pytest.approx(-found.difference.mean)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from glojax import losses, search, statistics, tune
 from glojax.discovery import comparison, evolution
@@ -91,17 +92,23 @@ def test_the_comparison_shows_the_numbers_of_the_record(finished: Path, parsed_p
     rows = {row.name: row for row in comparisons.rows_of(run.comparison)}
     base = rows.get("cross-entropy, best rate", rows["cross-entropy"])
     ours = rows.get("found, tuned, best rate", rows["found, tuned"])
-    p, g = statistics.welch(base.test, ours.test), statistics.effect_size(base.test, ours.test)
-    interval, gap = statistics.summarize(ours.test), statistics.difference(base.test, ours.test)
+    g = statistics.effect_size(base.test, ours.test)
+    gaps = ours.test - base.test
+    others = [loss.best.test for loss in run.compared if loss.name not in ("found, tuned", "cross-entropy")]
+    p_values = [scipy.stats.ttest_rel(ours.test, other).pvalue for other in (base.test, *others)]
+    p = statistics.holm(p_values)[0]
+    interval, gap = statistics.summarize(ours.test), statistics.summarize(gaps)
     shown = parsed_page(finished / "report.html")
     row = next(row for row in shown.rows if row and row[0] == "found, tuned (this loss)")
     assert row[3] == f"{ours.test.mean():.4f} ± {ours.test.std(ddof=1):.4f}"
     assert row[4] == f"{interval.low:.4f} to {interval.high:.4f}"
+    assert row[5:9] == [""] * 4
+    row = next(row for row in shown.rows if row and row[0] == "cross-entropy")
     assert row[5].replace("−", "-") == f"{gap.mean:+.4f}"
     assert row[6].replace("−", "-") == f"{gap.low:+.4f} to {gap.high:+.4f}"
     assert row[7] == ("< 0.0001" if p < 1e-4 else f"{p:.2g}")
     assert row[8].replace("−", "-") == f"{g:+.2f}"
-    least = statistics.detectable(base.test.std(ddof=1), 3)
+    least = statistics.detectable(gaps.std(ddof=1) / 2**0.5, 3)
     assert (
         f"mean test accuracy is {ours.test.mean():.4f}, and that of cross-entropy is {base.test.mean():.4f}"
         in shown.text
