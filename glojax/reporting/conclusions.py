@@ -161,7 +161,10 @@ def about_comparison(run: RunSummary) -> list[str]:
     if base is None:
         why = "one seed has no spread" if seed_count < 2 else f"a training failed, so its {run.task.metric} is infinite"
         return [f"Nothing can be said about its {metric}: {why}."]
-    said = [*_nothing_learned(run), _verdict(run, found), _measured(run, base, seed_count, metric)]
+    constant, nothing_learned = _constant(run)
+    said = [_verdict(run, found), _measured(run, base, seed_count, metric)]
+    if nothing_learned:
+        said.insert(0, f"Nothing was learned: o{constant}, and no loss is better.")
     if BEST_KNOWN in found:
         said.append(_beside_best_known(run, found[BEST_KNOWN]))
     said += _in_full(run, found)
@@ -169,21 +172,20 @@ def about_comparison(run: RunSummary) -> list[str]:
         said.append("There is no test set: these are validation scores, which the search has selected by.")
     if "random search" in found:
         said.append(_beside_random_search(found["random search"]))
+    if constant and not nothing_learned:
+        said.append(f"O{constant}.")
     return said
 
 
-def _nothing_learned(run: RunSummary) -> list[str]:
-    """A warning where no loss is better than one prediction for all examples."""
+def _constant(run: RunSummary) -> tuple[str, bool]:
+    """What one prediction for all examples has, and whether no loss is better; "" where that is not known."""
     constant = run.task.constant
     if constant is None:
-        return []
+        return "", False
     means = [float(np.mean(final_metrics(run, loss.best))) for loss in run.compared]
-    if min(means) < constant if run.task.is_error else max(means) > constant:
-        return []
-    return [
-        f"Nothing was learned: one prediction for all examples has a {judged_split(run)} {run.task.metric} of "
-        f"{number(constant)}, and no loss is better."
-    ]
+    beaten = min(means) < constant if run.task.is_error else max(means) > constant
+    metric = f"{judged_split(run)} {run.task.metric}"
+    return f"ne prediction for all examples has a {metric} of {number(constant)}", not beaten
 
 
 def _verdict(run: RunSummary, found: Mapping[str, LossDifference]) -> str:

@@ -46,7 +46,9 @@ def _settled(phase: PhaseSummary, most: int) -> str:
     taken, all_of_them = sum(map(len, scores)), most * len(scores)
     said = f"Finals of the phase {phase.name}: {taken} trainings"
     if taken < all_of_them:
-        said += f", where as many for all as for the winner would have been {all_of_them}"
+        said += (
+            f"; as many for all as for the winner would have been {all_of_them}, so {all_of_them - taken} were saved"
+        )
     chance = statistics.standing(scores).chance
     if chance < 0.1:
         return f"{said}. That does not settle which of {len(scores)} is the best: others may be as good as the winner."

@@ -66,7 +66,7 @@ def test_data_dir_reaches_the_task(
         (("search", "--exhaustive", "--preset", "paper"), "goes with neither --space taylor nor --preset paper"),
         (("search", "--exhaustive", "--generations", 3), "--exhaustive has no generations"),
         (("search", "--space", "taylor", "--budget", "1e5"), "--space taylor has no budget"),
-        (("search", "--data-dir", "here"), "'digits' takes no data_dir; allowed for mnist, cifar10"),
+        (("search", "--data-dir", "here"), "'noisy-digits' takes no data_dir; allowed for mnist, cifar10"),
         (("tune", "digits", "baikal", "--population", 2), "population is 2"),
     ],
 )

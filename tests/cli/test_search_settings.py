@@ -54,9 +54,9 @@ def test_options_become_the_settings_of_the_search(options: str, expected: Any) 
 def test_the_rest_of_a_discovery_follows_the_search() -> None:
     config = made("--candidate-seeds", "3", "--seed", "5")
     assert config.tune == TuneConfig(generations=20, seeds=3, seed=5)
-    assert (config.random_search, config.seeds) == (True, 8)
-    config = made("--tune-generations", "0", "--no-random-search", "--seeds", "2")
-    assert (config.tune, config.random_search, config.seeds) == (None, False, 2)
+    assert (config.random_search, config.seeds, config.full_steps) == (True, 16, None)
+    config = made("--tune-generations", "0", "--no-random-search", "--seeds", "2", "--full-steps", "0")
+    assert (config.tune, config.random_search, config.seeds, config.full_steps) == (None, False, 2, 0)
 
 
 def test_the_settings_stand_before_the_options_of_the_run() -> None:

@@ -1,38 +1,41 @@
 """The command ``glojax search``."""
 
-import dataclasses
 import html
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 from as_typed import cells, run
 
 from glojax import losses, tasks
-from glojax.cli import options, searching
-from glojax.records.comparisons import Comparison
+from glojax.records import summary
+from glojax.reporting import conclusions
 
 
 def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> None:
     sizes = ["--population", "24", "--generations", "2", "--tune-generations", "1", "--seeds", "2", "--steps", "40"]
-    arguments = ("search", *sizes, "--no-random-search", "--tensorboard", "--run-dir", tmp_path)
+    arguments = ("search", *sizes, "--no-random-search", "--full-steps", 90, "--tensorboard", "--run-dir", tmp_path)
     result = run(*arguments)
     assert result.exit_code == 0, result.output
     output = result.output
-    for text in ("search on digits-mlp 2/2", "tuning 2/2", "cross-entropy ", "cross-entropy, best rate", "found"):
+    for text in (
+        "digits-mlp, 40% label noise: 40 steps", "label noise 2/2", "tuning 2/2", "cross-entropy, best rate",
+        "Comparison over 2 fresh seeds", "best known loss, best rate", "As a user trains: 90 steps, cosine decay",
+    ):  # fmt: skip
         assert text in output
     assert "Noise: one training of it scatters by 0.0" in output
     largest = np.bincount(tasks.digits().splits["test"].labels).max() / 360
     assert f"One prediction for all examples has a test accuracy of {largest:.4f}." in output
-    assert "Warning" not in output
+    said = conclusions.sentences(summary.read(tmp_path))
+    shown = " ".join(output.split())
+    assert all(sentence in shown for sentence in said[:2])
     loss = losses.load(tmp_path / "loss.json")
     assert f"f(x, y) = {loss}" in output
     assert f"Report       {tmp_path / 'report.html'}" in output
     assert str(loss) in html.unescape((tmp_path / "report.html").read_text())
     assert (tmp_path / "report" / "overview.png").stat().st_size > 10_000
     scalars = {"search", "tune", "comparison cross-entropy", "comparison found", "comparison found, tuned"}
+    scalars |= {"comparison best known loss"}
     assert {path.name for path in (tmp_path / "tensorboard").iterdir()} <= scalars
     assert {path.parent.name for path in tmp_path.glob("tensorboard/*/events*")} >= scalars - {
         "comparison found, tuned"
@@ -43,37 +46,20 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> 
     assert again.output.splitlines()[-3] == output.splitlines()[-3]
 
 
-@pytest.mark.parametrize(
-    ("task", "constant", "scores", "warned"),
-    [
-        (tasks.digits, 37 / 360, (0.1, 0.09), True), (tasks.digits, 37 / 360, (0.2, 0.1), False),
-        (tasks.diabetes, 0.0, (0.0, 0.0), True), (tasks.diabetes, 0.0, (0.3, 0.1), False),
-    ],
-)  # fmt: skip
-def test_it_warns_where_no_loss_is_better_than_one_prediction_for_all(
-    capsys: pytest.CaptureFixture[str], task: Any, constant: float, scores: tuple[float, float], warned: bool
-) -> None:
-    rows = [Comparison("a", 1.0, [500], np.full((3, 1, 2), score)) for score in scores]
-    searching._say_constant(options.console_of(), task(), rows)
-    shown = capsys.readouterr().out
-    assert f"of {constant:.4f}." in shown
-    assert ("Warning: no loss is better than that" in shown) == warned
-
-
-def test_it_warns_of_errors_that_are_no_less(capsys: pytest.CaptureFixture[str]) -> None:
-    task = dataclasses.replace(tasks.diabetes(), metric="mae")
-    labels = task.splits["test"].labels
-    constant = np.abs(labels - np.median(labels)).mean()
-    for error, warned in ((constant + 0.01, True), (constant - 0.01, False)):
-        rows = [Comparison("a", 1.0, [500], np.full((3, 1, 2), 1 / (1 + error)))]
-        searching._say_constant(options.console_of(), task, rows)
-        shown = capsys.readouterr().out
-        assert f"One prediction for all examples has a test mae of {constant:.4f}." in shown
-        assert ("Warning" in shown) == warned
-
-
 def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(tmp_path: Path) -> None:
-    arguments = ("search", "--exhaustive", "--candidate-seeds", 1, "--seeds", 2, "--steps", 20, "--no-random-search")
+    arguments = (
+        "search",
+        "--exhaustive",
+        "--candidate-seeds",
+        1,
+        "--seeds",
+        2,
+        "--steps",
+        20,
+        "--full-steps",
+        0,
+        "--no-random-search",
+    )
     result = run(*arguments, "--run-dir", tmp_path)
     assert result.exit_code == 0, result.output
     assert "Of 25,844 trees of depth at most 2: 25,844 drawn > 9,496 valid > 7,028 finite > " in result.output
@@ -89,9 +75,15 @@ def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(t
 
 def test_taylor_polynomials_are_searched_beside_random_trees(tmp_path: Path) -> None:
     arguments = ("search", "--space", "taylor", "--generations", 2, "--seeds", 2, "--steps", 10)
-    result = run(*arguments, "--run-dir", tmp_path)
+    result = run(*arguments, "--full-steps", 0, "--run-dir", tmp_path)
     assert result.exit_code == 0, result.output
-    for text in ("Taylor polynomials on digits-mlp 3/3", "Random search found", "random search, best rate", "Noise: "):
+    assert "As a user trains" not in result.output
+    for text in (
+        "Taylor polynomials on digits-mlp, 40% label noise 3/3",
+        "Random search found",
+        "random search, best rate",
+        "Noise: ",
+    ):
         assert text in result.output
     assert losses.load(tmp_path / "loss.json").tree == losses.taylor_mnist.tree
 
@@ -115,10 +107,13 @@ def test_a_table_is_searched(tmp_path: Path) -> None:
         "0",
         "--seeds",
         "2",
+        "--full-steps",
+        "90",
         "--no-random-search",
     ]
     result = run("search", *table, *sizes, "--run-dir", tmp_path / "run")
     assert result.exit_code == 0, result.output
+    assert "best known loss, best rate" in result.output
     for text in ("search on table-price 2/2", "Squared error: best at", "validation r2", "squared error, best rate"):
         assert text in result.output
     loss = losses.load(tmp_path / "run" / "loss.json")

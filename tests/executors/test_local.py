@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import ExhaustiveConfig, SearchConfig, TuneConfig, evaluate, exhaust, search, tune
+from glojax import ExhaustiveConfig, SearchConfig, TuneConfig, evaluate, exhaust, losses, search, tune
 from glojax.discovery import comparison
 from glojax.executors import local
 from glojax.executors.protocol import Executor
@@ -135,6 +135,15 @@ def test_other_settings_have_a_trainer_of_their_own(tiny_task: Task, other: dict
         settings.get("protected", False),
         settings.get("group"),
     )
+
+
+def test_of_fixed_losses_the_last_ones_trainer_is_kept(tiny_task: Task) -> None:
+    first, second = optax.softmax_cross_entropy, losses.next_generation
+    trainer = local.local_executor(tiny_task, loss=first)
+    assert local.local_executor(tiny_task, loss=first) is trainer
+    assert local.local_executor(tiny_task, loss=first, group=3) is not trainer
+    assert local.local_executor(tiny_task, loss=second).loss is second
+    assert local.local_executor(tiny_task, loss=first) is not trainer
 
 
 def test_trainers_are_freed_with_their_task(tiny_task: Task) -> None:
