@@ -24,32 +24,38 @@ from glojax.training.trainer import Trainer
 
 _config: Any = jax.config  # whose attributes are made at run time
 
-SETTINGS = [
-    ("jax_enable_x64", True),
-    ("jax_debug_nans", True),
-    ("jax_debug_infs", True),
-    ("jax_numpy_rank_promotion", "raise"),
-    ("jax_numpy_rank_promotion", "warn"),  # warnings are errors here
-    ("jax_numpy_dtype_promotion", "strict"),
-    ("jax_transfer_guard", "disallow"),
-    ("jax_check_tracer_leaks", True),
-    ("jax_debug_key_reuse", True),
-    ("jax_enable_custom_prng", True),
-    ("jax_legacy_prng_key", "error"),
-    ("jax_default_matmul_precision", "highest"),  # what a CPU does anyway
-]
+# Settings that do not hide one another are set together: each has its own error, which names it.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "64 bits": {"jax_enable_x64": True},
+    "checks": {
+        "jax_debug_nans": True,
+        "jax_debug_infs": True,
+        "jax_numpy_rank_promotion": "raise",
+        "jax_numpy_dtype_promotion": "strict",
+        "jax_transfer_guard": "disallow",
+        "jax_check_tracer_leaks": True,
+        "jax_debug_key_reuse": True,
+        "jax_legacy_prng_key": "error",
+    },
+    "keys": {
+        "jax_enable_custom_prng": True,
+        "jax_numpy_rank_promotion": "warn",  # warnings are errors here
+        "jax_default_matmul_precision": "highest",  # what a CPU does anyway
+    },
+}
 
 
-@pytest.fixture(params=SETTINGS, ids=lambda setting: f"{setting[0]}={setting[1]}")
-def setting(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A setting of the user for the whole process, as an environment variable makes it; it must be left as it is."""
-    name, value = request.param
-    before = getattr(jax.config, name)
-    jax.config.update(name, value)
-    yield name
-    left = getattr(jax.config, name)
-    jax.config.update(name, before)
-    assert left == value
+@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS)
+def setting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Settings of the user for the whole process, as environment variables make them; they must be left as they are."""
+    before = {name: getattr(jax.config, name) for name in request.param}
+    for name, value in request.param.items():
+        jax.config.update(name, value)
+    yield
+    left = {name: getattr(jax.config, name) for name in request.param}
+    for name, value in before.items():
+        jax.config.update(name, value)
+    assert left == request.param
 
 
 class Network(nn.Module):
@@ -108,7 +114,8 @@ def expected() -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_every_search_gives_the_same_under_a_setting_of_the_user(setting: str, expected: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("setting")
+def test_every_search_gives_the_same_under_a_setting_of_the_user(expected: dict[str, Any]) -> None:
     assert trained() | searched() == expected
 
 
@@ -146,10 +153,9 @@ def usually() -> str:
     return printed()
 
 
-@pytest.mark.parametrize("variable", ["JAX_ENABLE_X64=1", "JAX_DEBUG_NANS=1", "JAX_TRANSFER_GUARD=disallow"])
-def test_an_environment_variable_changes_no_score(variable: str, usually: str) -> None:
-    name, _, value = variable.partition("=")
-    assert printed(**{name: value}) == usually
+@pytest.mark.parametrize("variables", ["JAX_ENABLE_X64=1", "JAX_DEBUG_NANS=1 JAX_TRANSFER_GUARD=disallow"])
+def test_an_environment_variable_changes_no_score(variables: str, usually: str) -> None:
+    assert printed(**dict(pair.split("=") for pair in variables.split())) == usually
     assert ", [0.0]]" in usually  # the loss that gives NaN
 
 
@@ -191,7 +197,8 @@ def called_usually() -> dict[str, Any]:
     return called()
 
 
-def test_what_a_user_calls_himself_bears_his_settings(setting: str, called_usually: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("setting")
+def test_what_a_user_calls_himself_bears_his_settings(called_usually: dict[str, Any]) -> None:
     found = called()
     for name, expected in called_usually.items():
         # With 64 bits enabled, a loss of float32 is one of float32, and a count of examples one of float64.

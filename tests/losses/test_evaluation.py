@@ -1,7 +1,8 @@
 """f(x, y) near the ends of y: against arbitrary precision, in every precision, and whatever masked entries hold."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -194,69 +195,98 @@ def test_values_and_gradients_are_those_of_the_mathematics(name: str, output: st
 
 # EVERY LOSS, OUTPUT, PRECISION, SHAPE, SCALE AND MASK
 
-
-def reference(name: str, output: str, z: jax.Array, x: jax.Array, where: jax.Array) -> jax.Array:
-    """The loss of each sample in float64, from its formula; entries that take no part are cut out one by one."""
-
-    def kept(log_value: jax.Array) -> jax.Array:
-        bounded = jnp.exp(jnp.maximum(log_value, np.log(LOWEST)))
-        return jax.lax.stop_gradient(bounded) * jnp.exp(log_value - jax.lax.stop_gradient(log_value))
-
-    def sample(z: jax.Array, x: jax.Array) -> jax.Array:
-        if output == "softmax":
-            log_y = jax.nn.log_softmax(z)
-            others = [jnp.delete(z, place) for place in range(len(z))]
-            log_rest = jnp.stack([jax.nn.logsumexp(each) for each in others]) - jax.nn.logsumexp(z)
-        elif output == "sigmoid":
-            log_y, log_rest = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
-        else:
-            log_y = log_rest = z
-        y, rest = (z, 1 - z) if output == "identity" else (kept(log_y), jnp.exp(log_rest))
-        return FORMULAS[name](x, y, rest, log_y, log_rest)
-
-    values = []
-    for row in range(len(z)):
-        chosen = np.flatnonzero(where[row])
-        values.append(sample(z[row, chosen], x[row, chosen]) if len(chosen) else jnp.zeros(()))
-    return jnp.stack(values)
-
-
-FORMULAS: dict[str, Callable[..., jax.Array]] = {
-    "cross_entropy": lambda x, y, rest, log_y, log_rest: -(x * log_y).sum(),
-    "baikal": lambda x, y, rest, log_y, log_rest: -(log_y - x / y).sum(),
-    "focal": lambda x, y, rest, log_y, log_rest: -(x * rest**2 * log_y).sum(),
-    "brier": lambda x, y, rest, log_y, log_rest: ((x - y) ** 2).sum(),
-    "mean_absolute_error": lambda x, y, rest, log_y, log_rest: (x * rest + (1 - x) * y).sum(),
-    "poly": lambda x, y, rest, log_y, log_rest: (-x * log_y + 2 * x * rest).sum(),
-    "symmetric_cross_entropy": lambda x, y, rest, log_y, log_rest: (-0.1 * x * log_y + 4 * (1 - x) * y).sum(),
-    "binary": lambda x, y, rest, log_y, log_rest: -(x * log_y + (1 - x) * log_rest).sum(),
-    "generalized_cross_entropy": lambda x, y, rest, log_y, log_rest: (x * (1 - jnp.exp(0.7 * log_y)) / 0.7).sum(),
-    "label_smoothed_cross_entropy": lambda x, y, rest, log_y, log_rest: -((0.9 * x + 0.1 / len(x)) * log_y).sum(),
+FORMULAS: dict[str, Callable[..., np.ndarray]] = {
+    "cross_entropy": lambda x, y, rest, log_y, log_rest: -x * log_y,
+    "baikal": lambda x, y, rest, log_y, log_rest: -(log_y - x / y),
+    "focal": lambda x, y, rest, log_y, log_rest: -x * rest**2 * log_y,
+    "brier": lambda x, y, rest, log_y, log_rest: (x - y) ** 2,
+    "mean_absolute_error": lambda x, y, rest, log_y, log_rest: x * rest + (1 - x) * y,
+    "poly": lambda x, y, rest, log_y, log_rest: -x * log_y + 2 * x * rest,
+    "symmetric_cross_entropy": lambda x, y, rest, log_y, log_rest: -0.1 * x * log_y + 4 * (1 - x) * y,
+    "binary": lambda x, y, rest, log_y, log_rest: -(x * log_y + (1 - x) * log_rest),
+    "generalized_cross_entropy": lambda x, y, rest, log_y, log_rest: x * (1 - np.exp(0.7 * log_y)) / 0.7,
+    "label_smoothed_cross_entropy": lambda x, y, rest, log_y, log_rest: -(0.9 * x + 0.1 / len(x)) * log_y,
     "next_generation": lambda x, y, rest, log_y, log_rest: (
-        jnp.exp(2.4092 - y - y * x) - jnp.cos(jnp.cos(jnp.sin(y)))
-    ).mean(),
+        (np.exp(2.4092 - y - y * x) - np.cos(np.cos(np.sin(y)))) / len(x)
+    ),
 }
 OF_SOFTMAX = ("generalized_cross_entropy", "label_smoothed_cross_entropy", "next_generation")
 OF_ANY = ("brier", "mean_absolute_error")
+NAMES = {
+    "softmax": list(FORMULAS),
+    "sigmoid": [name for name in FORMULAS if name not in OF_SOFTMAX],
+    "identity": list(OF_ANY),
+}
+DIGITS = {"float32": 2e-4, "float16": 2e-3, "bfloat16": 1e-2}
+SAMPLES = 60
 
 
-@st.composite
-def situations(draw: st.DrawFn) -> tuple[str, str, str, np.ndarray, np.ndarray, np.ndarray, float]:
-    output = draw(st.sampled_from(["softmax", "sigmoid", "identity"]))
-    names = {"softmax": list(FORMULAS), "sigmoid": [name for name in FORMULAS if name not in OF_SOFTMAX]}
-    name = draw(st.sampled_from(names.get(output, list(OF_ANY))))
-    dtype = draw(st.sampled_from(["float32", "bfloat16", "float16"]))
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    samples, outputs = draw(st.integers(1, 5)), draw(st.integers(1 if output != "softmax" else 2, 6))
+def log_sum(powers: np.ndarray) -> np.ndarray:
+    """The logarithm of the sum of exponentials over the first axis."""
+    most = powers.real.max(axis=0)
+    return most + np.log(np.exp(powers - most).sum(axis=0))
+
+
+def log_sigmoid(z: np.ndarray) -> np.ndarray:
+    tail = np.exp(np.where(z.real > 0, -z, z))
+    return np.where(z.real > 0, 0, z) - (np.log1p(tail.real) + 1j * tail.imag / (1 + tail.real))
+
+
+def reference(name: str, output: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The loss of samples whose entries all take part, ``[classes, ...]``, in float64, from its formula.
+
+    Imaginary parts are derivatives: a function of z + ih has the imaginary part of h times its slope at z.
+    """
+
+    def kept(log_value: np.ndarray) -> np.ndarray:  # with the slope that it has where it isn't kept
+        return np.exp(np.maximum(log_value.real, np.log(LOWEST)) + 1j * log_value.imag)
+
+    if output == "softmax":
+        z = z - z.real.max(axis=0)  # large ones that are equal share all
+        others = [log_sum(np.delete(z, place, 0)) for place in range(len(z))]
+        log_y, log_rest = z - log_sum(z), np.stack(others) - log_sum(z)
+    elif output == "sigmoid":
+        log_y, log_rest = log_sigmoid(z), log_sigmoid(-z)
+    else:
+        log_y = log_rest = z
+    y, rest = (z, 1 - z) if output == "identity" else (kept(log_y), np.exp(log_rest))
+    return FORMULAS[name](x, y, rest, log_y, log_rest).sum(axis=0)
+
+
+def values_and_slopes(
+    name: str, output: str, z: np.ndarray, x: np.ndarray, where: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each sample and its gradient by z; entries that take no part are cut out."""
+    values, slopes, tiny = np.zeros(len(z)), np.zeros(z.shape), 1e-30
+    counts = where.sum(axis=-1)
+    for count in set(counts.tolist()) - {0}:
+        rows = np.flatnonzero(counts == count)
+        places = rows, np.stack([np.flatnonzero(where[row]) for row in rows], axis=-1)  # [count, rows]
+        steps = tiny * 1j * np.eye(count)[:, :, None]
+        found = reference(name, output, z[places][:, None] + steps, x[places][:, None])
+        values[rows], slopes[places] = found[0].real, found.imag / tiny
+    return values, slopes
+
+
+class Situation(NamedTuple):
+    logits: np.ndarray  # [samples, outputs]
+    labels: np.ndarray  # [samples, outputs]
+    where: np.ndarray  # [samples, outputs]
+    junk: np.ndarray  # [samples, 1], what the logits of entries without a part hold
+
+
+def situation(output: str, dtype: str, outputs: int, seed: int) -> Situation:
+    """Samples of every scale, with every share of entries that take part, and every junk in the others."""
+    random = np.random.default_rng(seed)
     most = 3.0 if output == "identity" else 4.0 if dtype == "float16" else 30.0
-    logits = random.normal(size=(samples, outputs)) * 10 ** draw(st.floats(-3, most))
+    logits = random.normal(size=(SAMPLES, outputs)) * 10 ** random.uniform(-3, most, (SAMPLES, 1))
     logits = np.clip(logits, -6e4, 6e4) if dtype == "float16" else logits
-    labels = np.eye(outputs)[random.integers(0, outputs, samples)]
-    where = random.random((samples, outputs)) < draw(st.sampled_from([0.5, 0.9, 1.0]))
+    labels = np.eye(outputs)[random.integers(0, outputs, SAMPLES)]
+    where = random.random((SAMPLES, outputs)) < random.choice([0.5, 0.9, 1.0], (SAMPLES, 1))
     if output == "softmax":  # a single class has no others
         where[where.sum(axis=-1) == 1] = True
-    junk = draw(st.sampled_from([0.0, np.nan, np.inf, -np.inf, -6e4]))
-    return name, output, dtype, logits, labels, where, junk
+    junk = random.choice([0.0, np.nan, np.inf, -np.inf, -6e4], (SAMPLES, 1))
+    return Situation(logits, labels, where, junk)
 
 
 def loss_of(name: str, output: str) -> LossFunction:
@@ -264,28 +294,49 @@ def loss_of(name: str, output: str) -> LossFunction:
     return ZOO[name] if known is None else Loss(known.tree, known.coefficients, output=output)
 
 
-@settings(deadline=None, max_examples=100)
-@given(situation=situations())
+@functools.cache
+def compiled(name: str, output: str) -> Callable[..., Any]:
+    """The losses of samples and their gradients by the logits, for several arguments at once."""
+    loss = loss_of(name, output)
+
+    def value_and_gradient(logits: jax.Array, labels: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values, pull = jax.vjp(lambda z: loss(z, labels, where=where), logits)
+        return values, pull(jnp.ones_like(values))[0]
+
+    return jax.jit(lambda given: [value_and_gradient(*each) for each in given])
+
+
+@pytest.mark.parametrize(("name", "output"), [(name, output) for output, names in NAMES.items() for name in names])
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32))
 def test_values_and_gradients_are_right_and_finite_and_masked_entries_have_no_influence(
-    situation: tuple[str, str, str, np.ndarray, np.ndarray, np.ndarray, float],
+    name: str, output: str, seed: int
 ) -> None:
-    name, output, dtype, logits, labels, where, junk = situation
-    loss, given_logits = loss_of(name, output), jnp.asarray(np.where(where, logits, junk), dtype)
-    x = jnp.asarray(np.where(where, labels, np.nan), jnp.float32)
-    values = loss(given_logits, x, where=where)
-    gradient = jax.grad(lambda z: loss(z, x, where=where).sum())(given_logits)
-    assert values.dtype == jnp.float32
-    assert gradient.dtype == dtype
-    assert np.isfinite(np.asarray(gradient, float)).all()
-    assert not np.asarray(gradient, float)[~where].any()
-    exact = np.asarray(jnp.where(where, given_logits, 0).astype(jnp.float32), np.float64)
-    with jax.enable_x64(True):
-        expected, pull = jax.vjp(lambda z: reference(name, output, z, jnp.asarray(labels), where), jnp.asarray(exact))
-        (slope,) = pull(jnp.ones_like(expected))
-    assert np.isfinite(values).all()
-    np.testing.assert_allclose(values, expected, rtol=2e-4, atol=2e-4)
-    most = float(jnp.finfo(dtype).max)
-    digits = {"float32": 2e-4, "float16": 2e-3, "bfloat16": 1e-2}[dtype]
-    scale = np.maximum(1, np.abs(slope).max(axis=-1, keepdims=True))
-    error = np.abs(np.asarray(gradient, np.float64) - np.clip(np.asarray(slope), -most, most)) / np.minimum(scale, most)
-    assert error.max() < digits
+    turn, widths = NAMES[output].index(name), (2 if output == "softmax" else 1, 3, 6)
+    sizes = [(dtype, widths[(turn + place) % 3]) for place, dtype in enumerate(DIGITS)]
+    situations = [situation(output, *size, seed) for size in sizes]
+    given = [
+        (
+            np.where(where, logits, junk).astype(np.float32).astype(jnp.dtype(dtype)),
+            np.where(where, labels, np.nan).astype(np.float32),
+            where,
+        )
+        for (dtype, _), (logits, labels, where, junk) in zip(sizes, situations, strict=True)
+    ]
+    found = compiled(name, output)(given)
+    for (dtype, outputs), drawn, (logits, _, _), result in zip(sizes, situations, given, found, strict=True):
+        values, gradient = (np.asarray(part) for part in result)
+        case = f"{outputs} outputs of {dtype}"
+        assert values.dtype == np.float32, case
+        assert gradient.dtype == dtype, case
+        gradient = gradient.astype(float)
+        assert np.isfinite(values).all(), case
+        assert np.isfinite(gradient).all(), case
+        assert not gradient[~drawn.where].any(), case
+        exact = np.where(drawn.where, np.asarray(logits).astype(float), 0)
+        expected, slope = values_and_slopes(name, output, exact, drawn.labels, drawn.where)
+        np.testing.assert_allclose(values, expected, rtol=2e-4, atol=2e-4, err_msg=case)
+        most = float(jnp.finfo(dtype).max)
+        scale = np.minimum(np.maximum(1, np.abs(slope).max(axis=-1, keepdims=True)), most)
+        error = np.abs(gradient - np.clip(slope, -most, most)) / scale
+        np.testing.assert_array_less(error, DIGITS[dtype], err_msg=case)

@@ -100,13 +100,15 @@ def test_what_is_masked_or_missing_is_unknown() -> None:
 
 def test_one_hot_labels_train_and_score_as_their_classes() -> None:
     usual = ["x * log(y)", optax.softmax_cross_entropy]
-    weights = {"class_weights": (1, 2, 3)}
-    for changes in ({}, weights):
-        expected = evaluate(made(CLASSES, **changes), usual, 2)
-        np.testing.assert_allclose(evaluate(made(ONE_HOT, **changes), usual, 2), expected, atol=1e-6)
+    expected = evaluate(made(CLASSES), usual, 2)
     mixed = made(ONE_HOT, validation=(X, CLASSES), test=(X, CLASSES[:, None]))
-    np.testing.assert_allclose(evaluate(mixed, usual, 2), evaluate(made(CLASSES), usual, 2), atol=1e-6)
+    for task in (made(ONE_HOT), mixed):
+        np.testing.assert_allclose(evaluate(task, usual, 2), expected, atol=1e-6)
     assert expected.min() > 0.5
+    classes, rows = (made(labels, class_weights=(1, 2, 3)) for labels in (CLASSES, ONE_HOT))
+    weighted = evaluate(classes, usual, 2)
+    np.testing.assert_allclose(evaluate(rows, usual, 2), weighted, atol=1e-6)
+    assert weighted.min() > 0.5
 
 
 def test_soft_labels_are_the_targets_and_their_largest_entry_is_what_counts() -> None:
@@ -137,35 +139,42 @@ def test_a_search_takes_soft_labels() -> None:
 # NO LABEL
 
 
+HIDDEN = np.arange(60) % 3 == 0
+
+
 @pytest.mark.parametrize("ignored", [-1, 255, -100])
 @pytest.mark.parametrize("weights", [None, (1.0, 2.0, 3.0)])
-def test_ignored_classes_take_no_part(ignored: int, weights: Any) -> None:
-    hidden = np.arange(60) % 3 == 0
-    given = np.where(hidden, ignored, CLASSES)
-    changes: dict[str, Any] = {"class_weights": weights, "validation": (X, given)}
-    task = made(given, ignore_label=ignored, **changes)
-    np.testing.assert_array_equal(task.splits["train"].labels, np.where(hidden, -1, CLASSES))
+def test_ignored_classes_are_no_labels(ignored: int, weights: Any) -> None:
+    given = np.where(HIDDEN, ignored, CLASSES)
+    task = made(given, ignore_label=ignored, class_weights=weights)
+    for part in task.splits.values():
+        np.testing.assert_array_equal(part.labels, np.where(HIDDEN, -1, CLASSES))
     assert task.classes == 3
+    assert task.has_gaps
     x, found = task.targets(jnp.asarray(task.splits["train"].labels), 3)
     factors = np.ones(3) if weights is None else np.array(weights)
-    np.testing.assert_array_equal(found, np.where(hidden, 0, factors[CLASSES])[:, None])
-    np.testing.assert_array_equal(x, np.where(hidden[:, None], 0, ONE_HOT))
+    np.testing.assert_array_equal(found, np.where(HIDDEN, 0, factors[CLASSES])[:, None])
+    np.testing.assert_array_equal(x, np.where(HIDDEN[:, None], 0, ONE_HOT))
+    outputs = RANDOM.normal(size=(60, 3)).astype(np.float32)
+    assert float(task.score(outputs, task.splits["validation"].labels)) == pytest.approx(
+        np.mean(outputs.argmax(axis=1)[~HIDDEN] == CLASSES[~HIDDEN])
+    )
+
+
+@pytest.mark.parametrize(("ignored", "weights"), [(255, None), (-100, (1.0, 2.0, 3.0))])
+def test_ignored_classes_take_no_part_in_training(ignored: int, weights: Any) -> None:
+    given, factors = np.where(HIDDEN, ignored, CLASSES), np.ones(3) if weights is None else np.array(weights)
 
     def by_hand(logits: Any, targets: Any) -> Any:  # the mean stays over the whole batch
         values = optax.softmax_cross_entropy(logits, targets) * (targets @ jnp.asarray(factors, jnp.float32))
         return jnp.where(targets.sum(axis=-1) > 0, values, 0.0)
 
+    task = made(given, ignore_label=ignored, class_weights=weights)
     ours, fixed = evaluate(task, ["x * log(y)", optax.softmax_cross_entropy], 2)
-    bare = made(given, ignore_label=ignored, validation=(X, given))
-    assert bare.has_gaps
     np.testing.assert_allclose(ours, fixed, atol=1e-6)
-    hand = evaluate(made(np.where(hidden, np.nan, CLASSES), validation=(X, given), ignore_label=ignored), [by_hand], 2)
+    hand = evaluate(made(np.where(HIDDEN, np.nan, CLASSES), validation=(X, given), ignore_label=ignored), [by_hand], 2)
     np.testing.assert_allclose(ours, hand[0], atol=1e-6)
     assert ours.min() > 0.5
-    outputs = RANDOM.normal(size=(60, 3)).astype(np.float32)
-    assert float(task.score(outputs, task.splits["validation"].labels)) == pytest.approx(
-        np.mean(outputs.argmax(axis=1)[~hidden] == CLASSES[~hidden])
-    )
 
 
 def test_what_stands_in_an_ignored_place_changes_nothing() -> None:

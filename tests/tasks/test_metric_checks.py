@@ -94,7 +94,12 @@ def test_one_hot_labels_of_a_task_are_classes(name: str) -> None:
     assert float(rows.score(outputs, rows.splits["validation"].labels)) == pytest.approx(expected, rel=1e-6)
     several = made("multi-label", name, ONE_HOT)
     assert float(several.score(outputs, several.splits["validation"].labels)) != pytest.approx(expected, rel=1e-3)
-    scores = [evaluate(task, [task.problem.baseline], 1) for task in (whole, rows)]
+
+
+@pytest.mark.parametrize("name", ["f1", "log_loss", "f1:1"])  # of each sort: a score, an error, and one that is made
+def test_one_hot_labels_train_as_classes(name: str) -> None:
+    tasks = [made("classification", name), made("classification", name, ONE_HOT)]
+    scores = [evaluate(task, [task.problem.baseline], 1) for task in tasks]
     np.testing.assert_allclose(*scores, rtol=1e-5)
 
 
