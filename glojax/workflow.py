@@ -160,14 +160,20 @@ def discover(
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
     if config.tune is not None and isinstance(config.search, SearchConfig):
-        settings = dataclasses.replace(config.tune, rate=found.rate, averaging=config.search.averaging)
+        settings = dataclasses.replace(
+            config.tune, rate=found.rate, averaging=config.search.averaging, rank_by=config.search.rank_by
+        )
         tuned = phase("tune", lambda: tune(task, found.best, settings, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
     drawn: SearchResult | None = None
     if config.random_search:
-        like = config.search if isinstance(config.search, SearchConfig) else SearchConfig(seed=config.search.seed)
+        like = (
+            config.search
+            if isinstance(config.search, SearchConfig)
+            else SearchConfig(seed=config.search.seed, rank_by=config.search.rank_by)
+        )
         drawn = phase("random search", lambda: random_search(task, like, found.steps, **watched))
 
     named: dict[str, Result] = {"found": found}
@@ -184,7 +190,7 @@ def _compared(
     """The best known loss, the comparison with it, and that of full trainings; the last found loss is the result."""
     seed, baseline = config.search.seed, {task.problem.baseline_name: task.problem.baseline}
     begin("known losses")
-    known = best_known(task, seed, **shared)
+    known = best_known(task, seed, rank_by=config.search.rank_by, **shared)
     begin("comparison")
     losses: dict[str, LossFunction] = {name: result.loss for name, result in named.items()}
     losses[BEST_KNOWN] = known.known.loss

@@ -39,6 +39,8 @@ TaskName = Annotated[
         help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task."
     ),
 ]
+
+
 OptionalTaskName = Annotated[
     str | None,
     typer.Argument(

@@ -23,6 +23,22 @@ class Preset(StrEnum):
     paper = "paper"
 
 
+class RankBy(StrEnum):
+    """What candidates are ranked by."""
+
+    margins = "margins"
+    metric = "metric"
+
+
+RankByOption = Annotated[
+    RankBy | None,
+    typer.Option(
+        help="Rank candidates by margins where the metric is accuracy, or by the metric itself. Defaults to margins, "
+        "and to the metric with the paper's preset."
+    ),
+]
+
+
 class SearchSpace(StrEnum):
     """What is searched."""
 
@@ -75,6 +91,7 @@ def _options(
         ),
     ] = None,
     averaging: Averaging = None,
+    rank_by: RankByOption = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Start nothing new after this many candidate-steps (2e6) or minutes of training (10m)."),
@@ -105,6 +122,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         fair_rates: bool | None,
         screening: str | None,
         averaging: float | None,
+        rank_by: RankBy | None,
         budget: str | None,
         tune_generations: int,
         seeds: int,
@@ -121,6 +139,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
             "averaging": averaging,
+            "rank_by": None if rank_by is None else rank_by.value,
             "seed": seed,
             **({} if budget is None else _budget(budget)),
         }

@@ -110,6 +110,7 @@ class _Shown:
 
     def __init__(self, console: Console, job: "Task", config: "DiscoveryConfig", progress: ProgressDisplay):
         self._console, self._job, self._config, self.progress = console, job, config, progress
+        self._score = config.search.ranked(job).score_name
 
     def phase(self, name: str) -> None:
         """A phase begins."""
@@ -141,7 +142,7 @@ class _Shown:
     def _baseline(self, result: "Result") -> None:
         if result.baseline is not None:
             name = self._job.problem.baseline_name.capitalize()
-            score = f"validation {self._job.score_name} {result.baseline.fitness:.4f}"
+            score = f"validation {self._score} {result.baseline.fitness:.4f}"
             self._print(f"{name}: best at x{result.baseline.rate:g} of the task's learning rate, {score}.")
             seeds, scatter = len(result.baseline.scores), result.baseline.scatter
             self._print(f"Noise: one training of it scatters by {scatter:.4f} (standard deviation of {seeds} seeds).")
@@ -152,7 +153,7 @@ class _Shown:
         if result.fitness > 0:
             self._print(
                 f"Search found [bold]{plain(str(result.best))}[/] at x{result.rate:.3g}, "
-                f"validation {self._job.score_name} {result.fitness:.4f}, in {result.steps:,} candidate-steps."
+                f"validation {self._score} {result.fitness:.4f}, in {result.steps:,} candidate-steps."
             )
 
     def _exhaustive(self, result: "ExhaustiveResult") -> None:
@@ -181,16 +182,16 @@ class _Shown:
         self._console.print(table)
 
     def _taylor(self, result: "Result") -> None:
-        self._print(f"Validation {self._job.score_name} {result.fitness:.4f}, in {result.steps:,} candidate-steps.")
+        self._print(f"Validation {self._score} {result.fitness:.4f}, in {result.steps:,} candidate-steps.")
 
     def _tuning(self, result: "TuningResult") -> None:
         self._print(
-            f"Tuned {len(result.vector)} of {result.loss.tree.size} coefficients: validation {self._job.score_name} "
+            f"Tuned {len(result.vector)} of {result.loss.tree.size} coefficients: validation {self._score} "
             f"{result.start_fitness:.4f} to {result.fitness:.4f}."
         )
 
     def _random_search(self, result: "Result") -> None:
-        found = f"validation {self._job.score_name} {result.fitness:.4f}"
+        found = f"validation {self._score} {result.fitness:.4f}"
         self._print(f"Random search found {plain(str(result.best))}, {found}.")
 
 

@@ -1,5 +1,6 @@
 """The command ``glojax tune``."""
 
+import dataclasses
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from glojax.cli.options import (
     with_task,
 )
 from glojax.cli.progress import ProgressDisplay
+from glojax.cli.search_settings import RankByOption
 from glojax.cli.training import with_training
 
 
@@ -46,6 +48,7 @@ def tune(
     run_dir: RunDir = None,
     resume: Resume = False,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
+    rank_by: RankByOption = None,
     seed: Seed = 0,
     *,
     make_task: MakeTask,
@@ -59,13 +62,15 @@ def tune(
     stop_cleanly(context, run_dir)
     tree_loss(loss)  # one that cannot be read is refused before a task is made
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
+    if rank_by is not None:
+        config = dataclasses.replace(config, rank_by=rank_by.value)
     board = board_of(tensorboard, run_dir)
     job = make_task(task)
     tree = tree_loss(loss, job.problem.output)
     say_device(console, job, trains)
     with ProgressDisplay(console, {"tune": "tuning"}, board) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)
-    console.print(f"Validation {job.score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
+    console.print(f"Validation {config.ranked(job).score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
         keep(tuned.loss.save, run_dir / "loss.json")

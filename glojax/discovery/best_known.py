@@ -43,13 +43,14 @@ class BestKnown(NamedTuple):
 
     known: KnownLoss
     rate: float  # scale of the task's learning rate
-    tried: list[dict[str, Any]]  # of every known loss: label, rate, and scores over seeds; those decided are "final"
+    tried: list[dict[str, Any]]  # of every known loss: label, rate, scores, their name, and whether "final"
 
 
 def best_known(
     task: Task,
     seed: int = 0,
     *,
+    rank_by: str = "margins",
     run_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
     executor: Executor | None = None,
@@ -60,6 +61,7 @@ def best_known(
     Args:
       task: what they are trained on.
       seed: all seeds derive from it.
+      rank_by: what they are ranked by, as ``SharedSettings.rank_by``.
       run_dir: where the scores are kept. Defaults to memory alone.
       resume: take what ``run_dir`` holds of this.
       executor: what trains. Defaults to this process.
@@ -79,13 +81,13 @@ def best_known(
         return {
             "labels": labels,
             "seed": seed,
-            "tried": _tried(task, known, seed, local.resolve(task, executor, group)),
+            "tried": _tried(tasks.ranked(task, rank_by), known, seed, local.resolve(task, executor, group)),
         }
 
     def is_this(kept: dict[str, Any]) -> bool:
         return kept["labels"] == labels and kept["seed"] == seed
 
-    with Run(run_dir, "known losses", task, {}, resume) as run:
+    with Run(run_dir, "known losses", task, {"rank_by": rank_by}, resume) as run:
         tried = run.once("scores", try_all, is_this)["tried"]
     finals = [place for place, one in enumerate(tried) if one["final"]]
     best = max(finals, key=lambda place: np.mean(tried[place]["scores"]))
@@ -119,6 +121,7 @@ def _tried(task: Task, known: Sequence[KnownLoss], seed: int, executor: Executor
     return [
         {
             "label": one.label,
+            "score": task.score_name,
             "rate": first[place].rate,
             "scores": last.get(place, first[place]).scores,
             "final": place in last,

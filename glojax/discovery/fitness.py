@@ -98,7 +98,7 @@ class Fitness:
         tasks.check(task)
         task.check_metric(for_search=True)
         room = programs.room(max_nodes - 1)
-        evaluator = executor(task, instructions=room, protected=config.protected)
+        evaluator = executor(config.ranked(task), instructions=room, protected=config.protected)
         params, _ = models.shapes(task.pure_model)
         growth = optimizers.growth(task.optimizer, params) if config.fair_rates else 1.0
         return cls(task, config, evaluator, Screener(task, config, room), growth)

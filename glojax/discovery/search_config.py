@@ -88,5 +88,6 @@ class SearchConfig(FitnessConfig):
             "screening": (),
             "finalists": 1,
             "averaging": 0.0,
+            "rank_by": "metric",
         }
         return cls(**paper | changes)

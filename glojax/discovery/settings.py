@@ -27,6 +27,9 @@ class SharedSettings:
         ``finals.MOST`` times as many, until it is settled (``finals.decide``).
       protected: use the protected operators (``grammar.PROTECTED_OPERATORS``).
       seed: all randomness derives from it.
+      rank_by: what candidates are ranked by: ``"margins"`` where the task's metric is accuracy, which is too coarse to
+        tell the best apart on a few hundred examples (``tasks.ranking``), or always the ``"metric"``. Comparisons are
+        of the metric. Defaults to ``"margins"``.
       averaging: in place of the task's own (``Task.averaging``); 0 scores the last weights. Defaults to the task's.
 
     Raises:
@@ -39,6 +42,7 @@ class SharedSettings:
     protected: bool = False
     seed: int = 0
     averaging: float | None = None
+    rank_by: str = "margins"
 
     def __post_init__(self) -> None:
         if self.seeds is not None:
@@ -46,6 +50,9 @@ class SharedSettings:
         check_bounds(self, finalists=(1, 10_000), final_seeds=(1, 1000), seed=(0, 2**63 - 1))
         if self.averaging is not None:
             checks.share(f"{type(self).__name__}.averaging", self.averaging)
+        if self.rank_by not in tasks.RANKINGS:
+            allowed = ", ".join(tasks.RANKINGS)
+            raise ValueError(f"{type(self).__name__}.rank_by is {self.rank_by!r}; allowed are {allowed}.")
 
     def applied_to(self, task: Task) -> Task:
         """The task, with the averaging of these settings if they have one.
@@ -57,6 +64,10 @@ class SharedSettings:
         if self.averaging is None or self.averaging == task.averaging:
             return task
         return dataclasses.replace(task, averaging=self.averaging)
+
+    def ranked(self, task: Task) -> Task:
+        """The task whose metric is what candidates are ranked by."""
+        return tasks.ranked(task, self.rank_by)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -206,7 +206,8 @@ class _Tuner:
     def of(cls, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor) -> "_Tuner":
         task.check_metric(for_search=True)
         room = programs.room(programs.instructions_of(space.tree))
-        return cls(space, task, config, executor(task, instructions=room, protected=config.protected))
+        evaluator = executor(config.ranked(task), instructions=room, protected=config.protected)
+        return cls(space, task, config, evaluator)
 
     def losses(self, vectors: np.ndarray) -> tuple[list[Tree], list[tuple[float, ...]]]:
         """The trees and the coefficients that vectors ``[population, n]`` stand for."""

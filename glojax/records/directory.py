@@ -14,11 +14,10 @@ from typing import Any
 
 import filelock
 
-from glojax import files
+from glojax import files, tasks
 from glojax.errors import quoted
 from glojax.records.store import Store
 from glojax.tasks import identity
-from glojax.tasks.constant import constant_metric
 from glojax.tasks.task import Task
 
 SCHEMA = 5
@@ -171,13 +170,14 @@ def _about(task: Task) -> dict[str, Any]:
     """What reports show of a task."""
     return {
         "score": task.score_name,
+        "ranked": tasks.ranked(task).score_name,
         "metric": task.metric_name,
         "baseline": task.problem.baseline_name,
         "output": task.problem.output if isinstance(task.problem.output, str) else "function",
         "steps": task.steps,
         "batch_size": task.batch_size,
         "examples": {name: len(split.labels) for name, split in task.splits.items()},
-        "constant": constant_metric(task),
+        "constant": tasks.constant_metric(task),
     }
 
 

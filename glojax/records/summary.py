@@ -101,6 +101,7 @@ class TaskSummary(NamedTuple):
     steps: int
     batch_size: int
     examples: dict[str, int]  # number of examples in each split
+    margins: str = ""  # name of what candidates are ranked by with ``rank_by="margins"``; "" in records of before
     constant: float | None = None  # metric of the best constant prediction on the judged split, where it is known
 
     @property
@@ -205,10 +206,19 @@ class RunSummary:
         return {row.name: row for row in rows_of(self.full)} if self.full else {}
 
     @property
+    def known_score(self) -> str:
+        """The name of what known losses were ranked by."""
+        return self.known[0].get("score", self.task.score) if self.known else ""
+
+    @property
     def best_known(self) -> str:
         """The best known loss in words; "" if it is not on record."""
         finals = [one for one in self.known if one["final"]]
         return max(finals, key=lambda one: np.mean(one["scores"]))["label"] if finals else ""
+
+    def ranking_of(self, phase: PhaseSummary) -> str:
+        """The name of what the candidates of a phase are ranked by: their fitness."""
+        return self.task.margins if phase.config.get("rank_by") == "margins" else self.task.score
 
     @property
     def steps(self) -> int:
@@ -274,7 +284,10 @@ def _task(settings: Mapping[str, Any]) -> TaskSummary:
     constant = about.get("constant")  # not there in records of before
     if constant is not None and not isinstance(constant, int | float):
         raise ValueError("about.constant of the settings is no number")
-    return TaskSummary(settings["task"], settings["fingerprint"], *(about[name] for name in types), constant=constant)
+    margins = str(about.get("ranked", ""))
+    return TaskSummary(
+        settings["task"], settings["fingerprint"], *(about[name] for name in types), margins=margins, constant=constant
+    )
 
 
 def _unknown_output(outputs: object) -> NoReturn:

@@ -117,7 +117,7 @@ def _known_blocks(run: RunSummary) -> Iterator[Block]:
         for one in ranked
     ]
     yield Table(
-        ["known loss", "rate", f"validation {run.task.score}", "trainings"],
+        ["known loss", "rate", f"validation {run.known_score}", "trainings"],
         rows,
         "The known losses that fit this output, each at the best of seven rates, with several values of its "
         "coefficient; the best and the baseline were trained again over more seeds, and the first of them is the best "

@@ -279,8 +279,8 @@ def _about_search(run: RunSummary) -> list[str]:
         fittest = max(record.fitness for record in phase.candidates)
         trainings = max(len(record.scores) for record in phase.finals)
         said.append(
-            f"The fittest candidate of the {name} had a validation {run.task.score} of {number(fittest)}, which is "
-            f"partly luck; the winner of its finals has {number(run.found.fitness)} over {trainings} fresh seeds."
+            f"The fittest candidate of the {name} had validation {run.ranking_of(phase)} of {number(fittest)}, which "
+            f"is partly luck; the winner of its finals has {number(run.found.fitness)} over {trainings} fresh seeds."
         )
     if "tune" in run.phases and not run.phases["tune"].is_finished and phase.name != "tune":
         said.append("The tuning of its coefficients has not finished.")

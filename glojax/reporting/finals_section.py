@@ -31,7 +31,7 @@ def _tables(run: RunSummary, phase: PhaseSummary) -> Iterator[Block]:
     ranked = sorted(phase.finals, key=lambda record: (record is not best, -len(record.scores), -_bound(record)))
     rows = [_cells(phase, record) for record in ranked]
     contenders = sum(2 * len(record.scores) >= most for record in ranked)
-    head = ["coefficients" if phase.has_coefficients else "loss", "rate", f"validation {run.task.score}"]
+    head = ["coefficients" if phase.has_coefficients else "loss", "rate", f"validation {run.ranking_of(phase)}"]
     head += ["95% interval", "lower bound", "trainings"]
     first, others = rows[:contenders], rows[contenders:]
     yield Table(head, first[:MOST_ROWS], f"Finals of the phase {phase.name}, the winner first{cut_remark(first)}.")

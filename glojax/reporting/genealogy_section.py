@@ -32,10 +32,11 @@ def genealogy_blocks(run: RunSummary) -> Iterator[Block]:
 
 
 def _map(run: RunSummary, family: Sequence[Ancestor]) -> Picture:
+    name = "" if run.found is None else run.ranking_of(run.found.phase)
     most = f" (the latest {figures.MOST_ANCESTORS:,} are drawn)" * (len(family) > figures.MOST_ANCESTORS)
     return Picture(
         "genealogy",
-        style.panel(figures.family_map, family, run.task.score, size=(5.4, 3.4)),
+        style.panel(figures.family_map, family, name, size=(5.4, 3.4)),
         f"The loss and its {counted(len(family) - 1, 'ancestor')}{most}, each where it first appeared, with lines to "
         "its parents. The thick line leads from the loss back through the parent that was changed each time. A "
         "candidate that halving stopped has the score of that moment; scores far below the others are drawn at the "

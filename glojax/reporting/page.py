@@ -86,7 +86,7 @@ def _tiles(run: RunSummary) -> list[tuple[str, str, str]]:
     if ours is None or (difference := found.get(run.compared[0].name)) is None:
         has_finals = run.found.phase.is_finished and run.found.phase.finals
         remark = "mean over fresh seeds" if has_finals else "as measured by the search"
-        return [(f"Validation {run.task.score}", number(run.found.fitness), remark)]
+        return [(f"Validation {run.ranking_of(run.found.phase)}", number(run.found.fitness), remark)]
     label, seed_count = f"{conclusions.judged_split(run).capitalize()} {run.task.metric}", len(ours.best.validation)
     tiles = [
         (label, number(difference.other.mean), f"± {number(difference.other.std)} over {seed_count} fresh seeds"),
@@ -107,10 +107,11 @@ def _overview(run: RunSummary) -> Figure:
     """The figure that shows the whole run."""
     searched = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
     tuned = run.phases.get("tune")
+    shown = searched or tuned
     return figures.search_figure(
         searched.generations if searched else [],
         searched.funnel if searched and any(searched.funnel.values()) else {},
         tuned.generations if tuned else [],
         curves_of(run),
-        score=run.task.score,
+        score=run.task.score if shown is None else run.ranking_of(shown),
     )

@@ -40,7 +40,7 @@ def search_blocks(run: RunSummary) -> Iterator[Block]:
     if phase.baseline is not None:
         yield Text(
             f"{run.task.baseline.capitalize()} is best at {rate_in_words(phase.baseline.rate)}: "
-            f"validation {run.task.score} {number(phase.baseline.fitness)}. "
+            f"validation {run.ranking_of(phase)} {number(phase.baseline.fitness)}. "
             "The learning rate of every candidate is derived from it."
         )
 
@@ -61,8 +61,8 @@ def tuning_blocks(run: RunSummary) -> Iterator[Block]:
     start = phase.finals[0] if phase.finals else phase.generations[0][0]
     yield Text(
         f"CMA-ES tunes {len(rows)} of {len(nodes)} coefficients, those that change training in independent ways. With "
-        f"all of them at 1 the loss has a validation {run.task.score} of {number(start.fitness)}, with the best ones "
-        f"{number(best.fitness)}, {'over fresh seeds' if phase.finals else 'as measured by the tuning itself'}."
+        f"all of them at 1 the loss has validation {run.ranking_of(phase)} of {number(start.fitness)}, with the best "
+        f"ones {number(best.fitness)}, {'over fresh seeds' if phase.finals else 'as measured by the tuning itself'}."
     )
     if rows:
         yield Table(["part", "coefficient"], rows, "The best coefficients; each multiplies a part of the loss.")
@@ -78,7 +78,7 @@ def _fitness(run: RunSummary, phase: PhaseSummary, name: str) -> Picture:
     best = [max(record.fitness for record in records) for records in phase.generations]
     return Picture(
         name,
-        style.panel(figures.fitness, phase.generations, run.task.score, size=(5.0, 3.4), rows=2),
+        style.panel(figures.fitness, phase.generations, run.ranking_of(phase), size=(5.0, 3.4), rows=2),
         "Above, the best candidate of each generation with the 95% interval over its trainings so far, of which a new "
         "one has few. Below, the mean of all candidates that could be trained, with its 95% interval.",
         f"Best fitness by generation, from {number(best[0])} to {number(best[-1])}, and the mean",
@@ -100,7 +100,7 @@ def _ranking(run: RunSummary, phase: PhaseSummary) -> Picture:
     shown = [(name, record.scores) for name, record in zip(names, top, strict=True)]
     return Picture(
         "ranking",
-        style.panel(figures.ranking, shown, f"validation {run.task.score}", size=(5.0, 1 + 0.2 * len(shown))),
+        style.panel(figures.ranking, shown, f"validation {run.ranking_of(phase)}", size=(5.0, 1 + 0.2 * len(shown))),
         f"The best {len(shown)} of the {len(ranked)} trained losses, known ones with their names: every seed (dots), "
         "the mean (diamond) and its 95% interval.",
         f"Ranking of losses, the best first: {', '.join(names[:5])}",
@@ -122,7 +122,7 @@ def _beside_random_search(run: RunSummary, phase: PhaseSummary, random: PhaseSum
     searches = {phase.name: phase.generations, random.name: random.generations}
     return Picture(
         "random",
-        style.panel(figures.best_by_steps, searches, run.task.score),
+        style.panel(figures.best_by_steps, searches, run.ranking_of(phase)),
         "The best fitness so far by the budget spent, beside random search, whose trees pass the same screening and "
         "get the same learning rates. Both curves show the luckiest candidate; the comparison over fresh seeds is "
         "more reliable.",

@@ -9,6 +9,7 @@
 - ``metrics_of_numbers``: R², RMSE, mean absolute error, quantile loss.
 - ``metric_inputs``: the outputs and labels that metrics are given.
 - ``constant``: the metric of the best prediction that is the same for all examples.
+- ``ranking``: what a search ranks candidates by where the metric is accuracy.
 - ``optimizers``: optimizers by name, schedules and weight decay.
 - ``checks``: checks of what a task is given.
 - ``metric_checks``: checks of its metric.
@@ -28,12 +29,14 @@ from collections.abc import Callable
 from glojax.tasks.constant import constant_metric, of_constant
 from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
+from glojax.tasks.ranking import RANKINGS, ranked
 from glojax.tasks.ready_made import cifar10, diabetes, digits, mnist, noisy_digits, table
 from glojax.tasks.task import Task
 
 __all__ = [
     "FROM_FILES",
     "NAMED",
+    "RANKINGS",
     "Task",
     "check",
     "cifar10",
@@ -44,6 +47,7 @@ __all__ = [
     "mnist",
     "noisy_digits",
     "of_constant",
+    "ranked",
     "table",
     "task_by_name",
 ]
