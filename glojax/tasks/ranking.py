@@ -38,7 +38,7 @@ def margins(outputs: jax.Array, labels: jax.Array) -> jax.Array:
       ValueError: what ``metrics.accuracy`` raises.
     """
     found = inputs.classes("margins", outputs, labels)
-    logits = jnp.asarray(found.outputs)
+    logits = jnp.asarray(inputs.logits(found.outputs))
     own = jax.nn.one_hot(found.labels, logits.shape[1], dtype=bool)
     of_label = jnp.sum(jnp.where(own, logits, 0), axis=1)
     score = _smooth_share(of_label - jnp.max(jnp.where(own, -jnp.inf, logits), axis=1), found.known)
@@ -49,7 +49,8 @@ def binary_margins(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     """The same of labels 0 and 1: a margin is the output or, for 0, minus it. Both are ``[examples, outputs]``."""
     outputs, labels = inputs.binary("binary_margins", outputs, labels)
     known = ~inputs.is_nan(labels)
-    score = _smooth_share(jnp.where(labels > 0.5, outputs, -outputs), known)
+    logits = inputs.logits(outputs)
+    score = _smooth_share(jnp.where(labels > 0.5, logits, -logits), known)
     return jnp.where((inputs.is_nan(outputs) & known).any(), jnp.nan, score)
 
 

@@ -180,7 +180,7 @@ def scored(learner: Learner) -> Weights:
 
 
 def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array) -> jax.Array:
-    """The task's score on a split, ``float32[]``; 0 if a NaN or infinity occurred, in training or here.
+    """The task's score on a split, ``float32[]``; 0 if a NaN or infinity occurred, in training, here or in the metric.
 
     Args:
       task: gives model and metric.
@@ -192,8 +192,9 @@ def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Ar
     chex.assert_equal_shape_prefix([x, labels], 1)
     outputs = predict(task, learner, keys, x)
     sound = learner.finite & jnp.isfinite(outputs).all()
-    # A user's metric may count, or compute in the bits of its outputs.
-    return jnp.where(sound, jnp.asarray(task.score(outputs, labels), jnp.float32), jnp.float32(0))
+    # A user's metric may count, or compute in the bits of its outputs, or be NaN for some of them.
+    found = jnp.asarray(task.score(outputs, labels), jnp.float32)
+    return jnp.where(sound & jnp.isfinite(found), found, jnp.float32(0))
 
 
 def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What candidates are ranked by where the metric is accuracy: margins, against their definition and where they are none."""
+"""What candidates are ranked by where the metric is accuracy: margins, against their definition and at their edges."""
 
 import dataclasses
 
@@ -52,7 +52,8 @@ def test_a_network_that_gives_the_same_for_all_has_no_half_of_the_score() -> Non
     lost[0, 0] = np.nan
     assert np.isnan(ranking.margins(lost, LABELS))
     endless = np.where(np.eye(4)[LABELS] == 1, np.inf, 0).astype(np.float32)
-    assert np.isfinite(ranking.margins(endless, LABELS))
+    assert float(ranking.margins(endless, LABELS)) == pytest.approx(special.expit(4), rel=1e-5)
+    assert float(ranking.margins(np.where(endless > 0, 3e38, -3e38).astype(np.float32), LABELS)) > 0.98
 
 
 def test_only_accuracy_is_replaced_and_once(tiny_task: Task) -> None:
