@@ -56,6 +56,7 @@ def binary_margins(outputs: jax.Array, labels: jax.Array) -> jax.Array:
 
 def _smooth_share(sizes: jax.Array, known: jax.Array) -> jax.Array:
     """The mean of sigmoids of margins where they are known; the share of those above 0 if most are exactly 0."""
+    sizes = sizes / 8  # sums of the largest are finite
     unit = jnp.nanmedian(jnp.where(known, jnp.abs(sizes), jnp.nan))
     # Infinite outputs are on one side or the other; a network that gives one and the same for all has learned nothing.
     steps = jnp.where(unit > 0, jax.nn.sigmoid(_STEEPNESS * sizes / jnp.where(unit > 0, unit, 1)), sizes > 0)
