@@ -159,22 +159,14 @@ def discover(
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
-    if config.tune is not None and isinstance(config.search, SearchConfig):
-        settings = dataclasses.replace(
-            config.tune, rate=found.rate, averaging=config.search.averaging, rank_by=config.search.rank_by
-        )
+    if (settings := _tuning(config, found)) is not None:
         tuned = phase("tune", lambda: tune(task, found.best, settings, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
     drawn: SearchResult | None = None
     if config.random_search:
-        like = (
-            config.search
-            if isinstance(config.search, SearchConfig)
-            else SearchConfig(seed=config.search.seed, rank_by=config.search.rank_by)
-        )
-        drawn = phase("random search", lambda: random_search(task, like, found.steps, **watched))
+        drawn = phase("random search", lambda: random_search(task, _drawing(config.search), found.steps, **watched))
 
     named: dict[str, Result] = {"found": found}
     named |= {"found, tuned": best} if best is not found else {}
@@ -182,6 +174,19 @@ def discover(
     compared = _compared(task, config, named, begin, shared)
     begin("report")
     return Discovery(found, tuned, drawn, *compared, None if run_dir is None else _report(run_dir))
+
+
+def _tuning(config: DiscoveryConfig, found: Result) -> TuneConfig | None:
+    """How the found tree is tuned: as it was searched, at its rate."""
+    search = config.search
+    if config.tune is None or not isinstance(search, SearchConfig):
+        return None
+    return dataclasses.replace(config.tune, rate=found.rate, averaging=search.averaging, rank_by=search.rank_by)
+
+
+def _drawing(search: SearchConfig | ExhaustiveConfig | TaylorConfig) -> SearchConfig:
+    """The settings of the random search beside a search."""
+    return search if isinstance(search, SearchConfig) else SearchConfig(seed=search.seed, rank_by=search.rank_by)
 
 
 def _compared(

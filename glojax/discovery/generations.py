@@ -3,6 +3,7 @@
 ``states`` yields a ``State`` after every generation, first those that are on record, then new ones.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -121,16 +122,24 @@ def _offspring(
         return places
 
     chooser = choose if config.screening else None
-    if last is None or not config.breeding:
-        initial = genetics.initial_population(
+
+    def drawn(count: int) -> list[Offspring]:
+        trees = genetics.initial_population(
             random,
-            config.population,
+            count,
             max_depth=config.max_depth,
             max_nodes=config.max_nodes,
             both_variables=config.both_variables,
             choose=chooser,
         )
-        return [Offspring(tree, ()) for tree in initial], sifted
+        return [Offspring(tree, ()) for tree in trees]
+
+    if last is None or not config.breeding:
+        return drawn(config.population), sifted
+    immigrants: list[Offspring] = []
+    if config.immigrants:
+        with contextlib.suppress(NothingToTrain):  # then all are bred
+            immigrants = drawn(config.immigrants)
     bred = genetics.next_generation(
         random,
         last.trees,
@@ -141,8 +150,9 @@ def _offspring(
         max_nodes=config.max_nodes,
         both_variables=config.both_variables,
         choose=chooser,
+        size=config.population - len(immigrants),
     )
-    return bred, sifted
+    return bred + immigrants, sifted
 
 
 class _Trained(NamedTuple):

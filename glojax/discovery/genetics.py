@@ -241,6 +241,7 @@ def next_generation(
     max_nodes: int,
     both_variables: bool = False,
     choose: Choose | None = None,
+    size: int | None = None,
 ) -> list[Offspring]:
     """Breed the generation that follows: the elites unchanged, then the offspring of selected parents.
 
@@ -259,17 +260,20 @@ def next_generation(
       max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``. The paper has no bound; memory has.
       both_variables: give every offspring x and y (``with_both_variables``).
       choose: picks those of the offspring that may enter. Defaults to all.
+      size: how many offspring, more than the elites. Defaults to as many as the population has trees.
 
     Returns:
-      As many offspring as the population has trees.
+      ``size`` offspring.
 
     Raises:
       ValueError: a setting out of range, fitness that does not fit, or a population that is not itself allowed.
     """
-    size = len(population)
-    if not 0 <= elites < size:
-        hint = "elites must be smaller than the population" if elites >= 0 else "elites must be at least 0"
-        raise ValueError(f"next_generation: elites is {elites}, population is {size}; {hint}.")
+    size = len(population) if size is None else size
+    if not 0 <= elites < min(size, len(population)):
+        hint = "elites must be smaller than both" if elites >= 0 else "elites must be at least 0"
+        raise ValueError(
+            f"next_generation: elites is {elites}, population is {len(population)}, size is {size}; {hint}."
+        )
     if selection not in SELECTIONS:
         raise ValueError(f"next_generation: selection is {selection!r}; allowed are {', '.join(SELECTIONS)}.")
     _check_max_nodes(max_nodes, both_variables)
@@ -278,8 +282,10 @@ def next_generation(
             wanted = f"at most {max_nodes} nodes" + (" and both x and y" if both_variables else "")
             raise ValueError(f"next_generation: population[{place}] is {tree}; a tree with {wanted} is expected.")
     fitness = checked_fitness(fitness)
-    if len(fitness) != size:
-        raise ValueError(f"next_generation: fitness has {len(fitness)} entries, population is {size}; one each.")
+    if len(fitness) != len(population):
+        raise ValueError(
+            f"next_generation: fitness has {len(fitness)} entries, population is {len(population)}; one each."
+        )
 
     select = SELECTIONS[selection]
     best = np.argsort(-fitness, kind="stable")[:elites]

@@ -25,6 +25,8 @@ class SearchConfig(FitnessConfig):
         than the population where that is fewer.
       elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
         may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
+      immigrants: candidates of every later generation that are drawn anew and not bred, so that the search does not end
+        where its first good losses are. Defaults to half of the population, or to what the elites leave.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
       selection: how parents are drawn, a key of ``selection.SELECTIONS``.
@@ -46,6 +48,7 @@ class SearchConfig(FitnessConfig):
     generations: int = 20
     elites: int = None  # type: ignore[assignment]  # the default is made below
     elite_seeds: int = 2
+    immigrants: int = None  # type: ignore[assignment]
     breeding: bool = True
     selection: str = "tournament"
     variation: Variation = field(default_factory=Variation)
@@ -62,10 +65,18 @@ class SearchConfig(FitnessConfig):
                 f"SearchConfig.elites is {self.elites}, population is {self.population}; "
                 "elites must be smaller than the population."
             )
+        check_bounds(self, elites=(0, MAX_POPULATION))
+        room = self.population - self.elites - 1  # one at least is bred
+        object.__setattr__(self, "immigrants", derived(self.immigrants, min(self.population // 2, room)))
+        check_bounds(self, immigrants=(0, MAX_POPULATION))
+        if self.immigrants > room:
+            raise ValueError(
+                f"SearchConfig.immigrants is {self.immigrants}, elites is {self.elites}, population is "
+                f"{self.population}; immigrants and elites together must be fewer than the population."
+            )
         check_bounds(
             self,
             generations=(1, 1_000_000),
-            elites=(0, MAX_POPULATION),
             elite_seeds=(0, 1000),
             max_depth=(1, 10),
             max_nodes=(3, trees.MAX_NODES),
@@ -82,6 +93,7 @@ class SearchConfig(FitnessConfig):
             "max_depth": 2,
             "both_variables": False,
             "elite_seeds": 0,
+            "immigrants": 0,
             "seeds": 1,
             "fair_rates": False,
             "halving": 1,

@@ -16,6 +16,7 @@ from glojax.losses.known import KnownLoss
 from glojax.losses.loss import Loss
 from glojax.seeds import named_seed
 from glojax.tasks.problems import Kind
+from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
 
 
@@ -52,7 +53,7 @@ def test_the_best_is_the_one_with_the_best_mean_of_its_final_trainings(
     seeds = [named_seed(7, "known finals", i) for i in range(3)]
     for place in finals:
         one = found.tried[place]
-        (scores,) = scoring.evaluate(tiny_task, [few[place].loss], seeds, rates=[one["rate"]])
+        (scores,) = scoring.evaluate(ranked(tiny_task), [few[place].loss], seeds, rates=[one["rate"]])
         np.testing.assert_allclose(one["scores"], scores, atol=1e-6)
     best = max(finals, key=lambda place: np.mean(found.tried[place]["scores"]))
     assert found.known is few[best]

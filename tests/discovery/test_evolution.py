@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from glojax import evaluate, search
 from glojax.discovery import genetics, scoring, screening, sieve
@@ -19,13 +18,18 @@ from glojax.discovery.fitness import BASELINE_SEEDS
 from glojax.discovery.generations import Generation
 from glojax.discovery.search_config import SearchConfig
 from glojax.expressions.canonical import canonical
+from glojax.records import summary
 from glojax.records.funnel import FUNNEL
 from glojax.seeds import named_random, named_seed
+from glojax.statistics import winner
+from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
 
 SMALL = SearchConfig(population=12, generations=4, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
-PLAIN = dataclasses.replace(SMALL, screening=(), fair_rates=False, elite_seeds=0, max_depth=2, selection="roulette")
-"""Every tree with x and y is trained, at the task's rate, once."""
+PLAIN = dataclasses.replace(
+    SMALL, screening=(), fair_rates=False, elite_seeds=0, max_depth=2, selection="roulette", rank_by="metric"
+)
+"""Every tree with x and y is trained, at the task's rate, once, and ranked by accuracy."""
 
 
 def record(directory: Path) -> list[tuple[Any, ...]]:
@@ -64,6 +68,18 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
         whole.funnel,
     )
     assert seen == [0, 1, 2, 3]
+
+
+def test_immigrants_are_drawn_in_every_generation_and_never_among_the_elites(tiny_task: Task) -> None:
+    config = dataclasses.replace(SMALL, immigrants=4)
+    found = search(tiny_task, config)
+    for number, records in enumerate(found.record):
+        drawn = [place for place, record in enumerate(records) if not record.parents]
+        assert drawn == (list(range(8, 12)) if number else list(range(12)))
+    trained = [record.canonical for records in found.record[1:] for record in records[8:]]
+    assert len({*trained}) == 12  # screening lets no tree in twice
+    none = search(tiny_task, dataclasses.replace(SMALL, immigrants=0))
+    assert all(record.parents for records in none.record[1:] for record in records)
 
 
 @pytest.mark.parametrize("paper", [False, True])
@@ -134,25 +150,23 @@ def test_halving_keeps_the_best_at_each_rung_and_trains_them_as_without(tiny_tas
     assert part.steps.sum() < whole.steps.sum() / 2
 
 
-def bound(scores: np.ndarray) -> float:
-    """Lower end of a two-sided 90% interval, so of a one-sided 95% one."""
-    return stats.t.interval(0.9, len(scores) - 1, scores.mean(), stats.sem(scores))[0]
-
-
-def test_the_winner_is_the_best_finalist_over_fresh_seeds(tiny_task: Task) -> None:
-    found = search(tiny_task, dataclasses.replace(PLAIN, finalists=5))
+def test_the_winner_is_the_best_finalist_over_fresh_seeds(tiny_task: Task, tmp_path: Path) -> None:
+    found = search(tiny_task, dataclasses.replace(PLAIN, finalists=5), tmp_path)
     fitness_of: dict[Any, tuple[float, Any]] = {}
     for generation in found.generations:
         for tree, fitness in zip(generation.trees, generation.fitness, strict=True):
             fitness_of.setdefault(canonical(tree), (fitness, tree))
     finalists = [tree for _, tree in sorted(fitness_of.values(), key=lambda item: -item[0])[:5]]
-    seeds = [named_seed(5, "finals", i) for i in range(4 * 2)]
-    first = evaluate(tiny_task, finalists, seeds[:2]).mean(axis=1)
-    both = [finalists[place] for place in np.argsort(-first, kind="stable")[:2]]  # of five, a quarter rounded up
-    scores = evaluate(tiny_task, both, seeds)
-    low = [bound(row) for row in scores]
-    assert found.best == both[int(np.argmax(low))]
-    assert found.fitness == pytest.approx(scores[int(np.argmax(low))].mean(), abs=1e-6)
+    finals = summary.read(tmp_path).phases["search"].finals
+    assert [record.expression for record in finals] == [str(tree) for tree in finalists]
+    seeds = [named_seed(5, "finals", i) for i in range(16 * 2)]
+    for tree, record in zip(finalists, finals, strict=True):
+        assert len(record.scores) >= 2
+        expected = evaluate(tiny_task, [tree], seeds[: len(record.scores)])[0]
+        np.testing.assert_allclose(record.scores, expected, atol=1e-6)
+    best = winner([record.scores for record in finals])
+    assert found.best == finalists[best]
+    assert found.fitness == pytest.approx(np.mean(finals[best].scores), abs=1e-6)
     assert not set(seeds) & {named_seed(5, "search", i) for i in range(1000)}
 
 
@@ -221,7 +235,7 @@ def test_fair_rates_give_every_loss_the_gradient_of_cross_entropy_at_its_best(ti
     found = search(tiny_task, config)
     assert found.baseline is not None
     seeds = [named_seed(5, "control", i) for i in range(BASELINE_SEEDS)]
-    by_rate = [evaluate(tiny_task, ["x * log(y)"], seeds, rates=[rate]).mean() for rate in scoring.RATES]
+    by_rate = [evaluate(ranked(tiny_task), ["x * log(y)"], seeds, rates=[rate]).mean() for rate in scoring.RATES]
     assert found.baseline.rate == scoring.RATES[int(np.argmax(by_rate))]
     assert found.baseline.fitness == pytest.approx(max(by_rate), abs=1e-6)
     assert found.baseline.steps == BASELINE_SEEDS * 30 * len(scoring.RATES)
@@ -230,7 +244,7 @@ def test_fair_rates_give_every_loss_the_gradient_of_cross_entropy_at_its_best(ti
     seeds = [named_seed(5, "search", i) for i in range(2)]
     for place in range(6):
         rates = [found.baseline.rate * factor / sizes[place] for factor in (1 / 3, 1, 3)]
-        scores = evaluate(tiny_task, [generation.trees[place]] * 3, seeds, rates=rates).mean(axis=1)
+        scores = evaluate(ranked(tiny_task), [generation.trees[place]] * 3, seeds, rates=rates).mean(axis=1)
         assert generation.fitness[place] == pytest.approx(scores.max(), abs=1e-6)
         assert generation.rates[place] == pytest.approx(rates[int(scores.argmax())], rel=1e-4)
 

@@ -16,6 +16,7 @@ from glojax.expressions.canonical import canonical
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree, count_trees, enumerate_trees
 from glojax.seeds import named_seed
+from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
 
 DEPTH_1 = ExhaustiveConfig(depth=1, seeds=2, finalists=3, final_seeds=2, batch=4, seed=1)
@@ -65,7 +66,7 @@ def gradient_of(tree: Tree) -> np.ndarray:
 def test_the_ranking_is_of_means_over_the_seeds_and_the_winner_of_its_finals(tiny_task: Task) -> None:
     found = exhaust(tiny_task, dataclasses.replace(DEPTH_1, fair_rates=False))
     seeds = [named_seed(1, "search", i) for i in range(2)]
-    scores = evaluate(tiny_task, [known.tree for known in found.ranking], seeds)
+    scores = evaluate(ranked(tiny_task), [known.tree for known in found.ranking], seeds)
     np.testing.assert_allclose([known.scores for known in found.ranking], scores, atol=1e-6)
     assert all(before.fitness >= after.fitness for before, after in itertools.pairwise(found.ranking))
     assert found.steps == 2 * 30 * len(found.ranking)

@@ -22,6 +22,7 @@ from glojax.expressions.trees import Tree
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.statistics import winner
+from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
 
 CONFIG = FitnessConfig(seeds=2, finalists=3, final_seeds=2, halving=1, seed=5)
@@ -75,7 +76,7 @@ def test_the_baseline_is_the_best_of_what_evaluate_gives_at_every_rate_and_is_re
     tiny_task: Task, fitness: Fitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = [named_seed(5, "control", i) for i in range(BASELINE_SEEDS)]
-    by_rate = evaluate(tiny_task, ["x * log(y)"] * len(scoring.RATES), seeds, rates=scoring.RATES).mean(axis=1)
+    by_rate = evaluate(ranked(tiny_task), ["x * log(y)"] * len(scoring.RATES), seeds, rates=scoring.RATES).mean(axis=1)
     with Run(tmp_path, "search", tiny_task, fitness.config, False) as run:
         found = fitness.find_baseline(run)
     assert found is not None
@@ -127,7 +128,7 @@ def test_trees_train_at_three_fair_rates_and_keep_the_best(tiny_task: Task, fitn
     assert list(archive.known) == [canonical(tree) for tree in trees]
     for place, (tree, known) in enumerate(zip(trees, archive.known.values(), strict=True)):
         rates = [10 / screened.size[place] * factor for factor in FACTORS]
-        scores = evaluate(tiny_task, [tree] * 3, seeds, rates=rates)
+        scores = evaluate(ranked(tiny_task), [tree] * 3, seeds, rates=rates)
         best = int(scores.mean(axis=1).argmax())
         assert known.rate == pytest.approx(rates[best], rel=1e-4)
         np.testing.assert_allclose(known.scores, scores[best], atol=1e-6)
@@ -139,7 +140,7 @@ def test_trees_train_at_three_fair_rates_and_keep_the_best(tiny_task: Task, fitn
 def test_without_a_baseline_trees_train_at_the_task_s_own_rate(tiny_task: Task) -> None:
     fitness = fitness_of(tiny_task, fair_rates=False, screening=())
     archive, measured = fitness.train(EMPTY, None, TREES[:2])
-    scores = evaluate(tiny_task, TREES[:2], fitness.training_seeds(0, 2))
+    scores = evaluate(ranked(tiny_task), TREES[:2], fitness.training_seeds(0, 2))
     np.testing.assert_allclose([known.scores for known in archive.known.values()], scores, atol=1e-6)
     assert {known.rate for known in archive.known.values()} == {1.0}
     assert measured.steps.tolist() == [2 * 30] * 2
@@ -157,7 +158,7 @@ def test_more_trainings_replace_the_scores_of_dropped_trees_and_add_to_those_of_
     assert min(more) > 0
     after, found = fitness.train_again(before, TREES[:2], 6)
     assert before == copied
-    expected = evaluate(tiny_task, TREES[:2], fitness.training_seeds(0, 20), rates=[3.0, 1.0])
+    expected = evaluate(ranked(tiny_task), TREES[:2], fitness.training_seeds(0, 20), rates=[3.0, 1.0])
     # The first goes on with the seeds after its two; the second begins anew.
     rows = expected[0, 2 : 2 + more[0]], expected[1, : 2 + more[1]]
     first, second = (after.known[canonical(tree)] for tree in TREES[:2])
@@ -237,7 +238,7 @@ def test_finals_choose_the_winner_and_are_recorded_once(
     order = [TREES[1], TREES[3], TREES[0]]  # what scored 0 is no finalist
     assert [record.expression for record in kept] == list(map(str, order))
     seeds = [named_seed(5, "finals", i) for i in range(32)]
-    scores = evaluate(tiny_task, order, seeds, rates=[3.0] * 3)
+    scores = evaluate(ranked(tiny_task), order, seeds, rates=[3.0] * 3)
     for record, expected in zip(kept, scores, strict=True):
         assert 2 <= len(record.scores) <= 32
         np.testing.assert_allclose(record.scores, expected[: len(record.scores)], atol=1e-6)

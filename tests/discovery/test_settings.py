@@ -138,7 +138,7 @@ def test_settings_with_an_averaging_take_the_place_of_the_task_s(tiny_task: Task
 def test_every_search_scores_the_weights_that_its_settings_name(tiny_task: Task, averaging: float | None) -> None:
     share = 0.2 if averaging is None else averaging
     expected = dataclasses.replace(tiny_task, averaging=share)
-    small: dict[str, Any] = {"finalists": 1, "seeds": 2, "averaging": averaging}
+    small: dict[str, Any] = {"finalists": 1, "seeds": 2, "averaging": averaging, "rank_by": "metric"}
     found = [
         search(tiny_task, SearchConfig(population=4, generations=1, **small)),
         exhaust(tiny_task, ExhaustiveConfig(depth=1, **small)),

@@ -14,6 +14,7 @@ from glojax.expressions.coefficients import identifiable_coefficients
 from glojax.losses.loss import Loss
 from glojax.losses.spaces import taylor_space
 from glojax.seeds import named_seed
+from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
 
 SMALL = TuneConfig(generations=4, seeds=1, finalists=3, final_seeds=2, seed=2)
@@ -26,7 +27,7 @@ def test_only_identifiable_coefficients_are_tuned_and_the_score_is_their_loss(ti
     assert tuned.loss.coefficients == (*map(float, tuned.vector), 1, 1, 1, 1)
     seeds = [named_seed(2, "finals", i) for i in range(len(tuned.scores))]
     assert len(seeds) >= 2
-    scores = evaluate(tiny_task, [tuned.loss, BAIKAL], seeds).mean(axis=1)
+    scores = evaluate(ranked(tiny_task), [tuned.loss, BAIKAL], seeds).mean(axis=1)
     np.testing.assert_allclose([tuned.fitness, tuned.start_fitness], scores, atol=1e-6)
     assert [len(fitness) for fitness in tuned.history] == [1, 6, 6, 6, 6]
 
@@ -35,7 +36,7 @@ def test_all_trainings_are_at_the_rate_that_is_given(tiny_task: Task) -> None:
     tuned = tune(tiny_task, BAIKAL, dataclasses.replace(SMALL, rate=2.5, generations=1))
     seeds = [named_seed(2, "search", i) for i in range(1)]
     assert tuned.rate == 2.5
-    assert tuned.history[0] == pytest.approx(evaluate(tiny_task, [BAIKAL], seeds, rates=[2.5])[0], abs=1e-6)
+    assert tuned.history[0] == pytest.approx(evaluate(ranked(tiny_task), [BAIKAL], seeds, rates=[2.5])[0], abs=1e-6)
     assert tuned.steps == (1 + 6) * 30
 
 
@@ -60,7 +61,7 @@ def test_taylor_polynomials_are_searched_from_zero_and_the_result_is_the_score_o
     found = search_taylor(tiny_task, config, tmp_path)
     assert found.fitness > found.start_fitness + 0.2
     seeds = [named_seed(3, "finals", i) for i in range(len(found.scores))]
-    assert found.fitness == pytest.approx(evaluate(tiny_task, [found.loss], seeds).mean(), abs=1e-6)
+    assert found.fitness == pytest.approx(evaluate(ranked(tiny_task), [found.loss], seeds).mean(), abs=1e-6)
     again = search_taylor(tiny_task, config, tmp_path, resume=True)
     assert again.loss == found.loss
 
