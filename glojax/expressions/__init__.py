@@ -2,6 +2,7 @@
 
 - ``grammar``: the table of operators and leaves, which all other modules read.
 - ``trees``: ``Tree``; parsing, writing, random growth, enumeration and evaluation.
+- ``functions``: every distinct function up to a depth, and how many trees compute it.
 - ``canonical``: one form for all trees that are the same function.
 - ``coefficients``: the coefficients of a tree that change training in independent ways.
 - ``programs``: populations of trees as arrays, and their values and slopes.
