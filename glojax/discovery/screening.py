@@ -7,6 +7,7 @@ sign of the derivative is not a stage here, because it would reject cross-entrop
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -83,8 +84,19 @@ def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:
     return Probe(*(part.astype(np.float32) for part in (outputs, drawn, others, directions)))
 
 
-class Screened(NamedTuple):
-    """What the stages say of each candidate; a later stage is false for what an earlier one rejected."""
+def softened(given: Probe, seed: int = 0) -> Probe:
+    """A probe of classes with soft labels: more than half is the class's, and the rest is shared out at random."""
+    random = named_random(seed, "soft labels")
+    rest = random.dirichlet(np.ones(given.targets.shape[1]), len(given.targets))
+    share = random.uniform(0.5, 1, (len(given.targets), 1))
+    targets, others = (
+        (share * labels + (1 - share) * rest).astype(np.float32) for labels in (given.targets, given.others)
+    )
+    return given._replace(targets=targets, others=others)
+
+
+class Examined(NamedTuple):
+    """What gradients on a probe say of each candidate."""
 
     both: np.ndarray  # bool[candidates], the tree holds x and y
     finite: np.ndarray  # bool[candidates], value and gradient are
@@ -92,7 +104,35 @@ class Screened(NamedTuple):
     fingerprint: np.ndarray  # float32[candidates, 8], projections of the gradient to 3 digits; NaN if rejected
     direction: np.ndarray  # the same of the gradient over its size, which a learning rate makes up for
     size: np.ndarray  # float32[candidates], norm of the gradient over that of the baseline; NaN if rejected
+
+
+class Screened(NamedTuple):
+    """What all stages say of each candidate; a later stage is false for what an earlier one rejected."""
+
+    both: np.ndarray
+    finite: np.ndarray
+    guided: np.ndarray
+    fingerprint: np.ndarray
+    direction: np.ndarray
+    size: np.ndarray
     trainable: np.ndarray  # bool[candidates], free outputs learn their labels by it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How trees are screened.
+
+    Attributes:
+      given: what they are tried on.
+      kind: the kind of problem.
+      protected: use the protected operators.
+      room: for instructions, as in ``programs.encode``, those of the baseline too.
+    """
+
+    given: Probe
+    kind: Kind
+    protected: bool
+    room: int
 
 
 def screen(
@@ -120,42 +160,82 @@ def screen(
     Returns:
       What each stage says of each tree.
     """
-    given = probe() if given is None else given
-    count = len(population)
-    factors = [None] * count if coefficients is None else coefficients
+    if room is None:
+        longest = [programs.instructions_of(tree) for tree in population if tree.has_x_and_y]
+        room = max([*longest, programs.instructions_of(kind.baseline.tree)])
+    settings = Settings(given=probe() if given is None else given, kind=kind, protected=protected, room=room)
+    return screen_with(population, settings, coefficients)
+
+
+def screen_with(
+    population: Sequence[Tree], settings: Settings, coefficients: Sequence[Sequence[float] | None] | None = None
+) -> Screened:
+    """Put trees through all stages, as ``screen`` does, by given settings."""
+    examined = examine(population, settings, coefficients)
+    learns = np.zeros(len(population), bool)
+    (guides,) = np.nonzero(examined.guided)
+    if len(guides):
+        _, first, which = np.unique(examined.fingerprint[guides], axis=0, return_index=True, return_inverse=True)
+        chosen = guides[first].tolist()
+        found = descend(
+            [population[place] for place in chosen],
+            settings,
+            None if coefficients is None else [coefficients[place] for place in chosen],
+        )
+        learns[guides] = found[which.reshape(-1)]
+    return Screened(*examined, learns)
+
+
+def examine(
+    population: Sequence[Tree], settings: Settings, coefficients: Sequence[Sequence[float] | None] | None = None
+) -> Examined:
+    """The gradient of each tree, with coefficients that default to all 1."""
+    count, width = len(population), len(settings.given.directions)
     both = np.array([tree.has_x_and_y for tree in population], bool)
-    finite, guided, trainable = (np.zeros(count, bool) for _ in range(3))
-    fingerprint, direction = (np.full((count, len(given.directions)), np.nan, np.float32) for _ in range(2))
+    finite, guided = (np.zeros(count, bool) for _ in range(2))
+    fingerprint, direction = (np.full((count, width), np.nan, np.float32) for _ in range(2))
     size = np.full(count, np.nan, np.float32)
     (places,) = np.nonzero(both)
-    if not len(places):
-        return Screened(both, finite, guided, fingerprint, direction, size, trainable)
-    if room is None:
-        longest = max(programs.instructions_of(population[place]) for place in places.tolist())
-        room = max(longest, programs.instructions_of(kind.baseline.tree))
-    examine, descend = _stages(protected, kind.output)
+    if len(places):
+        stage, _ = _stages(settings.protected, settings.kind.output)
+        finite[places], guided[places], fingerprint[places], direction[places], size[places] = _batched(
+            stage, settings, population, coefficients, places.tolist(), _BATCH
+        )
+        for described in (fingerprint, direction, size):
+            described[~guided] = np.nan
+        baseline = programs.encode([settings.kind.baseline.tree] * _BATCH, None, settings.room)
+        size /= stage(baseline, settings.given)[-1][0]  # by the program that is compiled already
+    return Examined(both, finite, guided, fingerprint, direction, size)
 
-    def batched(stage: _Stage, places: np.ndarray, most: int) -> list[np.ndarray]:
-        found = []
-        for first in range(0, len(places), most):
-            batch = np.resize(places[first : first + most], most).tolist()
-            chosen = [population[place] for place in batch], [factors[place] for place in batch]
-            found.append(stage(programs.encode(*chosen, room), given))
-        return [np.concatenate(column)[: len(places)] for column in zip(*found, strict=True)]
 
-    finite[places], guided[places], fingerprint[places], direction[places], size[places] = batched(
-        examine, places, _BATCH
-    )
-    for described in (fingerprint, direction, size):
-        described[~guided] = np.nan
-    baseline = programs.encode([kind.baseline.tree] * _BATCH, None, room)
-    size /= examine(baseline, given)[-1][0]  # by the program that is compiled already
-    if guided.any():
-        (guides,) = np.nonzero(guided)
-        _, first, which = np.unique(fingerprint[guides], axis=0, return_index=True, return_inverse=True)
-        (learns,) = batched(descend, guides[first], _DESCENT_BATCH)
-        trainable[guides] = learns[which.reshape(-1)]
-    return Screened(both, finite, guided, fingerprint, direction, size, trainable)
+def descend(
+    population: Sequence[Tree], settings: Settings, coefficients: Sequence[Sequence[float] | None] | None = None
+) -> np.ndarray:
+    """Whether free outputs learn their labels by each tree, ``bool[trees]``; it has x and y."""
+    if not population:
+        return np.zeros(0, bool)
+    _, stage = _stages(settings.protected, settings.kind.output)
+    everything = list(range(len(population)))
+    (learns,) = _batched(stage, settings, population, coefficients, everything, _DESCENT_BATCH)
+    return learns
+
+
+def _batched(
+    stage: "_Stage",
+    settings: Settings,
+    population: Sequence[Tree],
+    coefficients: Sequence[Sequence[float] | None] | None,
+    places: list[int],
+    most: int,
+) -> list[np.ndarray]:
+    """What a stage says of the trees at some places, of which it takes ``most`` at a time."""
+    factors = [None] * len(population) if coefficients is None else coefficients
+    found = []
+    for first in range(0, len(places), most):
+        batch = np.resize(places[first : first + most], most).tolist()
+        chosen = [population[place] for place in batch], [factors[place] for place in batch]
+        found.append(stage(programs.encode(*chosen, settings.room), settings.given))
+    return [np.concatenate(column)[: len(places)] for column in zip(*found, strict=True)]
 
 
 def size_of(loss: LossFunction, given: Probe, kind: Kind) -> float:

@@ -32,6 +32,9 @@ class Screener:
 
     It remembers a few thousand of them, which saves time and changes no result.
 
+    Attributes:
+      settings: how they are screened.
+
     Args:
       task: what the trees are to be trained on.
       config: of the search.
@@ -39,8 +42,10 @@ class Screener:
     """
 
     def __init__(self, task: Task, config: FitnessConfig, room: int):
-        self._kind, self._probe, self._room = task.problem, screening.probe_of(task), room
-        self._config = config
+        self.settings = screening.Settings(
+            given=screening.probe_of(task), kind=task.problem, protected=config.protected, room=room
+        )
+        self._fair_rates = config.fair_rates
         self._seen: dict[Tree, Look] = {}
 
     def looks(self, trees: Sequence[Tree]) -> list[Look | None]:
@@ -53,10 +58,8 @@ class Screener:
             self._seen.clear()
         fresh = list(dict.fromkeys(tree for tree in trees if tree not in self._seen and tree.has_x_and_y))
         if fresh:
-            found = screening.screen(
-                fresh, None, self._probe, kind=self._kind, protected=self._config.protected, room=self._room
-            )
-            keys = found.direction if self._config.fair_rates else found.fingerprint
+            found = screening.screen_with(fresh, self.settings)
+            keys = found.direction if self._fair_rates else found.fingerprint
             for place, tree in enumerate(fresh):
                 passed = [stage for stage in screening.STAGES if stage != "distinct" and getattr(found, stage)[place]]
                 key = keys[place].tobytes() if found.guided[place] else b""

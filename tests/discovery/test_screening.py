@@ -1,6 +1,7 @@
 """The stages before training: known losses pass all of them, and the counts are those of a search by brute force."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ import pytest
 
 from glojax import losses
 from glojax.discovery import screening
+from glojax.discovery.screening import Settings
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree
+from glojax.tasks.problems import KINDS
 
 LEAVES = [Tree("x"), Tree("y"), Tree(1), Tree(-1)]
 
@@ -98,6 +101,69 @@ def test_depth_1_is_screened_as_by_brute_force() -> None:
             distinct.append(gradient)
     assert len(np.unique(screened.fingerprint[screened.guided], axis=0)) == len(distinct)
     assert 0 < sum(stage[3] for stage in stages) <= len(distinct) < sum(stage[0] for stage in stages)
+
+
+# THE PARTS OF SCREENING
+
+
+POPULATION = [
+    parse(text) for text in ("x * log(y)", "log(y) - x / y", "x * log(y) + x", "x + 1", "x * log(y - 1)", "x * y")
+]
+COEFFICIENTS = [None, (1.0, 1.0, 0.5, 1.0, 1.0, 2.0), (1.0,) * 6, None, None, (-1.0, 1.0, 1.0)]
+SETTINGS = Settings(given=screening.probe(), kind=KINDS["classification"], protected=False, room=31)
+
+
+@pytest.mark.parametrize("coefficients", [None, COEFFICIENTS])
+def test_the_parts_say_what_all_stages_say(coefficients: list[tuple[float, ...] | None] | None) -> None:
+    whole = screening.screen(POPULATION, coefficients, room=31)
+    examined = screening.examine(POPULATION, SETTINGS, coefficients)
+    for name in screening.Examined._fields:
+        np.testing.assert_array_equal(getattr(examined, name), getattr(whole, name))
+    assert examined.guided.tolist() == [True, True, True, False, False, True]
+    assert examined.size[0] == 1  # of the baseline
+    chosen = np.flatnonzero(examined.guided).tolist()
+    factors = None if coefficients is None else [coefficients[place] for place in chosen]
+    learns = screening.descend([POPULATION[place] for place in chosen], SETTINGS, factors)
+    np.testing.assert_array_equal(learns, whole.trainable[chosen])
+    assert learns.tolist() == [True, True, True, coefficients is None]
+    again = screening.screen_with(POPULATION, SETTINGS, coefficients)
+    for one, other in zip(again, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_more_trees_than_descend_together_each_have_their_own_answer() -> None:
+    pair = [parse("x * log(y)"), parse("-1 * (x * log(y))")]
+    learns = screening.descend((pair * 40)[:75], SETTINGS)
+    assert learns.tolist() == ([True, False] * 40)[:75]
+
+
+def test_of_no_trees_nothing_is_said() -> None:
+    assert screening.descend([], SETTINGS).tolist() == []
+    assert [len(column) for column in screening.examine([], SETTINGS)] == [0] * 6
+    assert screening.examine([parse("x + 1")], SETTINGS).fingerprint.shape == (1, 8)
+
+
+def test_soft_labels_are_mostly_their_class() -> None:
+    hard = screening.probe()
+    soft = screening.softened(hard)
+    for before, after in ((hard.targets, soft.targets), (hard.others, soft.others)):
+        assert after.dtype == np.float32
+        np.testing.assert_allclose(after.sum(axis=1), 1, rtol=1e-6)
+        assert ((after > 0) & (after < 1)).all()
+        np.testing.assert_array_equal(after.argmax(axis=1), before.argmax(axis=1))
+        assert after.max(axis=1).min() > 0.5
+        assert after.max(axis=1).std() > 0.1
+    np.testing.assert_array_equal(soft.outputs, hard.outputs)
+    np.testing.assert_array_equal(soft.directions, hard.directions)
+    np.testing.assert_array_equal(screening.softened(hard).targets, soft.targets)
+    assert not np.array_equal(screening.softened(hard, seed=1).targets, soft.targets)
+
+
+def test_soft_labels_tell_x_from_its_square() -> None:
+    pair = [parse("x * log(y)"), parse("square(x) * log(y)")]
+    found = [screening.examine(pair, SETTINGS).fingerprint]
+    found.append(screening.examine(pair, replace(SETTINGS, given=screening.softened(SETTINGS.given))).fingerprint)
+    assert [np.array_equal(*two) for two in found] == [True, False]
 
 
 @pytest.mark.slow
