@@ -63,7 +63,7 @@ def _options(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Rank every loss up to --depth instead of breeding trees.")
     ] = False,
-    depth: Annotated[int, typer.Option(help="Largest depth of the trees of an exhaustive search.")] = 2,
+    depth: Annotated[int, typer.Option(help="Largest depth of the trees of an exhaustive search, 1 to 3.")] = 2,
     generations: Annotated[
         int | None, typer.Option(help="Generations of the search. Defaults to the preset's, or 20 for Taylor.")
     ] = None,

@@ -117,6 +117,7 @@ class _Shown:
         self.progress.begin(name)
         baseline, seeds = self._job.problem.baseline_name, self._config.seeds
         said = {
+            "exhaustive": "Finding the losses that train differently, which takes minutes at depth 3 ...",
             "known losses": "Trying the known losses ...",
             "comparison": f"Comparing with {baseline} and the best of these over {seeds} fresh seeds ...",
             "full training": "Training them in full ...",
@@ -162,11 +163,17 @@ class _Shown:
         from glojax import statistics
 
         self._baseline(result)
-        drawn, count = result.funnel["drawn"], result.tree_count
         depth = self._config.search.depth  # type: ignore[union-attr]
-        self._print(f"Of {count:,} trees of depth at most {depth}: {funnel_line(result.funnel)}.")
-        if drawn < count:
-            self._print(f"The budget ended the search at {drawn / count:.2%} of them.")
+        covered, trained = result.coverage, result.funnel["trained"]
+        self._print(
+            f"All {result.tree_count:,} trees of depth at most {depth} are covered: {covered['functions']:,} finite "
+            f"functions of x and y, {covered['gradients']:,} gradients, {covered['directions']:,} but for their size."
+        )
+        self._print(f"Trees and losses: {funnel_line(result.funnel)}.")
+        if trained < covered["losses"]:
+            self._print(
+                f"The budget ended the search at {trained:,} of {covered['losses']:,} losses, the smallest first."
+            )
         names = {place: name for name, place in result.places_of_known.items()}
         table = Table("rank", "loss", "learning rate", "validation", "known as")
         for place, known in enumerate(result.ranking, start=1):

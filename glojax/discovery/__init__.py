@@ -4,7 +4,7 @@ Searches, each a function that takes a task and settings and returns a ``Result`
 
 - ``evolution``: genetic programming over trees (phase 1), and random search; ``generations`` has its rounds,
   ``search_config`` its settings.
-- ``exhaustive``: every tree up to a depth.
+- ``exhaustive``: every loss up to a depth; ``distinct`` finds those that train differently.
 - ``tuning``: CMA-ES on the coefficients of a tree (phase 2), or of a Taylor polynomial; ``cma_es`` is the algorithm.
 
 What they share:

@@ -1,29 +1,30 @@
-"""Exhaustive search: every tree up to a depth is screened, and each loss that trains differently is trained.
+"""Exhaustive search: each loss up to a depth that trains differently is trained.
 
-There are few such losses: of the 25,844 trees of depth at most 2, some dozens. The ranking shows what a genetic search
-can find in so small a space, and what it misses.
+Of the 25,844 trees of depth at most 2 these are some dozens, of the 2.7 billion of depth at most 3 some ten thousands:
+``distinct`` finds them. The ranking shows what a genetic search can find in such a space, and what it misses.
 """
 
-import itertools
+import dataclasses
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from glojax import losses
 from glojax.deprecation import renamed_argument, renamed_attribute
-from glojax.discovery import sieve
+from glojax.discovery import distinct, screening
+from glojax.discovery.distinct import Distinct, Progress
 from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.results import Baseline, Event, Known, OnEvent, Result
 from glojax.discovery.settings import FitnessConfig, check_bounds
-from glojax.discovery.sieve import Sieve
 from glojax.executors import local
 from glojax.executors.protocol import Executor
-from glojax.expressions import trees
+from glojax.expressions import parsing, trees
 from glojax.expressions.canonical import canonical
+from glojax.expressions.functions import MAX_DEPTH
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
@@ -31,16 +32,16 @@ from glojax.records.funnel import total
 from glojax.records.run import Run
 from glojax.tasks.task import Task
 
-_CHUNK = 4096  # trees that are screened between two looks at how many wait for training
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExhaustiveConfig(FitnessConfig):
     """Settings of an exhaustive search.
 
     Attributes:
-      depth: largest depth of the trees. There are 2.7 billion of depth 3, which wants a budget.
+      depth: largest depth of the trees. To train all losses of depth 3 takes hours; a budget ends it with the losses
+        of the smallest trees.
       batch: losses that are trained and recorded together.
+      soft_labels: tell losses apart by labels between 0 and 1 too, of classes that have such labels.
 
     The other settings are those of ``FitnessConfig`` and ``SharedSettings``. A ranking is wanted, so by default there
     are 5 seeds and no halving.
@@ -53,10 +54,11 @@ class ExhaustiveConfig(FitnessConfig):
     halving: int = 1
     depth: int = 2
     batch: int = 64
+    soft_labels: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds(self, depth=(1, 4), batch=(1, 100_000))
+        check_bounds(self, depth=(1, MAX_DEPTH), batch=(1, 100_000))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,9 @@ class ExhaustiveResult(Result):
       ranking: every loss that was trained, the fittest first.
       places_of_known: places in the ranking, from 1, of known losses by name. A loss that trains like a known one
         stands for it.
-      tree_count: how many trees there are up to that depth. As many were drawn unless the budget ended first.
+      tree_count: how many trees there are up to that depth.
+      coverage: what they compute: how many finite ``"functions"`` of x and y, how many different ``"gradients"`` they
+        have that labels change, how many ``"directions"`` of gradients, and how many ``"losses"`` passed the stages.
 
     The others are those of ``Result``.
     """
@@ -75,6 +79,7 @@ class ExhaustiveResult(Result):
     ranking: list[Known] = field(repr=False)
     places_of_known: dict[str, int]
     tree_count: int
+    coverage: dict[str, int]
 
     known = renamed_attribute("known", "places_of_known")
     trees = renamed_attribute("trees", "tree_count")
@@ -88,20 +93,23 @@ def exhaust(
     *,
     resume: bool = False,
     on_event: OnEvent | None = None,
+    on_screening: Progress | None = None,
     executor: Executor | None = None,
     group: int | None = None,
 ) -> ExhaustiveResult:
-    """Rank every loss up to a depth.
+    """Rank every loss up to a depth, those of the smallest trees first.
 
-    Trees are drawn and screened in chunks. What is kept in memory grows with the number of distinct gradients alone,
-    so the record has only counts of the trees that are not trained.
+    At depth 3 it takes some minutes and about a gigabyte, with soft labels twice as much, to find which losses are
+    worth training; they are recorded, and not looked for again when the run is resumed. Of trees that are not trained
+    the record has only counts.
 
     Args:
       task: what candidates are trained on.
       config: the settings. Defaults to ``ExhaustiveConfig()``.
       run_dir: where the record is kept. Defaults to memory alone.
-      resume: go on with what ``run_dir`` holds: trees are screened again, but none is trained again.
+      resume: go on with what ``run_dir`` holds.
       on_event: called after each batch.
+      on_screening: called with a stage of screening, how many losses have passed through it, and how many there are.
       executor: what trains the candidates. Defaults to this process.
       group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
 
@@ -109,7 +117,8 @@ def exhaust(
       The best loss and the whole ranking.
 
     Raises:
-      ValueError: a run directory that does not fit (``records.run.Run``), or nothing to train.
+      ValueError: a run directory that does not fit (``records.run.Run``), soft labels where labels are no classes, or
+        nothing to train.
 
     Example:
       found = glojax.exhaust(glojax.tasks.digits(), glojax.ExhaustiveConfig(depth=1))
@@ -118,16 +127,18 @@ def exhaust(
     config = ExhaustiveConfig() if config is None else config
     task = config.applied_to(task)
     fitness = Fitness.of(task, config, 2 ** (config.depth + 1) - 1, local.resolve(task, executor, group))
+    settings = _settings(fitness, config)
     with Run(run_dir, "exhaustive", task, config, resume) as run:
         baseline = fitness.find_baseline(run)
-        state = _State(EMPTY, Sieve.fresh(), 0, {}, baseline.steps if baseline else 0, 0.0)
-        for following in _states(fitness, config, baseline, state, run):
-            state = following
-            if on_event is not None and state.trained:
+        chosen = _losses(settings, config, run, on_screening)
+        funnel, steps = chosen.funnel | {"trained": 0, "finished": 0}, baseline.steps if baseline else 0
+        state = start = _State(EMPTY, 0, funnel, steps, 0.0)
+        for state in _states(fitness, config, baseline, start, run, chosen.trees):
+            if on_event is not None:
                 on_event(_event(state))
-        run.once("funnel", lambda: state.funnel, lambda kept: kept == state.funnel)
         if not state.archive.known:
             raise ValueError(f"exhaust: no tree of depth {config.depth} may be trained.")
+        run.once("funnel", lambda: state.funnel, lambda kept: kept == state.funnel)
         best, ranking = fitness.finals(state.archive, run), state.archive.ranking
         record = run.generations()[: state.batches]
     return ExhaustiveResult(
@@ -142,16 +153,46 @@ def exhaust(
         ranking=ranking,
         places_of_known=_places_of_known(fitness, ranking),
         tree_count=trees.count_trees(config.depth),
+        coverage=chosen.coverage,
     )
+
+
+def _settings(fitness: Fitness, config: ExhaustiveConfig) -> screening.Settings:
+    """How trees are screened, by soft labels if they are asked for."""
+    settings = fitness.screener.settings
+    if not config.soft_labels:
+        return settings
+    if not settings.kind.has_classes:
+        raise ValueError("ExhaustiveConfig.soft_labels is True; it is for labels of classes alone.")
+    return dataclasses.replace(settings, given=screening.softened(settings.given))
+
+
+def _losses(
+    settings: screening.Settings, config: ExhaustiveConfig, run: Run, on_screening: Progress | None
+) -> Distinct:
+    """The losses that are worth training, from the record if it is there."""
+
+    def found() -> dict[str, Any]:
+        chosen = distinct.distinct(
+            config.depth,
+            settings,
+            config.screening,
+            fair_rates=config.fair_rates,
+            soft_labels=config.soft_labels,
+            progress=on_screening or (lambda *_: None),
+        )
+        return chosen._replace(trees=[str(tree) for tree in chosen.trees])._asdict()  # type: ignore[list-item]
+
+    kept = run.once("losses", found)
+    return Distinct([parsing.parse(text) for text in kept["trees"]], kept["coverage"], kept["funnel"])
 
 
 class _State(NamedTuple):
     """An exhaustive search after a batch."""
 
     archive: Archive
-    sieve: Sieve
     batches: int  # how many were trained so far
-    funnel: dict[str, int]  # of all trees so far
+    funnel: dict[str, int]  # how many trees and losses passed each stage
     steps: int  # optimizer steps so far, the baseline's included
     seconds: float  # spent on training so far
     trained: Sequence[Record] = ()  # the last batch
@@ -159,37 +200,22 @@ class _State(NamedTuple):
 
 
 def _states(
-    fitness: Fitness, config: ExhaustiveConfig, baseline: Baseline | None, state: _State, run: Run
+    fitness: Fitness,
+    config: ExhaustiveConfig,
+    baseline: Baseline | None,
+    state: _State,
+    run: Run,
+    population: Sequence[Tree],
 ) -> Iterator[_State]:
-    """The search after each batch and at its end."""
-    stream, waiting = trees.enumerate_trees(config.depth), []
-    for chunk in iter(lambda: list(itertools.islice(stream, _CHUNK)), []):
-        sifted, places = sieve.choose(
-            state.sieve, fitness.screener, config.screening, state.archive.known, chunk, len(chunk)
-        )
-        state = state._replace(sieve=sifted)
-        waiting = _first_of_each_form([*waiting, *(chunk[place] for place in places)])
-        is_last = len(chunk) < _CHUNK
-        while len(waiting) >= config.batch or (is_last and waiting):
-            batch, waiting = waiting[: config.batch], waiting[config.batch :]
-            state = _train(fitness, baseline, state, run, batch)
-            yield state
-            if fitness.is_spent(state.steps, state.seconds):
-                break
+    """The search after each batch."""
+    for first in range(0, len(population), config.batch):
         if fitness.is_spent(state.steps, state.seconds):
-            break
-    yield state._replace(funnel=total([state.funnel, state.sieve.funnel]), trained=())
+            return
+        state = _train(fitness, baseline, state, run, population[first : first + config.batch])
+        yield state
 
 
-def _first_of_each_form(chosen: Sequence[Tree]) -> list[Tree]:
-    """Trees without those whose canonical form came before: without the stage "distinct", equal trees are chosen."""
-    first: dict[Tree, Tree] = {}
-    for tree in chosen:
-        first.setdefault(canonical(tree), tree)
-    return list(first.values())
-
-
-def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run, batch: list[Tree]) -> _State:
+def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run, batch: Sequence[Tree]) -> _State:
     """The search after a batch, which is trained unless it is on record."""
     trained: list[Archive] = []
 
@@ -218,9 +244,8 @@ def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run,
     counts = {"trained": len(records), "finished": sum(record.fate == "trained" for record in records)}
     return _State(
         archive=archive,
-        sieve=state.sieve._replace(funnel={}),
         batches=state.batches + 1,
-        funnel=total([state.funnel, state.sieve.funnel, counts]),
+        funnel=total([state.funnel, counts]),
         steps=state.steps + sum(record.steps for record in records),
         seconds=state.seconds + sum(record.seconds for record in records),
         trained=records,

@@ -40,6 +40,7 @@ class PhaseSummary:
       finals: the finalists; empty if the phase has none yet.
       baseline: the baseline at its best learning rate; None if it was not measured.
       is_finished: whether the phase finished.
+      coverage: of an exhaustive search, ``ExhaustiveResult.coverage``; empty if there is none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PhaseSummary:
     finals: list[Record]
     baseline: Record | None
     is_finished: bool
+    coverage: dict[str, int] = field(default_factory=dict)
 
     @property
     def planned_generations(self) -> int:
@@ -271,7 +273,9 @@ def read(directory: str | os.PathLike[str]) -> RunSummary:
 def _phase(store: Store, name: str, config: dict[str, Any], is_finished: bool) -> PhaseSummary:
     funnel = total(store.funnels(name)) or store.result(name, "funnel") or {}
     generations, finals, baseline = store.generations(name), store.finals(name), store.baseline(name)
-    return PhaseSummary(name, config, generations, funnel, finals, baseline, is_finished)
+    covered = (store.result(name, "losses") or {}).get("coverage", {})
+    coverage = {key: int(count) for key, count in covered.items()}
+    return PhaseSummary(name, config, generations, funnel, finals, baseline, is_finished, coverage)
 
 
 def _task(settings: Mapping[str, Any]) -> TaskSummary:

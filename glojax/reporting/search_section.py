@@ -35,8 +35,7 @@ def search_blocks(run: RunSummary) -> Iterator[Block]:
         yield _beside_random_search(run, phase, random)
     depth = phase.config.get("depth")
     if phase.name == "exhaustive" and phase.funnel and isinstance(depth, int) and 0 < depth < 5:
-        total = trees.count_trees(depth)
-        yield Text(f"Of {total:,} trees of depth at most {depth}, {phase.funnel.get('drawn', 0):,} were drawn.")
+        yield Text(_coverage(phase, depth))
     if phase.baseline is not None:
         yield Text(
             f"{run.task.baseline.capitalize()} is best at {rate_in_words(phase.baseline.rate)}: "
@@ -104,6 +103,23 @@ def _ranking(run: RunSummary, phase: PhaseSummary) -> Picture:
         f"The best {len(shown)} of the {len(ranked)} trained losses, known ones with their names: every seed (dots), "
         "the mean (diamond) and its 95% interval.",
         f"Ranking of losses, the best first: {', '.join(names[:5])}",
+    )
+
+
+def _coverage(phase: PhaseSummary, depth: int) -> str:
+    total, drawn = trees.count_trees(depth), phase.funnel.get("drawn", 0)
+    if not phase.coverage:  # a record of before
+        return f"Of {total:,} trees of depth at most {depth}, {drawn:,} were drawn."
+    functions, gradients, directions = (
+        phase.coverage.get(name, 0) for name in ("functions", "gradients", "directions")
+    )
+    distinct, trained = (phase.funnel.get(name, 0) for name in ("distinct", "trained"))
+    losses = phase.coverage.get("losses", trained)
+    return (
+        f"All {total:,} trees of depth at most {depth} were covered: they compute {functions:,} finite functions of x "
+        f"and y, which have {gradients:,} different gradients that labels change, {directions:,} but for their size. "
+        f"{distinct:,} of these differ by more than a thousandth. {losses:,} losses passed the screening, and "
+        f"{trained:,} of them were trained{', the smallest first' if trained < losses else ''}."
     )
 
 

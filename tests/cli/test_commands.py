@@ -62,7 +62,7 @@ def test_data_dir_reaches_the_task(
         (("search", "--budget", "-5"), "budget is -5; an integer from 1"),
         (("search", "--budget", "0m"), "minutes is 0.0; a number above 0"),
         (("search", "--screening", "finite,fast"), "screening holds 'fast'; allowed are finite, guided"),
-        (("search", "--exhaustive", "--depth", 7), "depth is 7; an integer from 1 to 4"),
+        (("search", "--exhaustive", "--depth", 7), "depth is 7; an integer from 1 to 3"),
         (("search", "--exhaustive", "--preset", "paper"), "goes with neither --space taylor nor --preset paper"),
         (("search", "--exhaustive", "--generations", 3), "--exhaustive has no generations"),
         (("search", "--space", "taylor", "--budget", "1e5"), "--space taylor has no budget"),

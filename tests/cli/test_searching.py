@@ -62,15 +62,33 @@ def test_an_exhaustive_search_prints_its_coverage_and_where_known_losses_stand(t
     )
     result = run(*arguments, "--run-dir", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "Of 25,844 trees of depth at most 2: 25,844 drawn > 9,496 valid > 7,028 finite > " in result.output
+    for text in (
+        "All 25,844 trees of depth at most 2 are covered: 528 finite functions of x and y, 178 gradients, 147 but for "
+        "their size.",
+        "Trees and losses: 25,844 drawn > 9,496 valid > 7,028 finite > 3,409 guided > 128 distinct > 46 trainable > "
+        "46 trained > 46 finished.",
+    ):
+        assert text in result.output
+    assert "The budget ended" not in result.output
     ranked = [cells(line) for line in result.output.splitlines() if line.startswith("│")]
     known = {row[4]: row[1] for row in ranked if len(row) == 5 and row[4]}
     assert known["baikal"] == "log(y) - x / y"
     assert {"cross_entropy", "baikal"} <= set(known)
     shown = html.unescape((tmp_path / "report.html").read_text())
-    assert "Of 25,844 trees of depth at most 2, 25,844 were drawn." in shown
+    assert "All 25,844 trees of depth at most 2 were covered: they compute 528 finite functions" in shown
     assert "log(y) - x / y (baikal)" in shown
     assert losses.load(tmp_path / "loss.json").tree.has_x_and_y
+
+
+def test_an_exhaustive_search_says_how_far_its_budget_went(tmp_path: Path) -> None:
+    sizes = ("--candidate-seeds", 1, "--seeds", 2, "--steps", 10, "--full-steps", 0, "--no-random-search")
+    options = ("--exhaustive", "--screening", "finite,guided,distinct", "--one-rate", "--budget", 1, *sizes)
+    result = run("search", *options, "--run-dir", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "> 165 distinct > 64 trained > 64 finished." in result.output
+    assert "The budget ended the search at 64 of 165 losses, the smallest first." in result.output
+    shown = html.unescape((tmp_path / "report.html").read_text())
+    assert "165 losses passed the screening, and 64 of them were trained, the smallest first." in shown
 
 
 def test_taylor_polynomials_are_searched_beside_random_trees(tmp_path: Path) -> None:

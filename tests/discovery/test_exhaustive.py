@@ -2,19 +2,21 @@
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_screening import LEAVES, grown
 
-from glojax import evaluate, exhaust, losses
-from glojax.discovery import screening
+from glojax import evaluate, exhaust, losses, tasks
+from glojax.discovery import distinct, screening
 from glojax.discovery.exhaustive import ExhaustiveConfig
 from glojax.expressions import trees
 from glojax.expressions.canonical import canonical
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree, count_trees, enumerate_trees
+from glojax.records import summary
 from glojax.seeds import named_seed
 from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
@@ -92,10 +94,11 @@ def test_what_is_read_back_is_not_trained_again(tiny_task: Task, tmp_path: Path)
     stopped = exhaust(tiny_task, depth_2, tmp_path / "run")
     assert stopped.funnel["trained"] % 4 == 0
     assert 4000 <= stopped.steps < 4000 + 4 * 3 * 30
-    assert stopped.funnel["drawn"] < stopped.tree_count
+    assert stopped.funnel["drawn"] == stopped.tree_count == 25_844
+    assert stopped.funnel["trained"] < stopped.funnel["trainable"] == stopped.coverage["losses"] == 46
     before = (tmp_path / "run" / "record.sqlite").read_bytes()
     again = exhaust(tiny_task, depth_2, tmp_path / "run", resume=True)
-    for name in ("loss", "rate", "record", "funnel", "baseline", "steps", "ranking", "places_of_known"):
+    for name in ("loss", "rate", "record", "funnel", "baseline", "steps", "ranking", "places_of_known", "coverage"):
         assert getattr(again, name) == getattr(stopped, name)
     np.testing.assert_array_equal(again.scores, stopped.scores)
     with pytest.raises(ValueError, match="already holds results of 'exhaustive'"):
@@ -111,19 +114,89 @@ def test_trees_are_counted_as_they_are_enumerated(depth: int) -> None:
 
 
 def test_bad_settings_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"ExhaustiveConfig\.depth is 5; an integer from 1 to 4"):
-        ExhaustiveConfig(depth=5)
+    for depth in (0, 4):
+        with pytest.raises(ValueError, match=rf"ExhaustiveConfig\.depth is {depth}; an integer from 1 to 3"):
+            ExhaustiveConfig(depth=depth)
     with pytest.raises(ValueError, match=r"ExhaustiveConfig\.batch is 0"):
         ExhaustiveConfig(batch=0)
 
 
-def test_depth_3_is_a_stream_that_a_budget_ends(tiny_task: Task) -> None:
-    config = dataclasses.replace(DEPTH_1, depth=3, seeds=1, budget=3000, finalists=1)
+@pytest.mark.slow
+def test_all_of_depth_3_is_covered_and_a_budget_ends_the_training(tiny_task: Task) -> None:
+    stages = ("finite", "guided", "distinct")  # what trains free outputs takes minutes more
+    config = dataclasses.replace(DEPTH_1, depth=3, seeds=1, budget=4000, finalists=1, screening=stages)
     found = exhaust(tiny_task, config)
-    assert found.tree_count == count_trees(3)
-    assert found.funnel["drawn"] < 30_000
-    assert 3000 <= found.steps < 3000 + 4 * 3 * 30
-    assert max(known.tree.depth for known in found.ranking) <= 3
+    assert found.tree_count == found.funnel["drawn"] == count_trees(3) == 2_671_726_880
+    assert (found.funnel["valid"], found.funnel["finite"]) == (1_992_971_216, 1_065_793_398)
+    losses = found.coverage.pop("losses")
+    assert found.coverage == {"functions": 485_746, "gradients": 229_704, "directions": 189_238}
+    assert losses == found.funnel["distinct"] == pytest.approx(115_693, rel=1e-3)  # digits in float32 decide on some
+    assert found.baseline is not None
+    batches = math.ceil((4000 - found.baseline.steps) / (4 * 3 * 30))
+    assert len(found.ranking) == found.funnel["trained"] == 4 * batches
+    # The smallest come first.
+    assert max(known.tree.size for known in found.ranking) <= 5
+
+
+def test_losses_are_trained_in_the_order_of_their_sizes(tiny_task: Task) -> None:
+    found = exhaust(tiny_task, dataclasses.replace(DEPTH_1, depth=2, seeds=1, budget=4000, finalists=1))
+    trained = [parse(record.expression) for records in found.record for record in records]
+    assert [tree.size for tree in trained] == sorted(tree.size for tree in trained)
+    assert [str(tree) for tree in trained[:2]] == ["x * y", "square(x + y)"]
+
+
+def test_what_is_on_record_is_not_screened_again(
+    tiny_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(DEPTH_1, depth=2, seeds=1, budget=4000, finalists=1)
+    stopped = exhaust(tiny_task, config, tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("trees are screened again")
+
+    monkeypatch.setattr(distinct, "distinct", refuse)
+    further = exhaust(tiny_task, dataclasses.replace(config, budget=4800), tmp_path, resume=True)
+    assert further.coverage == stopped.coverage
+    assert further.record[: len(stopped.record)] == stopped.record
+    assert stopped.funnel["trained"] < further.funnel["trained"] < 46
+    assert {**further.funnel, "trained": 0, "finished": 0} == {**stopped.funnel, "trained": 0, "finished": 0}
+    with pytest.raises(AssertionError, match="screened again"):
+        exhaust(tiny_task, config)
+
+
+def test_coverage_is_in_the_result_and_in_the_record(tiny_task: Task, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    config = dataclasses.replace(DEPTH_1, fair_rates=False)
+    found = exhaust(tiny_task, config, tmp_path, on_screening=lambda *given: seen.append(given))
+    assert found.coverage == {"functions": 5, "gradients": 2, "directions": 2, "losses": 1}
+    assert seen == [("screening", 0, 3), ("screening", 3, 3), ("descending", 2, 2)]
+    phase = summary.read(tmp_path).phases["exhaustive"]
+    assert (phase.coverage, phase.funnel) == (found.coverage, found.funnel)
+    again = exhaust(tiny_task, config, tmp_path, resume=True, on_screening=lambda *given: seen.append(given))
+    assert (again.coverage, len(seen)) == (found.coverage, 3)
+
+
+# SOFT LABELS
+
+
+def test_soft_labels_find_more_losses(tiny_task: Task) -> None:
+    config = dataclasses.replace(DEPTH_1, depth=2, seeds=1, fair_rates=False, budget=1, finalists=1)
+    hard, soft = (exhaust(tiny_task, dataclasses.replace(config, soft_labels=value)) for value in (False, True))
+    assert (hard.coverage["functions"], soft.coverage["functions"]) == (528, 722)
+    assert soft.funnel["trainable"] > hard.funnel["trainable"] == 60
+    assert soft.funnel["drawn"] == hard.funnel["drawn"]
+
+
+def test_soft_labels_are_refused_where_labels_are_no_classes(tmp_path: Path) -> None:
+    task = tasks.diabetes(steps=5)
+    with pytest.raises(ValueError, match=r"ExhaustiveConfig\.soft_labels is True; it is for labels of classes alone"):
+        exhaust(task, ExhaustiveConfig(depth=1, soft_labels=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_depth_without_losses_is_an_error() -> None:
+    with pytest.raises(ValueError, match="exhaust: no tree of depth 1 may be trained"):
+        exhaust(tasks.diabetes(steps=5), dataclasses.replace(DEPTH_1, fair_rates=False))
 
 
 @pytest.mark.parametrize("batch", [2, 64])

@@ -54,7 +54,8 @@ def test_a_result_gives_the_mean_score_and_the_tree_and_old_names_warn(tiny_task
 
 
 def test_old_names_of_an_exhaustive_result_warn(tiny_task: Task) -> None:
-    result = result_of(ExhaustiveResult, tiny_task, ranking=[], places_of_known={"baikal": 3}, tree_count=80)
+    own: dict[str, Any] = {"ranking": [], "places_of_known": {"baikal": 3}, "tree_count": 80, "coverage": {}}
+    result = result_of(ExhaustiveResult, tiny_task, **own)
     with pytest.warns(DeprecationWarning, match=r"known is now places_of_known\."):
         assert result.known == {"baikal": 3}
     with pytest.warns(DeprecationWarning, match=r"trees is now tree_count\."):

@@ -65,6 +65,20 @@ def test_planned_generations_count_the_start_of_cma_es(name: str, config: dict[s
 # RUNS
 
 
+def test_the_coverage_of_an_exhaustive_search_is_read(tiny_task: Task, tmp_path: Path) -> None:
+    with Run(tmp_path, "exhaustive", tiny_task, {"depth": 2}, False) as run:
+        run.save("losses", {"trees": ["x * y"], "coverage": {"functions": 528}, "funnel": {"drawn": 25_844}})
+    assert summary.read(tmp_path).phases["exhaustive"].coverage == {"functions": 528}
+
+
+@pytest.mark.parametrize("content", [["x * y"], {"coverage": 528}, {"coverage": {"functions": "many"}}])
+def test_a_damaged_coverage_is_told(content: object, tiny_task: Task, tmp_path: Path) -> None:
+    with Run(tmp_path, "exhaustive", tiny_task, {"depth": 2}, False) as run:
+        run.save("losses", content)
+    with pytest.raises(ValueError, match=r"record\.sqlite or settings\.json beside it is damaged"):
+        summary.read(tmp_path)
+
+
 def test_a_run_is_read_whole(made: Path, tiny_task: Task) -> None:
     run = summary.read(made)
     assert (run.task.name, run.task.score, run.task.baseline) == ("tiny", "accuracy", "cross-entropy")

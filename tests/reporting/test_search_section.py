@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from glojax import losses
 from glojax.expressions.canonical import canonical
@@ -40,7 +41,7 @@ def test_a_search_shows_fitness_stages_random_search_and_the_baseline(made: Path
     assert pictures(blocks)["funnel"].description == "Trees by stage: 27 drawn, 15 valid, 9 trained, 6 finished"
     assert phase.baseline is not None
     assert texts(blocks) == [
-        f"Cross-entropy is best at 3 times the task's learning rate: validation accuracy {phase.baseline.fitness:.4f}. "
+        f"Cross-entropy is best at 3 times the task's learning rate: validation margins {phase.baseline.fitness:.4f}. "
         "The learning rate of every candidate is derived from it."
     ]
 
@@ -67,7 +68,10 @@ def test_the_tuning_shows_the_best_coefficients(made: Path) -> None:
     assert f"with the best ones {best.fitness:.4f}, over fresh seeds." in text.text
 
 
-def test_an_exhaustive_search_is_a_ranking(tiny_task: Task, tmp_path: Path, no_images: None, parsed_page: Any) -> None:
+@pytest.mark.parametrize(("losses_found", "end"), [(46, ", the smallest first"), (3, "")])
+def test_an_exhaustive_search_is_a_ranking(
+    losses_found: int, end: str, tiny_task: Task, tmp_path: Path, no_images: None, parsed_page: Any
+) -> None:
     scores = {"x * log(y)": (0.7, 0.8), "log(y) * (x - y)": (0.9, 0.8), "x - y": (0.5, 0.4)}
     records = [
         Record(text, str(canonical(parse(text))), (), float(np.mean(two)), two, 3.0, "trained", (), 0, 60, 0.1)
@@ -82,7 +86,17 @@ def test_an_exhaustive_search_is_a_ranking(tiny_task: Task, tmp_path: Path, no_i
     assert ranking.description.endswith("log(y) * (x - y), x * log(y) (cross_entropy), x - y")
     assert isinstance(funnel, Picture)
     assert isinstance(text, Text)
-    assert text.text == "Of 25,844 trees of depth at most 2, 25,844 were drawn."
+    assert text.text == "Of 25,844 trees of depth at most 2, 25,844 were drawn."  # a record of before
+    with Run(tmp_path, "exhaustive", tiny_task, {"depth": 2}, True) as run:
+        coverage = {"functions": 528, "gradients": 178, "directions": 147, "losses": losses_found}
+        run.save("losses", {"trees": ["x * y"], "coverage": coverage, "funnel": {}})
+        run.save("funnel", {"drawn": 25844, "distinct": 128, "trainable": losses_found, "trained": 3})
+    assert texts(list(search_section.search_blocks(summary.read(tmp_path)))) == [
+        "All 25,844 trees of depth at most 2 were covered: they compute 528 finite functions of x and y, which have "
+        "178 different gradients that labels change, 147 but for their size. 128 of these differ by more than a "
+        "thousandth. "
+        f"{losses_found} losses passed the screening, and 3 of them were trained{end}."
+    ]
     assert len(parsed_page(page.write_report(tmp_path)).titles) == 10
 
 
