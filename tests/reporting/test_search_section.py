@@ -40,7 +40,7 @@ def test_a_search_shows_fitness_stages_random_search_and_the_baseline(made: Path
     assert pictures(blocks)["funnel"].description == "Trees by stage: 27 drawn, 15 valid, 9 trained, 6 finished"
     assert phase.baseline is not None
     assert texts(blocks) == [
-        f"Cross-entropy is best at 3 times the task's learning rate: validation accuracy {phase.baseline.fitness:.4f}. "
+        f"Cross-entropy is best at 3 times the task's learning rate: validation margins {phase.baseline.fitness:.4f}. "
         "The learning rate of every candidate is derived from it."
     ]
 
