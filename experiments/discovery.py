@@ -27,6 +27,7 @@ def main() -> None:
         search=glojax.SearchConfig.paper(population=options.population, generations=options.generations),
         tune=glojax.TuneConfig(generations=options.tuning, seeds=1, finalists=1),
         seeds=options.seeds,
+        full_steps=0,
     )
     found = glojax.discover(
         task,

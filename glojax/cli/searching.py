@@ -223,10 +223,13 @@ def _say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title
 
 
 def _say_conclusions(console: Console, run_dir: Path) -> None:
-    """Print what the report says of the comparison."""
+    """Print what the report says of the comparison, where the run directory is: with the first process."""
+    from glojax.distributed import processes
     from glojax.records import summary
     from glojax.reporting import conclusions
 
+    if not processes.is_first():
+        return
     for sentence in conclusions.about_comparison(summary.read(run_dir)):
         console.print(plain(sentence))
 

@@ -30,6 +30,9 @@ FULL_LENGTH = 10
 FULL_RATE_SEEDS = 4
 """Trainings of each loss at each rate among which a full training's is chosen."""
 
+FULL_RATES = 8
+"""How many rates are tried for a full training at most."""
+
 
 class NoiseFloor(NamedTuple):
     """How far the scores of one loss scatter, and so what a difference must exceed."""
@@ -179,8 +182,9 @@ def compare_in_full(
 ) -> list[Comparison]:
     """Compare losses as a user trains: for many steps, with a cosine decay of the rate, scored with the last weights.
 
-    Each loss has the best of a third of its rate, its rate, and three times it, by mean validation score over
-    ``FULL_RATE_SEEDS`` other seeds. The comparison itself uses fresh seeds, the same for every row.
+    Each loss has its best rate by mean validation score over ``FULL_RATE_SEEDS`` other seeds: of a third of its rate,
+    its rate, three times it, and so on until neither end is the best, at most ``FULL_RATES`` rates. The comparison
+    itself uses fresh seeds, the same for every row.
 
     Args:
       task: what they are trained on, in its own number of steps elsewhere.
@@ -207,21 +211,45 @@ def compare_in_full(
     asked = {
         "losses": {name: loss_identity(loss) for name, loss in named.items()},
         "rates": dict(rates),
+        "most_rates": FULL_RATES,
         "seeds": seed_count,
         "seed": seed,
     }
 
     def train() -> dict[str, Any]:
         trains = local.resolve(long, executor, group)
-        grids = [[rates[name], rates[name] / 3, rates[name] * 3] for name in named]
         seeds = [named_seed(seed, "full rates", i) for i in range(FULL_RATE_SEEDS)]
-        best = best_rates(long, list(named.values()), seeds, grids, executor=trains)
+        best = _full_rates(long, list(named.values()), [rates[name] for name in named], seeds, trains)
         settings = [(name, loss, rate) for (name, loss), rate in zip(named.items(), best, strict=True)]
         seeds = [named_seed(seed, "full audit", i) for i in range(seed_count)]
         return {"asked": asked, **_audit(long, settings, seeds, trains)}
 
     with Run(run_dir, "full training", task, {"steps": length}, resume) as run:
         return rows_of(run.once("scores", train, lambda kept: kept["asked"] == asked))
+
+
+def _full_rates(
+    task: Task, chosen: Sequence[LossFunction], rates: Sequence[float], seeds: Sequence[int], executor: Executor
+) -> list[float]:
+    """The best rate of each loss, around the one it has; of equals the first that was tried."""
+    tried: list[dict[float, float]] = [{} for _ in chosen]
+    wanted = [[rate, rate / 3, rate * 3] for rate in rates]
+    while any(wanted):
+        pairs = [(place, rate) for place, some in enumerate(wanted) for rate in some]
+        at = [chosen[place] for place, _ in pairs], seeds, [rate for _, rate in pairs]
+        scores = scoring.score_losses(task, *at, executor=executor)[..., 0].mean(axis=1)
+        for (place, rate), score in zip(pairs, scores.tolist(), strict=True):
+            tried[place][rate] = score
+        wanted = [_beyond(one) for one in tried]
+    return [max(one, key=one.__getitem__) for one in tried]
+
+
+def _beyond(tried: Mapping[float, float]) -> list[float]:
+    """The next rate to try where the best of those tried is the lowest or the highest."""
+    best = max(tried, key=tried.__getitem__)
+    if len(tried) >= FULL_RATES or min(tried) < best < max(tried):
+        return []
+    return [best / 3 if best == min(tried) else best * 3]
 
 
 def rates_of(task: Task, chosen: Sequence[LossFunction]) -> np.ndarray:

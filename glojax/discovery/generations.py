@@ -24,6 +24,8 @@ from glojax.records.funnel import total
 from glojax.records.run import Run
 from glojax.seeds import named_random
 
+_IMMIGRANT_ROUNDS = 10  # in which new trees are drawn; in a small space there are none any more
+
 
 class Generation(NamedTuple):
     """One generation, evaluated."""
@@ -123,7 +125,7 @@ def _offspring(
 
     chooser = choose if config.screening else None
 
-    def drawn(count: int) -> list[Offspring]:
+    def drawn(count: int, rounds: int = genetics.MAX_ROUNDS) -> list[Offspring]:
         trees = genetics.initial_population(
             random,
             count,
@@ -131,6 +133,7 @@ def _offspring(
             max_nodes=config.max_nodes,
             both_variables=config.both_variables,
             choose=chooser,
+            rounds=rounds,
         )
         return [Offspring(tree, ()) for tree in trees]
 
@@ -138,8 +141,8 @@ def _offspring(
         return drawn(config.population), sifted
     immigrants: list[Offspring] = []
     if config.immigrants:
-        with contextlib.suppress(NothingToTrain):  # then all are bred
-            immigrants = drawn(config.immigrants)
+        with contextlib.suppress(NothingToTrain):
+            immigrants = [*dict.fromkeys(drawn(config.immigrants, _IMMIGRANT_ROUNDS))]  # those not found are bred
     bred = genetics.next_generation(
         random,
         last.trees,

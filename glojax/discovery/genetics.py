@@ -171,12 +171,12 @@ def initial_population(
     max_nodes: int,
     both_variables: bool = False,
     choose: Choose | None = None,
+    rounds: int = MAX_ROUNDS,
 ) -> list[Tree]:
     """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
 
     Few small trees are worth training. If ``choose`` finds too few of them, those it found have a random subtree
-    replaced by a random tree, and may become deeper. If that does not fill the population in ``MAX_ROUNDS`` rounds
-    either, they are repeated.
+    replaced by a random tree, and may become deeper. If that does not fill the population either, they are repeated.
 
     Args:
       random: source of the draws.
@@ -186,6 +186,7 @@ def initial_population(
       both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees that lack one,
         with fitness 0; at depth 2 they are five of six.
       choose: picks those of the trees drawn that may enter. Defaults to all.
+      rounds: how often trees are drawn for ``choose`` at most.
 
     Returns:
       ``size`` trees.
@@ -218,15 +219,13 @@ def initial_population(
     if choose is None:
         return draw(size)
     population: list[Tree] = []
-    for number in range(MAX_ROUNDS):
+    for number in range(rounds):
         drawn = draw(max(size - len(population), _ROUND), population if number >= _GROWN_ROUNDS else ())
         population += [drawn[place] for place in choose(drawn, size - len(population))]
         if len(population) == size:
             return population
     if not population:
-        raise NothingToTrain(
-            f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained."
-        )
+        raise NothingToTrain(f"initial_population: none of {rounds * max(size, _ROUND)} trees drawn may be trained.")
     return (population * size)[:size]
 
 

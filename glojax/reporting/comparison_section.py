@@ -102,8 +102,8 @@ def _full_blocks(run: RunSummary, label: str) -> Iterator[Block]:
         head,
         cells,
         f"As a user trains: {steps:,} steps instead of {run.task.steps:,}, with a cosine decay, scored with the last "
-        "weights and not with their average; each loss at the best of a third of its rate, its rate and three times "
-        "it. Differences and p as above.",
+        "weights and not with their average; each loss at its best rate for that, in steps of three. Differences and p "
+        "as above.",
     )
 
 

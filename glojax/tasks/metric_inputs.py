@@ -114,8 +114,10 @@ def classes(metric: str, outputs: Any, labels: Any) -> Classes:
         )
     labels = labels.reshape(examples)
     known = (labels >= 0) & (labels < count)  # NaN is neither
-    if not is_traced(labels) and (wrong := np.asarray(labels)[np.asarray(known & (labels % 1 != 0))]).size:
-        raise ValueError(f"{metric}: labels hold {wrong[0]:g}; classes are whole numbers, and NaN where unknown.")
+    if not is_traced(labels):
+        seen = np.asarray(labels)  # inside jit, what JAX computes of them is traced
+        if (wrong := seen[(seen >= 0) & (seen < count) & (seen % 1 != 0)]).size:
+            raise ValueError(f"{metric}: labels hold {wrong[0]:g}; classes are whole numbers, and NaN where unknown.")
     where = jnp.where if isinstance(labels, jax.Array) else np.where
     return Classes(outputs, jnp.asarray(where(known, labels, 0).astype(jnp.int32)), jnp.asarray(known), None)
 

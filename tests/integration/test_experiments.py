@@ -89,7 +89,7 @@ def test_discovery_compares_what_it_found_and_goes_on_where_it_stopped(rows: Any
     found = rows("discovery", *settings)
     # So short a tuning may leave all coefficients as they are.
     names = [row["loss"] for row in found if row["rate"] == "x1" and row["loss"] != "found, tuned"]
-    assert names == ["cross-entropy", "found", "random search"]
+    assert names == ["cross-entropy", "found", "random search", "best known loss"]
     record = tmp_path / "discovery" / "record.sqlite"
     before = record.stat().st_mtime_ns
     assert rows("discovery", *settings) == found

@@ -30,8 +30,8 @@ def test_every_phase_has_its_finalists_the_winner_first(made: Path) -> None:
     texts = [block.text for block in finals_blocks(run) if isinstance(block, Text)]
     chance = statistics.standing([record.scores for record in run.phases["search"].finals]).chance
     assert texts[1] == (
-        "Finals of the phase search: 10 trainings, where as many for all as for the winner would have been 16. "
-        f"The chance that the winner is the best of 2 is at least {chance:.0%}."
+        "Finals of the phase search: 10 trainings; as many for all as for the winner would have been 16, so 6 were "
+        f"saved. The chance that the winner is the best of 2 is at least {chance:.0%}."
     )
     assert tuned.head[0] == "coefficients"
     bounds = [float(row[4]) for row in tuned.rows]

@@ -66,6 +66,16 @@ def test_labels_of_classes_are_known_by_their_shape(metric: Any) -> None:
         np.testing.assert_allclose(found, [expected, metric(-OUTPUTS, CLASSES)], rtol=1e-5)
 
 
+@pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY, metrics.accuracy], ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("form", ["integers", "column", "soft"])
+def test_a_compiled_function_may_hold_the_labels(metric: Any, form: str) -> None:
+    labels = {"integers": CLASSES, "column": CLASSES[:, None], "soft": SOFT}[form]
+    held = jnp.asarray(labels)
+    asked = {"classes": True} if metric is not metrics.accuracy and form == "soft" else {}
+    found = jax.jit(lambda outputs: metric(outputs, held, **asked))(OUTPUTS)
+    assert float(found) == pytest.approx(float(metric(OUTPUTS, labels, **asked)), abs=1e-6)
+
+
 @pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY], ids=lambda metric: metric.__name__)
 def test_unknown_labels_of_classes_take_no_part(metric: Any) -> None:
     known = np.arange(40) % 4 != 0
