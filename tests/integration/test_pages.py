@@ -99,7 +99,7 @@ def run_command(command: str) -> None:
             invoke(name, arguments)
         elif name == "search" and options["task"] == SEARCHED:
             invoke(name, arguments + REDUCED.split())
-        elif name == "search" and ".py:" in options["task"]:
+        elif name == "search" and ".py:" in (options["task"] or ""):
             tasks.task_by_name(options["task"])
         elif name == "search" and options.get("csv"):
             tasks.table(options["csv"], options["target"])
