@@ -209,10 +209,10 @@ def _states(
 ) -> Iterator[_State]:
     """The search after each batch."""
     for first in range(0, len(population), config.batch):
-        if fitness.is_spent(state.steps, state.seconds):
-            return
         state = _train(fitness, baseline, state, run, population[first : first + config.batch])
         yield state
+        if fitness.is_spent(state.steps, state.seconds):
+            return
 
 
 def _train(fitness: Fitness, baseline: Baseline | None, state: _State, run: Run, batch: Sequence[Tree]) -> _State:
