@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import optax
+import study
 from weight_averages import mnist_small
 
 import glojax
@@ -29,8 +30,7 @@ def mnist_scarce(data_dir: Path | None) -> Task:
     splits = data.mnist(data_dir)
 
     def small(part: data.Split, count: int) -> data.Split:
-        x = np.asarray(part.x[:count]).reshape(count, 14, 2, 14, 2, 1).mean(axis=(2, 4)).astype(np.float32)
-        return data.Split(x[:, 1:13, 1:13], part.labels[:count])
+        return data.Split(study.half_size(part.x[:count])[:, 1:13, 1:13], part.labels[:count])
 
     parts = small(splits.train, 2700), small(splits.validation, 2000), small(splits.test, 10_000)
     network = models.PaperCNN(channels=(8, 16), hidden=64)

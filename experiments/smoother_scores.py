@@ -81,7 +81,7 @@ def scores_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def small_mnist(data_dir: Path | None = None) -> Task:
     """2,000 training images of MNIST at 14x14 pixels and 500 each to validate and test, in a 196-64-10 network."""
     x, labels = data.mnist(data_dir).train
-    x = np.asarray(x[:3000]).reshape(3000, 14, 2, 14, 2, 1).mean(axis=(2, 4)).astype(np.float32)
+    x = study.half_size(x[:3000])
     parts = [(x[first:last], labels[first:last]) for first, last in ((0, 2000), (2000, 2500), (2500, 3000))]
     return Task(models.MLP((64, 10)), *parts, optimizer=optax.sgd(0.01), batch_size=32, name="mnist-2000")
 

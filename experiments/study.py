@@ -69,6 +69,13 @@ def task_of(options: argparse.Namespace) -> Task:
     return replace(task, steps=options.steps, averaging=0)  # the paper scores the last weights
 
 
+def half_size(images: np.ndarray) -> np.ndarray:
+    """Images ``[images, height, width, channels]`` of even sides at half the size: means of 2x2 pixels, float32."""
+    count, height, width, channels = images.shape
+    blocks = np.asarray(images).reshape(count, height // 2, 2, width // 2, 2, channels)
+    return blocks.mean(axis=(2, 4)).astype(np.float32)
+
+
 RATES = {"rates": (scoring.RATES, (1.0, 10.0))}
 """The option ``--rates`` of scripts that choose a rate, with its defaults at the full and at the small scale."""
 

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import study
 
 from glojax import Task, benchmark, data, files, models, tasks
 from glojax.discovery import scoring
@@ -41,8 +42,7 @@ def mnist_small(data_dir: Path | None) -> Task:
     splits = data.mnist(data_dir)
 
     def halved(part: data.Split, count: int) -> tuple[np.ndarray, np.ndarray]:
-        x = part.x[:count].reshape(count, 14, 2, 14, 2, 1).mean(axis=(2, 4))
-        return x.astype(np.float32), part.labels[:count]
+        return study.half_size(part.x[:count]), part.labels[:count]
 
     task = Task(
         models.MLP((64, 10)), halved(splits.train, 2000), halved(splits.validation, 5000), halved(splits.test, 10_000),

@@ -5,9 +5,8 @@ Nearly all trees share it with a smaller one. Gradients are compared twice: on a
 equal, and on the probe of ``screening``, to the few digits that matter, which tells which differ enough.
 """
 
-import itertools
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def distinct(
     for stage in ("finite", "guided"):
         keep &= getattr(examined, stage) if stage in stages else True
     keys = examined.direction if fair_rates else examined.fingerprint
-    first = keep & examined.guided & _is_first(keys, keep & examined.guided)
+    first = _is_first(keys, keep & examined.guided)
     funnel["distinct"] = int(first.sum())
     if "distinct" in stages:
         keep = first
@@ -150,7 +149,7 @@ def _examined(found: Functions, grouped: _Grouped, settings: Settings, progress:
 
 
 def _is_first(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Whether no row before has the same key, of the rows where ``among`` is true."""
+    """Whether ``among`` is true of a row and of no row before it with the same key."""
     (places,) = np.nonzero(among)
     _, first = np.unique(keys[places], axis=0, return_index=True)
     found = np.zeros(len(keys), bool)
@@ -160,12 +159,7 @@ def _is_first(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 def _descended(trees: list[Tree], settings: Settings, progress: Progress) -> np.ndarray:
     parts = [np.zeros(0, bool)]
-    for chunk in _chunks(trees):
-        parts.append(screening.descend(chunk, settings))
-        progress("descending", sum(map(len, parts)), len(trees))
+    for first in range(0, len(trees), _CHUNK):
+        parts.append(screening.descend(trees[first : first + _CHUNK], settings))
+        progress("descending", first + len(parts[-1]), len(trees))
     return np.concatenate(parts)
-
-
-def _chunks(trees: list[Tree]) -> Iterator[list[Tree]]:
-    left: Any = iter(trees)
-    return iter(lambda: list(itertools.islice(left, _CHUNK)), [])
