@@ -252,6 +252,7 @@ class Measured(NamedTuple):
     rates: np.ndarray  # float64[trees], scale of the task's learning rate
     steps: np.ndarray  # int64[trees], of all trainings at all rates
     finished: np.ndarray  # bool[trees], whether halving let it train to the end
+    rungs: np.ndarray  # float32[trees, rates, seeds, rungs], every score there was; of what was stopped, its last
 
     @property
     def means(self) -> np.ndarray:
@@ -307,4 +308,5 @@ def measure(
     scores = by_pair(trained.scores[:, -1])
     best = scores.mean(axis=1).reshape(rates.shape).argmax(axis=1) + np.arange(len(population)) * rates.shape[1]
     steps = trained.steps.reshape(len(population), -1).sum(axis=1)
-    return Measured(scores[best], rates.ravel()[best], steps, kept[best])
+    every = trained.scores[..., 0].reshape(*rates.shape, len(seeds), -1)
+    return Measured(scores[best], rates.ravel()[best], steps, kept[best], every)
