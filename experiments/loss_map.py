@@ -173,7 +173,7 @@ def write(path: Path, found: Distinct, on: dict[str, OnTask]) -> None:
     columns: dict[str, Any] = {"expression": pa.array([str(tree) for tree in found.trees])}
     about: dict[str, Any] = {"funnel": found.funnel, "coverage": found.coverage, "tasks": {}}
     for name, one in on.items():
-        has_more = ~np.isnan(one.more).any(axis=1)
+        has_more = np.isfinite(one.more[:, 0])
         columns[f"{name} rate"] = pa.array(one.rates[:, 1])
         columns[f"{name} rungs"] = _lists(one.rungs.reshape(len(found.trees), -1), np.ones(len(has_more), bool))
         columns[f"{name} more"] = _lists(one.more, has_more)

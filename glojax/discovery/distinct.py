@@ -11,15 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax.discovery import screening
-from glojax.discovery.screening import Probe, Settings
+from glojax.discovery.drawing import points_of
+from glojax.discovery.screening import Settings
 from glojax.expressions import functions
-from glojax.expressions.functions import Functions, Grid
+from glojax.expressions.functions import Functions
 from glojax.expressions.trees import Tree, count_trees
-from glojax.losses.outputs import predictions
 from glojax.tasks.problems import Kind
-
-SOFT_LABELS = (0.0, 0.05, 0.3, 0.55, 0.8, 1.0)
-"""Values of x where labels may lie between 0 and 1."""
 
 _CHUNK = 4096  # trees that are looked at between two reports of progress
 _SAME = 1e-9  # share of a slope's size below which two are one
@@ -57,7 +54,7 @@ def distinct(
       The losses, and what was covered.
     """
     found = functions.enumerate_functions(
-        depth, _points(settings.given, settings.kind, soft_labels), protected=settings.protected
+        depth, points_of(settings, soft_labels=soft_labels), protected=settings.protected
     )
     grouped = _grouped(found.functions, settings)
     progress("screening", 0, len(grouped.places))
@@ -82,21 +79,6 @@ def distinct(
         funnel["trainable"] = int((learns & first[keep]).sum())
         trees = [tree for tree, does in zip(trees, learns, strict=True) if does]
     return Distinct(trees, grouped.coverage | {"losses": len(trees)}, funnel)
-
-
-def _points(given: Probe, kind: Kind, soft_labels: bool) -> Grid:
-    """Labels and predictions as the losses meet them, every one with every other.
-
-    The smallest and the largest are among them: ``sqrt(square(x))`` is x unless some label is below 0.
-    """
-    if kind.output in ("softmax", "sigmoid"):
-        return functions.grid(SOFT_LABELS if soft_labels else (0.0, 1.0))
-    _, y, _ = predictions(given.outputs, given.targets, -1, None, kind.output)
-    labels, given_y = np.asarray(given.targets, float), np.asarray(y, float)
-    # Many of them may be equal, such as counts, or predictions of a ReLU.
-    return functions.crossed(
-        np.unique(np.quantile(labels, (0, 0.27, 0.61, 1))), np.unique(np.quantile(given_y, np.linspace(0, 1, 12)))
-    )
 
 
 class _Grouped(NamedTuple):

@@ -137,30 +137,43 @@ class Fitness:
         (kept,) = run.once(BASELINE, train)
         return Baseline(kept.rate, kept.scores, kept.steps)
 
-    def train(self, archive: Archive, baseline: Baseline | None, new: Sequence[Tree]) -> tuple[Archive, Measured]:
+    def train(
+        self,
+        archive: Archive,
+        baseline: Baseline | None,
+        new: Sequence[Tree],
+        factors: Sequence[float] | None = None,
+    ) -> tuple[Archive, Measured]:
         """Train trees that were not trained before.
 
         Args:
           archive: what is known.
           baseline: what their learning rates derive from; without one all train at the task's own.
           new: the trees, each with x and y.
+          factors: the one fair rate of each, in units of ``FACTORS``; all are trained to the end then. Defaults to all
+            ``FACTORS``, with halving.
 
         Returns:
           The archive with them, and what the trainings gave, in their order.
         """
         rates = None
         if baseline is not None:
-            sizes = np.array(self.screener.sizes(new))
-            # An optimizer that makes up for the size of gradients leaves nothing to divide by.
-            sizes = np.where(np.isfinite(sizes), sizes, 1) ** self.growth
-            rates = baseline.rate / sizes[:, None] * np.array(FACTORS)
+            tried = np.array(FACTORS)[None] if factors is None else np.array(factors)[:, None]
+            rates = self.fair_rates(baseline, new)[:, None] * tried
         seeds = self.training_seeds(0, self.seed_count(baseline))
-        measured = scoring.measure(self.evaluator, new, seeds, rates=rates, halving=self.config.halving)
+        halving = self.config.halving if factors is None else 1
+        measured = scoring.measure(self.evaluator, new, seeds, rates=rates, halving=halving)
         columns = zip(new, measured.rates, measured.scores, measured.finished, strict=True)
         known = [
             Known(tree, float(rate), tuple(scores.tolist()), bool(finished)) for tree, rate, scores, finished in columns
         ]
         return archive.with_known(known, self._keys(new)), measured
+
+    def fair_rates(self, baseline: Baseline, trees: Sequence[Tree]) -> np.ndarray:
+        """float64[trees], the rate at which each gradient is as large as the baseline's at its own."""
+        sizes = np.array(self.screener.sizes(trees))
+        # An optimizer that makes up for the size of gradients leaves nothing to divide by.
+        return baseline.rate / np.where(np.isfinite(sizes), sizes, 1) ** self.growth
 
     def train_again(self, archive: Archive, trained: Sequence[Tree], count: int) -> tuple[Archive, TrainedEach]:
         """Train known trees over more of the common seeds, at the rates they have, those that may be the best most.

@@ -3,19 +3,19 @@
 ``states`` yields a ``State`` after every generation, first those that are on record, then new ones.
 """
 
-import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from glojax.discovery import genetics, sieve
-from glojax.discovery.fitness import EMPTY, Archive, Fitness
+from glojax.discovery import drawing, genetics, sieve, surrogate
+from glojax.discovery.fitness import EMPTY, FACTORS, Archive, Fitness
 from glojax.discovery.genetics import NothingToTrain, Offspring
 from glojax.discovery.results import Baseline, Known
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.sieve import Sieve
+from glojax.distributed import processes
 from glojax.expressions import parsing
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
@@ -24,7 +24,7 @@ from glojax.records.funnel import total
 from glojax.records.run import Run
 from glojax.seeds import named_random
 
-_IMMIGRANT_ROUNDS = 10  # in which new trees are drawn; in a small space there are none any more
+_MOST_POOLS = 10  # for one generation; in a small space there is nothing new any more
 
 
 class Generation(NamedTuple):
@@ -93,7 +93,7 @@ def states(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[State]:
             return
         last = None if state is None else state.generation
         try:
-            offspring, sifted = _offspring(fitness, config, archive, last, run.directory is not None)
+            offspring, sifted = _offspring(fitness, config, archive, baseline, last, run.directory is not None)
         except NothingToTrain:
             if state is None:
                 raise
@@ -112,11 +112,18 @@ def _rejected(sifted: Sieve) -> list[Rejected]:
 
 
 def _offspring(
-    fitness: Fitness, config: SearchConfig, archive: Archive, last: Generation | None, keep_rejected: bool
+    fitness: Fitness,
+    config: SearchConfig,
+    archive: Archive,
+    baseline: Baseline | None,
+    last: Generation | None,
+    keep_rejected: bool,
 ) -> tuple[list[Offspring], Sieve]:
     """The trees of the next generation, and what the sieve says of all that were drawn for it."""
     random = named_random(config.seed, "search", 0 if last is None else last.number + 1)
     sifted = Sieve.fresh(archive.keys, keep_rejected=keep_rejected)
+    if config.pool and config.screening:
+        return _from_pools(fitness, config, archive, baseline, last, random, sifted)
 
     def choose(drawn: Sequence[Tree], wanted: int) -> list[int]:
         nonlocal sifted
@@ -124,26 +131,17 @@ def _offspring(
         return places
 
     chooser = choose if config.screening else None
-
-    def drawn(count: int, rounds: int = genetics.MAX_ROUNDS) -> list[Offspring]:
+    if last is None or not config.breeding:
         trees = genetics.initial_population(
             random,
-            count,
+            config.population,
             max_depth=config.max_depth,
             max_nodes=config.max_nodes,
             both_variables=config.both_variables,
             choose=chooser,
-            rounds=rounds,
         )
-        return [Offspring(tree, ()) for tree in trees]
-
-    if last is None or not config.breeding:
-        return drawn(config.population), sifted
-    immigrants: list[Offspring] = []
-    if config.immigrants:
-        with contextlib.suppress(NothingToTrain):
-            immigrants = [*dict.fromkeys(drawn(config.immigrants, _IMMIGRANT_ROUNDS))]  # those not found are bred
-    bred = genetics.next_generation(
+        return [Offspring(tree, ()) for tree in trees], sifted
+    offspring = genetics.next_generation(
         random,
         last.trees,
         last.fitness,
@@ -153,9 +151,88 @@ def _offspring(
         max_nodes=config.max_nodes,
         both_variables=config.both_variables,
         choose=chooser,
-        size=config.population - len(immigrants),
     )
-    return bred + immigrants, sifted
+    return offspring, sifted
+
+
+def _from_pools(
+    fitness: Fitness,
+    config: SearchConfig,
+    archive: Archive,
+    baseline: Baseline | None,
+    last: Generation | None,
+    random: np.random.Generator,
+    sifted: Sieve,
+) -> tuple[list[Offspring], Sieve]:
+    """The elites, and of many trees that are drawn and bred those that may be worth most.
+
+    Without breeding they are the first that are drawn. Where so little is left that ten pools do not fill the
+    generation, the fittest of the last one do or, without one, those that were drawn do again.
+    """
+    parents = last if config.breeding else None
+    ranked = [] if parents is None else np.argsort(-parents.fitness, kind="stable").tolist()
+    unchanged = [Offspring(parents.trees[place], (place,)) for place in ranked] if parents else []
+    chosen = unchanged[: config.elites]
+    for _ in range(_MOST_POOLS):
+        pool = _pool(fitness, config, random, parents)
+        trees = [child.tree for child in pool]
+        sifted, places = sieve.sift(sifted, fitness.screener, config.screening, archive.known, trees)
+        pool = [pool[place] for place in places]
+        if parents is not None:
+            pool = _by_promise(fitness, archive, baseline, pool)
+        trees, missing = [child.tree for child in pool], config.population - len(chosen)
+        sifted, places = sieve.settle(sifted, fitness.screener, config.screening, trees, missing)
+        chosen += [pool[place] for place in places]
+        if len(chosen) == config.population:
+            return chosen, sifted
+    if not chosen:
+        raise NothingToTrain(f"SearchConfig: none of {_MOST_POOLS * config.pool} trees drawn may be trained.")
+    left = unchanged[config.elites :] if unchanged else chosen * config.population
+    return (chosen + left)[: config.population], sifted
+
+
+def _pool(
+    fitness: Fitness, config: SearchConfig, random: np.random.Generator, parents: Generation | None
+) -> list[Offspring]:
+    """Trees that are drawn by what they compute, half of them where there are parents, from which the rest is bred."""
+    count = config.pool if parents is None else config.pool - config.pool // 2
+    settings, most = fitness.screener.settings, config.max_nodes
+    drawn = drawing.draw_by_function(random, settings, count, max_depth=config.max_depth, max_nodes=most)
+    children = [Offspring(tree, ()) for tree in drawn]
+    if parents is None:
+        return children
+    return children + genetics.breed_trees(
+        random,
+        parents.trees,
+        parents.fitness,
+        config.pool // 2,
+        variation=config.variation,
+        selection=config.selection,
+        max_nodes=most,
+        both_variables=True,
+    )
+
+
+def _by_promise(
+    fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
+) -> list[Offspring]:
+    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
+    known = list(archive.known.values())
+    trees = [one.tree for one in known]
+    tried, acts = fitness.screener.behaviours(trees), fitness.screener.behaviours([child.tree for child in pool])
+    factors = np.ones(len(known))
+    if baseline is not None:
+        factors = np.array([one.rate for one in known]) / fitness.fair_rates(baseline, trees)
+    choices = FACTORS if fitness.config.fair_rates else (1.0,)
+    is_known = np.isfinite(tried).all(axis=1)
+    places = np.repeat(np.flatnonzero(np.isfinite(acts).all(axis=1)), len(choices))
+    asked = np.resize(choices, len(places))
+    worth = np.array([one.fitness for one in known])[is_known]
+    features = surrogate.features(tried[is_known], factors[is_known]), surrogate.features(acts[places], asked)
+    # The first process's rounding is that of all.
+    order = processes.first(lambda: surrogate.order(features[0], worth, features[1]).tolist())
+    best = {places[one]: asked[one] for one in reversed(order)}  # the first rate of each
+    return [pool[place]._replace(factor=float(best[place])) for place in dict.fromkeys(places[order].tolist())]
 
 
 class _Trained(NamedTuple):
@@ -193,7 +270,8 @@ def _evaluate(
 
     started = time.perf_counter()
     if new:
-        archive, measured = fitness.train(archive, baseline, [population[place] for place in new])
+        factors = [factor for place in new if (factor := offspring[place].factor) is not None]
+        archive, measured = fitness.train(archive, baseline, [population[place] for place in new], factors or None)
         trained = trained.with_scores(new, map(tuple, measured.scores.tolist()), measured.steps)
         for place, finished in zip(new, measured.finished, strict=True):
             fates[place] = "trained" if finished else "dropped"

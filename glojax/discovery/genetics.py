@@ -70,6 +70,8 @@ class Offspring(NamedTuple):
     parents: tuple[int, ...]
     """Places in the population: that of the tree which was copied or mutated or, after a crossover, of the tree whose
     subtree was replaced, then of the tree that gave the new subtree."""
+    factor: float | None = None
+    """The one fair rate at which it is trained, in units of ``fitness.FACTORS``; ``None`` for all of them."""
 
 
 # VARIATION
@@ -171,7 +173,6 @@ def initial_population(
     max_nodes: int,
     both_variables: bool = False,
     choose: Choose | None = None,
-    rounds: int = MAX_ROUNDS,
 ) -> list[Tree]:
     """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
 
@@ -186,7 +187,6 @@ def initial_population(
       both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees that lack one,
         with fitness 0; at depth 2 they are five of six.
       choose: picks those of the trees drawn that may enter. Defaults to all.
-      rounds: how often trees are drawn for ``choose`` at most.
 
     Returns:
       ``size`` trees.
@@ -203,30 +203,65 @@ def initial_population(
     _check_max_nodes(max_nodes, both_variables)
 
     def draw(count: int, around: Sequence[Tree] = ()) -> list[Tree]:
-        drawn: list[Tree] = []
-        while len(drawn) < count:
-            # A draw that outgrows Tree itself is one more that is not allowed.
-            with contextlib.suppress(ValueError):
-                tree = grow(random, max_depth)
-                if around:
-                    whole = around[int(random.integers(len(around)))]
-                    tree = whole.replaced(int(random.integers(whole.size)), tree)
-                tree = with_both_variables(random, tree) if both_variables else tree
-                if _allowed(tree, max_nodes, both_variables) and (around or tree.depth <= max_depth):
-                    drawn.append(tree)
-        return drawn
+        return draw_trees(random, count, max_depth, max_nodes, both_variables, around)
 
     if choose is None:
         return draw(size)
     population: list[Tree] = []
-    for number in range(rounds):
+    for number in range(MAX_ROUNDS):
         drawn = draw(max(size - len(population), _ROUND), population if number >= _GROWN_ROUNDS else ())
         population += [drawn[place] for place in choose(drawn, size - len(population))]
         if len(population) == size:
             return population
     if not population:
-        raise NothingToTrain(f"initial_population: none of {rounds * max(size, _ROUND)} trees drawn may be trained.")
+        raise NothingToTrain(
+            f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained."
+        )
     return (population * size)[:size]
+
+
+def draw_trees(
+    random: np.random.Generator,
+    count: int,
+    max_depth: int,
+    max_nodes: int,
+    both_variables: bool,
+    around: Sequence[Tree] = (),
+) -> list[Tree]:
+    """Draw ``count`` allowed trees, or trees of ``around`` with a random subtree replaced, which may be deeper."""
+    drawn: list[Tree] = []
+    while len(drawn) < count:
+        # A draw that outgrows Tree itself is one more that is not allowed.
+        with contextlib.suppress(ValueError):
+            tree = grow(random, max_depth)
+            if around:
+                whole = around[int(random.integers(len(around)))]
+                tree = whole.replaced(int(random.integers(whole.size)), tree)
+            tree = with_both_variables(random, tree) if both_variables else tree
+            if _allowed(tree, max_nodes, both_variables) and (around or tree.depth <= max_depth):
+                drawn.append(tree)
+    return drawn
+
+
+def breed_trees(
+    random: np.random.Generator,
+    population: Sequence[Tree],
+    fitness: np.ndarray,
+    count: int,
+    *,
+    variation: Variation,
+    selection: str,
+    max_nodes: int,
+    both_variables: bool,
+) -> list[Offspring]:
+    """Breed ``count`` offspring of selected parents, or one more, less those that are not allowed."""
+    pairs = SELECTIONS[selection](random, fitness, count + count % 2).reshape(-1, 2)
+    bred = [
+        child
+        for first, second in pairs.tolist()
+        for child in _breed(random, population, first, second, variation, both_variables)
+    ]
+    return [child for child in bred if _allowed(child.tree, max_nodes, both_variables)]
 
 
 def next_generation(
@@ -240,7 +275,6 @@ def next_generation(
     max_nodes: int,
     both_variables: bool = False,
     choose: Choose | None = None,
-    size: int | None = None,
 ) -> list[Offspring]:
     """Breed the generation that follows: the elites unchanged, then the offspring of selected parents.
 
@@ -259,20 +293,17 @@ def next_generation(
       max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``. The paper has no bound; memory has.
       both_variables: give every offspring x and y (``with_both_variables``).
       choose: picks those of the offspring that may enter. Defaults to all.
-      size: how many offspring, more than the elites. Defaults to as many as the population has trees.
 
     Returns:
-      ``size`` offspring.
+      As many offspring as the population has trees.
 
     Raises:
       ValueError: a setting out of range, fitness that does not fit, or a population that is not itself allowed.
     """
-    size = len(population) if size is None else size
-    if not 0 <= elites < min(size, len(population)):
-        hint = "elites must be smaller than both" if elites >= 0 else "elites must be at least 0"
-        raise ValueError(
-            f"next_generation: elites is {elites}, population is {len(population)}, size is {size}; {hint}."
-        )
+    size = len(population)
+    if not 0 <= elites < size:
+        hint = "elites must be smaller than the population" if elites >= 0 else "elites must be at least 0"
+        raise ValueError(f"next_generation: elites is {elites}, population is {size}; {hint}.")
     if selection not in SELECTIONS:
         raise ValueError(f"next_generation: selection is {selection!r}; allowed are {', '.join(SELECTIONS)}.")
     _check_max_nodes(max_nodes, both_variables)
@@ -281,10 +312,8 @@ def next_generation(
             wanted = f"at most {max_nodes} nodes" + (" and both x and y" if both_variables else "")
             raise ValueError(f"next_generation: population[{place}] is {tree}; a tree with {wanted} is expected.")
     fitness = checked_fitness(fitness)
-    if len(fitness) != len(population):
-        raise ValueError(
-            f"next_generation: fitness has {len(fitness)} entries, population is {len(population)}; one each."
-        )
+    if len(fitness) != size:
+        raise ValueError(f"next_generation: fitness has {len(fitness)} entries, population is {size}; one each.")
 
     select = SELECTIONS[selection]
     best = np.argsort(-fitness, kind="stable")[:elites]
@@ -295,11 +324,16 @@ def next_generation(
             return offspring
         # A round at a time: a draw from the roulette costs a pass over the population, however many are drawn.
         count = missing if choose is None else max(missing, _ROUND)
-        pairs = select(random, fitness, count + count % 2).reshape(-1, 2)
-        bred = [
-            child for pair in pairs.tolist() for child in _breed(random, population, *pair, variation, both_variables)
-        ]
-        bred = [child for child in bred if _allowed(child.tree, max_nodes, both_variables)]
+        bred = breed_trees(
+            random,
+            population,
+            fitness,
+            count,
+            variation=variation,
+            selection=selection,
+            max_nodes=max_nodes,
+            both_variables=both_variables,
+        )
         chosen = range(len(bred)) if choose is None else choose([child.tree for child in bred], missing)
         offspring += [bred[place] for place in chosen][:missing]
     unchanged = select(random, fitness, size - len(offspring))

@@ -25,8 +25,9 @@ class SearchConfig(FitnessConfig):
         than the population where that is fewer.
       elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
         may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
-      immigrants: candidates of every later generation that are drawn anew and not bred, so that the search does not end
-        where its first good losses are. Defaults to half of the population, or to what the elites leave.
+      pool: trees that are made for every generation, half of them bred and half drawn by what they compute
+        (``drawing``); those that may be worth most are trained (``surrogate``). They cost no training. With 0 the first
+        that pass screening are trained, and trees are drawn by growing them. Defaults to 50 times the population.
       breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
         (``random_search``).
       selection: how parents are drawn, a key of ``selection.SELECTIONS``.
@@ -48,7 +49,7 @@ class SearchConfig(FitnessConfig):
     generations: int = 20
     elites: int = None  # type: ignore[assignment]  # the default is made below
     elite_seeds: int = 2
-    immigrants: int = None  # type: ignore[assignment]
+    pool: int = None  # type: ignore[assignment]
     breeding: bool = True
     selection: str = "tournament"
     variation: Variation = field(default_factory=Variation)
@@ -66,17 +67,11 @@ class SearchConfig(FitnessConfig):
                 "elites must be smaller than the population."
             )
         check_bounds(self, elites=(0, MAX_POPULATION))
-        room = self.population - self.elites - 1  # one at least is bred
-        object.__setattr__(self, "immigrants", derived(self.immigrants, min(self.population // 2, room)))
-        check_bounds(self, immigrants=(0, MAX_POPULATION))
-        if self.immigrants > room:
-            raise ValueError(
-                f"SearchConfig.immigrants is {self.immigrants}, elites is {self.elites}, population is "
-                f"{self.population}; immigrants and elites together must be fewer than the population."
-            )
+        object.__setattr__(self, "pool", derived(self.pool, 50 * self.population))
         check_bounds(
             self,
             generations=(1, 1_000_000),
+            pool=(0, 10_000_000),
             elite_seeds=(0, 1000),
             max_depth=(1, 10),
             max_nodes=(3, trees.MAX_NODES),
@@ -93,7 +88,7 @@ class SearchConfig(FitnessConfig):
             "max_depth": 2,
             "both_variables": False,
             "elite_seeds": 0,
-            "immigrants": 0,
+            "pool": 0,
             "seeds": 1,
             "fair_rates": False,
             "halving": 1,

@@ -4,25 +4,29 @@ A search draws far more trees than it trains. ``choose`` looks at them in order,
 gives the places of those that pass all stages and are new. It takes a ``Sieve`` and returns the next one.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from glojax.discovery import screening
+import numpy as np
+
+from glojax.discovery import behaviour, screening
 from glojax.discovery.settings import FitnessConfig
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.records.candidates import Rejected
 from glojax.tasks.task import Task
 
-_MOST_LOOKS = 4096  # of a few KiB each
+_LAST = "trainable"  # the stage that costs most
+_MOST_REMEMBERED = 16384  # of a few KiB each
 _CHUNK = 128  # trees that are screened together
 
 
 class Look(NamedTuple):
-    """What screening says of a tree."""
+    """What screening says of a tree before anything descends."""
 
-    passed: frozenset[str]  # stages, without distinct
+    passed: frozenset[str]  # "finite" and "guided", or fewer
     key: bytes  # tells gradients apart; empty for a tree that has none to compare
     size: float  # norm of the gradient over that of the baseline's
 
@@ -46,7 +50,9 @@ class Screener:
             given=screening.probe_of(task), kind=task.problem, protected=config.protected, room=room
         )
         self._fair_rates = config.fair_rates
-        self._seen: dict[Tree, Look] = {}
+        self._looks: dict[Tree, Look] = {}
+        self._trainable: dict[Tree, bool] = {}
+        self._behaviours: dict[Tree, np.ndarray] = {}
 
     def looks(self, trees: Sequence[Tree]) -> list[Look | None]:
         """What screening says of each tree; ``None`` for a tree without x or y.
@@ -54,17 +60,27 @@ class Screener:
         Every tree is looked at by itself, not once for its canonical form: what cancels there may be infinite here,
         and which of two equal trees comes first is different after a run was resumed.
         """
-        if len(self._seen) > _MOST_LOOKS:
-            self._seen.clear()
-        fresh = list(dict.fromkeys(tree for tree in trees if tree not in self._seen and tree.has_x_and_y))
+        fresh = _fresh(self._looks, [tree for tree in trees if tree.has_x_and_y])
         if fresh:
-            found = screening.screen_with(fresh, self.settings)
+            found = screening.examine(fresh, self.settings)
             keys = found.direction if self._fair_rates else found.fingerprint
             for place, tree in enumerate(fresh):
-                passed = [stage for stage in screening.STAGES if stage != "distinct" and getattr(found, stage)[place]]
+                passed = frozenset(stage for stage in ("finite", "guided") if getattr(found, stage)[place])
                 key = keys[place].tobytes() if found.guided[place] else b""
-                self._seen[tree] = Look(frozenset(passed), key, float(found.size[place]))
-        return [self._seen.get(tree) for tree in trees]
+                self._looks[tree] = Look(passed, key, float(found.size[place]))
+        return [self._looks.get(tree) for tree in trees]
+
+    def trainable(self, trees: Sequence[Tree]) -> list[bool]:
+        """Whether free outputs learn their labels by each of some trees, which have passed the stages before."""
+        fresh = _fresh(self._trainable, trees)
+        self._trainable |= zip(fresh, screening.descend(fresh, self.settings).tolist(), strict=True)
+        return [self._trainable[tree] for tree in trees]
+
+    def behaviours(self, trees: Sequence[Tree]) -> np.ndarray:
+        """What trees with x and y do, ``behaviour.behaviours``."""
+        fresh = _fresh(self._behaviours, trees)
+        self._behaviours |= zip(fresh, behaviour.behaviours(fresh, self.settings), strict=True)
+        return np.array([self._behaviours[tree] for tree in trees])
 
     def keys(self, trees: Sequence[Tree]) -> list[bytes]:
         """What tells the gradients of trees with x and y apart."""
@@ -73,6 +89,13 @@ class Screener:
     def sizes(self, trees: Sequence[Tree]) -> list[float]:
         """Norms of the gradients of trees with x and y, over the norm of the baseline's."""
         return [look.size for look in self.looks(trees) if look is not None]
+
+
+def _fresh(remembered: dict[Tree, Any], trees: Sequence[Tree]) -> list[Tree]:
+    """The trees that are not remembered, each once; if too many are, all are forgotten."""
+    if len(remembered) > _MOST_REMEMBERED:
+        remembered.clear()
+    return list(dict.fromkeys(tree for tree in trees if tree not in remembered))
 
 
 class Sieve(NamedTuple):
@@ -110,39 +133,104 @@ def choose(
       The sieve with these trees, and the places of the chosen ones, rising.
     """
     chosen: list[int] = []
-    met, funnel = set(sieve.met), Counter(sieve.funnel)
-    rejected = None if sieve.rejected is None else dict(sieve.rejected)
-    size = _CHUNK if wanted < len(trees) else len(trees)
+    size = _CHUNK if wanted < len(trees) else max(1, len(trees))
     for first in range(0, len(trees), size):
         if len(chosen) == wanted:
             break
         chunk = trees[first : first + size]
-        for place, (tree, look) in enumerate(zip(chunk, screener.looks(chunk), strict=True), start=first):
+        sieve, places = _sifted(sieve, screener, stages, known, chunk, wanted - len(chosen), descend=True)
+        chosen += [first + place for place in places]
+    return sieve, chosen
+
+
+def sift(
+    sieve: Sieve, screener: Screener, stages: Collection[str], known: Collection[Tree], trees: Sequence[Tree]
+) -> tuple[Sieve, list[int]]:
+    """Choose all trees that pass the stages but the last, which costs most; the arguments are those of ``choose``."""
+    return _sifted(sieve, screener, {*stages} - {_LAST}, known, trees, len(trees), descend=False)
+
+
+def settle(
+    sieve: Sieve, screener: Screener, stages: Collection[str], trees: Sequence[Tree], wanted: int
+) -> tuple[Sieve, list[int]]:
+    """Choose trees by the last stage.
+
+    Args:
+      sieve: what was drawn before, with these trees.
+      screener: of this search.
+      stages: the stages of ``screening.STAGES`` that a tree must pass.
+      trees: those that ``sift`` chose, in the order in which they are to be tried.
+      wanted: how many are chosen at most. Trees after the last of them are not tried.
+
+    Returns:
+      The sieve with what was tried, and the places of the chosen ones, rising.
+    """
+    chosen: list[int] = []
+    counts, rejected = Counter(sieve.funnel), None if sieve.rejected is None else dict(sieve.rejected)
+    for first in range(0, len(trees), _CHUNK):
+        chunk = trees[first : first + _CHUNK]
+        for place, (tree, learns) in enumerate(zip(chunk, screener.trainable(chunk), strict=True), start=first):
             if len(chosen) == wanted:
                 break
-            passed = _passed(look, met)
-            funnel.update(["drawn", *passed])
-            if look is None:
-                continue
-            met.add(look.key)
-            form = canonical(tree)
-            if form in known:
-                continue
-            if not {*stages} - {*passed}:
+            counts.update(["promising", _LAST] if learns else ["promising"])
+            if learns or _LAST not in stages:
                 chosen.append(place)
-            elif rejected is not None and form not in rejected:
-                stage = next(stage for stage in screening.STAGES if stage not in passed)
-                rejected[form] = Rejected(str(form), str(tree), stage)
+            elif rejected is not None:
+                rejected[canonical(tree)] = _rejected(tree, _LAST)  # in place of an equal one that was not distinct
+    return Sieve(sieve.met, dict(counts), rejected), chosen
+
+
+def _sifted(
+    sieve: Sieve,
+    screener: Screener,
+    stages: Collection[str],
+    known: Collection[Tree],
+    trees: Sequence[Tree],
+    wanted: int,
+    *,
+    descend: bool,
+) -> tuple[Sieve, list[int]]:
+    looks = screener.looks(trees)
+    learns = _descended(sieve, screener, trees, looks) if descend else set()
+    chosen: list[int] = []
+    met, funnel = set(sieve.met), Counter(sieve.funnel)
+    rejected = None if sieve.rejected is None else dict(sieve.rejected)
+    for place, (tree, look) in enumerate(zip(trees, looks, strict=True)):
+        if len(chosen) == wanted:
+            break
+        passed = _passed(look, met, place in learns)
+        funnel.update(["drawn", *passed])
+        if look is None:
+            continue
+        met.add(look.key)
+        if not {*stages} - {*passed}:
+            if canonical(tree) not in known:
+                chosen.append(place)
+        elif rejected is not None and canonical(tree) not in known:
+            stage = next(stage for stage in screening.STAGES if stage not in passed)
+            rejected.setdefault(canonical(tree), _rejected(tree, stage))
     return Sieve(frozenset(met), dict(funnel), rejected), chosen
 
 
-def _passed(look: Look | None, met: Collection[bytes]) -> list[str]:
+def _descended(sieve: Sieve, screener: Screener, trees: Sequence[Tree], looks: Sequence[Look | None]) -> set[int]:
+    """The places of the trees that pass all stages."""
+    met, places = set(sieve.met), []
+    for place, look in enumerate(looks):
+        if look is not None:
+            places += [place] if _passed(look, met, True)[-1] == _LAST else []
+            met.add(look.key)
+    learns = screener.trainable([trees[place] for place in places])
+    return {place for place, does in zip(places, learns, strict=True) if does}
+
+
+def _passed(look: Look | None, met: Collection[bytes], learns: bool) -> list[str]:
     """The stages that a tree passes, up to the first that it does not; ``valid`` is a tree with x and y."""
     if look is None:
         return []
-    passed = ["valid"]
-    for stage in screening.STAGES:
-        if not (look.key not in met if stage == "distinct" else stage in look.passed):
-            break
-        passed.append(stage)
-    return passed
+    passes = {stage: stage in look.passed for stage in screening.STAGES}
+    passes |= {"distinct": look.key not in met, _LAST: learns}
+    return ["valid", *itertools.takewhile(lambda stage: passes[stage], screening.STAGES)]
+
+
+def _rejected(tree: Tree, stage: str) -> Rejected:
+    return Rejected(str(canonical(tree)), str(tree), stage)

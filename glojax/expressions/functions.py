@@ -96,13 +96,16 @@ class Enumerated(NamedTuple):
     others: dict[tuple[bool, bool], int]  # how many trees compute none of these, by whether they contain x and y
 
 
-def enumerate_functions(depth: int, points: Grid | None = None, *, protected: bool = False) -> Enumerated:
+def enumerate_functions(
+    depth: int, points: Grid | None = None, *, protected: bool = False, keep_infinite: bool = False
+) -> Enumerated:
     """Every distinct function that trees of depth at most ``depth`` compute.
 
     Args:
       depth: largest depth of the trees; a leaf has depth 0.
       points: where functions are compared. Defaults to ``grid()``.
       protected: use the protected operators.
+      keep_infinite: keep functions that are infinite somewhere, as operands of larger trees may be.
 
     Returns:
       The functions, and how many trees compute none of them.
@@ -117,7 +120,7 @@ def enumerate_functions(depth: int, points: Grid | None = None, *, protected: bo
     found, lost = None, np.zeros((2, 2), object)
     with np.errstate(all="ignore"):
         for level in range(depth + 1):
-            found, lost = _level(rows, points, found, lost, is_last=level == depth)
+            found, lost = _level(rows, points, found, lost, is_last=level == depth and not keep_infinite)
     assert found is not None
     return Enumerated(found, {(bool(x), bool(y)): int(lost[x, y]) for x in (0, 1) for y in (0, 1)})
 

@@ -6,6 +6,7 @@ sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ MAX_NODES = 128
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
+_OWN: dict[str | int, frozenset[str]] = {variable: frozenset({variable}) for variable in _VARIABLES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Tree:
 
     symbol: str | int
     children: tuple["Tree", ...] = ()
-    size: int = field(init=False, compare=False, repr=False)  # stored, as breeding asks every node for it
+    # Stored, as breeding asks every node for them.
+    size: int = field(init=False, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+    _variables: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         size = 1
@@ -54,6 +59,15 @@ class Tree:
             raise ValueError(f"Tree: {self.symbol!r} takes {arity} operands, got {len(self.children)}.")
         if arity and self.size > MAX_NODES:
             raise ValueError(f"Tree has {self.size} nodes; at most {MAX_NODES} are allowed.")
+        object.__setattr__(self, "_hash", hash((self.symbol, self.children)))
+        variables = _OWN.get(self.symbol, frozenset()).union(*(child._variables for child in self.children))
+        object.__setattr__(self, "_variables", variables)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type["Tree"], tuple[str | int, tuple["Tree", ...]]]:
+        return Tree, (self.symbol, self.children)  # hashes of text differ between processes
 
     def __str__(self) -> str:
         return write(self, lambda node: node.text)
@@ -93,7 +107,7 @@ class Tree:
 
     def depends_on(self, variable: str) -> bool:
         """Tell whether the leaf ``variable``, ``"x"`` or ``"y"``, occurs."""
-        return any(node.symbol == variable for node in self.nodes())
+        return variable in self._variables
 
     @property
     def has_x_and_y(self) -> bool:
@@ -166,9 +180,16 @@ def draw_symbol(random: np.random.Generator, arity: int | None = None) -> str | 
       random: the source of randomness.
       arity: draw among the nodes with this number of operands. Defaults to all nodes.
     """
+    symbols, shares = _drawn(arity)
+    return symbols[np.searchsorted(shares, random.random(), side="right")]
+
+
+@lru_cache
+def _drawn(arity: int | None) -> tuple[list[str | int], np.ndarray]:
+    """Symbols with this number of operands, and the sums of their shares of the weight."""
     rows = [node for node in grammar.NODES if arity is None or node.arity == arity]
-    weights = np.array([row.weight for row in rows], dtype=float)
-    return rows[random.choice(len(rows), p=weights / weights.sum())].symbol
+    shares = np.cumsum(np.array([row.weight for row in rows], dtype=float))
+    return [row.symbol for row in rows], shares / shares[-1]
 
 
 def grow(random: np.random.Generator, max_depth: int = 2) -> Tree:

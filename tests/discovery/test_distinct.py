@@ -11,6 +11,7 @@ import pytest
 
 from glojax.discovery import distinct, screening
 from glojax.discovery.distinct import Distinct
+from glojax.discovery.drawing import points_of
 from glojax.discovery.screening import STAGES, Probe, Settings
 from glojax.expressions import functions
 from glojax.expressions.parsing import parse
@@ -175,7 +176,7 @@ def test_gradients_of_depth_3_are_as_many_on_another_grid() -> None:
 
 def test_numbers_are_compared_at_distinct_points_from_the_smallest_to_the_largest() -> None:
     settings = CASES["counts, ReLU"]
-    x, y = distinct._points(settings.given, settings.kind, False)
+    x, y = points_of(settings)
     assert sorted(set(x)) == [0, 1, 2]
     assert (y.min(), y.max()) == (0, settings.given.outputs.max())
     assert (settings.given.outputs <= 0).mean() > 0.2

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from glojax import evaluate, search
-from glojax.discovery import genetics, scoring, screening, sieve
+from glojax.discovery import genetics, scoring, screening, sieve, surrogate
 from glojax.discovery.evolution import random_search
-from glojax.discovery.fitness import BASELINE_SEEDS
+from glojax.discovery.fitness import BASELINE_SEEDS, FACTORS, Fitness
 from glojax.discovery.generations import Generation
 from glojax.discovery.search_config import SearchConfig
+from glojax.executors import local
 from glojax.expressions.canonical import canonical
+from glojax.expressions.parsing import parse
 from glojax.records import summary
 from glojax.records.funnel import FUNNEL
 from glojax.seeds import named_random, named_seed
@@ -70,16 +72,51 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
     assert seen == [0, 1, 2, 3]
 
 
-def test_immigrants_are_drawn_in_every_generation_and_never_among_the_elites(tiny_task: Task) -> None:
-    config = dataclasses.replace(SMALL, immigrants=4)
+def test_later_generations_train_each_new_loss_once_to_the_end_at_a_fair_rate(tiny_task: Task) -> None:
+    found = search(tiny_task, SMALL)
+    fitness = Fitness.of(tiny_task, SMALL, SMALL.max_nodes, local.resolve(tiny_task))
+    assert found.baseline is not None
+    seen = set()
+    for records in found.record[1:]:
+        for record in records:
+            if record.fate == "trained":
+                (fair,) = fitness.fair_rates(found.baseline, [parse(record.expression)])
+                factor = record.rate / fair
+                assert min(abs(factor - one) for one in FACTORS) < 1e-6
+                assert record.steps == tiny_task.steps
+                seen.add(round(factor, 3))
+            assert record.fate != "dropped"
+    assert len(seen) > 1
+    assert any(record.fate == "dropped" for record in found.record[0])
+
+
+def test_what_is_trained_comes_first_in_the_order_of_promise(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def last_first(known: np.ndarray, fitness: np.ndarray, features: np.ndarray) -> np.ndarray:
+        assert len(known) == len(fitness)
+        asked.append(len(features))
+        return np.arange(len(features))[::-1]
+
+    monkeypatch.setattr(surrogate, "order", last_first)
+    found = search(tiny_task, dataclasses.replace(SMALL, generations=2))
+    assert asked[0] > 3 * 12
+    new = [record for record in found.record[1] if record.fate == "trained"]
+    fitness = Fitness.of(tiny_task, SMALL, SMALL.max_nodes, local.resolve(tiny_task))
+    assert found.baseline is not None
+    rates = fitness.fair_rates(found.baseline, [parse(record.expression) for record in new])
+    np.testing.assert_allclose([record.rate for record in new] / rates, FACTORS[-1])  # the last of each loss
+    # What is last in a pool is bred.
+    assert all(record.parents for record in new)
+
+
+def test_without_a_pool_trees_are_bred_as_in_the_paper(tiny_task: Task) -> None:
+    config = dataclasses.replace(SMALL, pool=0)
     found = search(tiny_task, config)
-    for number, records in enumerate(found.record):
-        drawn = [place for place, record in enumerate(records) if not record.parents]
-        assert drawn == (list(range(8, 12)) if number else list(range(12)))
-    trained = [record.canonical for records in found.record[1:] for record in records[8:]]
-    assert len({*trained}) == 12  # screening lets no tree in twice
-    none = search(tiny_task, dataclasses.replace(SMALL, immigrants=0))
-    assert all(record.parents for records in none.record[1:] for record in records)
+    assert all(record.parents for records in found.record[1:] for record in records)
+    assert any(record.fate == "dropped" for records in found.record[1:] for record in records)
+    assert found.funnel["drawn"] < 50 * 12 * 4
+    assert "promising" not in found.funnel
 
 
 @pytest.mark.parametrize("paper", [False, True])
@@ -202,24 +239,29 @@ def test_a_screened_population_holds_trainable_trees_that_differ(tiny_task: Task
         counts = list(funnel.values())
         assert counts == sorted(counts, reverse=True)
         assert funnel["trainable"] == funnel["trained"] == len(new)
-        assert funnel["finished"] == generation.fates.count("trained") < len(new)
+        assert funnel["finished"] == generation.fates.count("trained")
+        assert (funnel["finished"] < len(new)) == (generation.number == 0)
     screened = screening.screen(trained, room=31)
     assert screened.trainable.all()
     assert len(np.unique(screened.direction, axis=0)) == len(trained)
     assert found.funnel["trained"] == len(trained)
 
 
-def test_random_search_ends_where_nothing_new_is_left_to_draw(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("pool", "count"), [(0, 512), (100, 1000)])
+def test_random_search_ends_where_nothing_new_is_left_to_draw(
+    tiny_task: Task, monkeypatch: pytest.MonkeyPatch, pool: int, count: int
+) -> None:
     monkeypatch.setattr(genetics, "MAX_ROUNDS", 2)
     config = dataclasses.replace(
-        SMALL, breeding=False, generations=40, max_depth=1, max_nodes=3, population=2, elites=0
+        SMALL, pool=pool, breeding=False, generations=40, max_depth=1, max_nodes=3, population=2, elites=0
     )
     found = search(tiny_task, config)
     assert 1 <= len(found.generations) < 40
     assert found.funnel["trained"] == len({tree for part in found.generations for tree in part.trees})
     hopeless = dataclasses.replace(config, max_depth=1, max_nodes=3, screening=screening.STAGES)
-    monkeypatch.setattr(sieve, "choose", lambda sifted, *_: (sifted, []))
-    with pytest.raises(genetics.NothingToTrain, match="none of 512 trees drawn may be trained"):
+    for name in ("choose", "settle"):
+        monkeypatch.setattr(sieve, name, lambda sifted, *_: (sifted, []))
+    with pytest.raises(genetics.NothingToTrain, match=f"none of {count} trees drawn may be trained"):
         search(tiny_task, hopeless)
 
 

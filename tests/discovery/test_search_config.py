@@ -21,7 +21,7 @@ def test_the_papers_settings() -> None:
     assert (paper.population, paper.elites, paper.selection, paper.max_depth) == (80, 6, "roulette", 2)
     assert dataclasses.astuple(variation) == (0.8, 0.05, 0.05, 0.025, 0.025)
     assert (paper.halving, paper.fair_rates, paper.screening, paper.elite_seeds) == (1, False, (), 0)
-    assert (paper.averaging, paper.immigrants) == (0, 0)
+    assert (paper.averaging, paper.pool) == (0, 0)
     assert (paper.seeds, paper.finalists, paper.both_variables, paper.protected, paper.seed) == (1, 1, False, False, 3)
 
 
@@ -45,8 +45,8 @@ def test_the_papers_settings() -> None:
         ("minutes", "5", "minutes is '5'; a number above 0"),
         ("screening", ("finite", "fast"), "screening holds 'fast'; allowed are finite, guided, distinct, trainable"),
         ("elite_seeds", -1, "elite_seeds is -1"),
-        ("immigrants", -1, "immigrants is -1"),
-        ("immigrants", 10, "immigrants is 10, elites is 2, population is 12; immigrants and elites together must be"),
+        ("pool", -1, "pool is -1"),
+        ("pool", 2.5, "pool is 2.5; an integer from 0"),
     ],
 )
 def test_bad_settings_are_refused_by_name(field: str, value: Any, message: str) -> None:
@@ -62,11 +62,12 @@ def test_elites_that_nobody_gave_follow_the_population(population: int, elites: 
     assert dataclasses.replace(SearchConfig(), population=population).elites == elites
 
 
-@pytest.mark.parametrize(("population", "immigrants"), [(2, 0), (6, 0), (7, 0), (12, 5), (13, 6), (80, 40)])
-def test_half_of_a_population_are_immigrants_where_the_elites_leave_room(population: int, immigrants: int) -> None:
-    assert SearchConfig(population=population).immigrants == immigrants
-    assert dataclasses.replace(SearchConfig(), population=population).immigrants == immigrants
-    assert SearchConfig(population=population, immigrants=0).immigrants == 0
+@pytest.mark.parametrize("population", [2, 12, 80])
+def test_a_pool_that_nobody_gave_follows_the_population(population: int) -> None:
+    assert SearchConfig(population=population).pool == 50 * population
+    assert dataclasses.replace(SearchConfig(), population=population).pool == 50 * population
+    assert SearchConfig(population=population, pool=0).pool == 0
+    assert SearchConfig.paper(population=population).pool == 0
 
 
 @pytest.mark.parametrize("value", [1, 2, 3])

@@ -11,7 +11,7 @@ import pytest
 from glojax.discovery import screening, sieve
 from glojax.discovery.genetics import grow, with_both_variables
 from glojax.discovery.settings import FitnessConfig
-from glojax.discovery.sieve import Screener, Sieve, choose
+from glojax.discovery.sieve import Screener, Sieve, choose, settle, sift
 from glojax.expressions.canonical import canonical
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree
@@ -105,6 +105,34 @@ def test_chosen_trees_have_gradients_that_differ(screener: Screener, trees: list
     assert sifted.funnel["trainable"] == len(places)
 
 
+@pytest.mark.parametrize("stages", [screening.STAGES, ("finite", "distinct")])
+def test_sifting_and_settling_choose_what_choosing_does(
+    screener: Screener, trees: list[Tree], stages: tuple[str, ...]
+) -> None:
+    everything, expected = choose(Sieve.fresh(keep_rejected=True), screener, stages, (), trees, 300)
+    sifted, places = sift(Sieve.fresh(keep_rejected=True), screener, stages, (), trees)
+    assert "trainable" not in sifted.funnel
+    left = [trees[place] for place in places]
+    settled, chosen = settle(sifted, screener, stages, left, 300)
+    assert [places[place] for place in chosen] == expected
+    assert settled.met == everything.met
+    counts = dict(settled.funnel)
+    assert counts.pop("promising") == len(left)
+    if stages == screening.STAGES:
+        assert counts == everything.funnel
+        assert settled.rejected == everything.rejected
+
+
+def test_settling_ends_with_as_many_as_are_wanted(screener: Screener, trees: list[Tree]) -> None:
+    sifted, places = sift(Sieve.fresh(), screener, screening.STAGES, (), trees)
+    left = [trees[place] for place in reversed(places)]
+    learns = screening.screen(left, room=ROOM).trainable
+    settled, chosen = settle(sifted, screener, screening.STAGES, left, 2)
+    assert chosen == np.flatnonzero(learns)[:2].tolist()
+    assert settled.funnel["promising"] == chosen[-1] + 1
+    assert settled.funnel["trainable"] == 2
+
+
 def test_known_trees_and_met_gradients_are_not_chosen_again(screener: Screener, trees: list[Tree]) -> None:
     everything = by_brute_force(trees, 300).places
     known = {canonical(trees[place]) for place in everything[:2]}
@@ -143,7 +171,7 @@ def test_rejected_trees_are_kept_only_where_they_are_asked_for(screener: Screene
 def test_what_is_remembered_changes_no_look(
     tiny_task: Task, trees: list[Tree], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sieve, "_MOST_LOOKS", 10)
+    monkeypatch.setattr(sieve, "_MOST_REMEMBERED", 10)
     forgetful = Screener(tiny_task, FitnessConfig(), ROOM)
     parts = [look for first in range(0, 60, 15) for look in forgetful.looks(trees[first : first + 15])]
     whole = Screener(tiny_task, FitnessConfig(), ROOM).looks(trees[:60])

@@ -22,8 +22,8 @@ from glojax.records.store import Store
 from glojax.reporting import page, sections
 from glojax.tasks.task import Task
 
-SEARCH = SearchConfig(population=12, generations=3, elites=2, immigrants=0, finalists=4, final_seeds=2)
-"""Without immigrants, so that the found loss has ancestors."""
+SEARCH = SearchConfig(population=12, generations=3, elites=2, pool=0, finalists=4, final_seeds=2)
+"""Nothing is drawn anew, so that the found loss has ancestors."""
 TUNING = TuneConfig(generations=2, finalists=3, final_seeds=2)
 
 

@@ -1,0 +1,89 @@
+"""The surrogate, against a Gaussian process written out."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from glojax.discovery import surrogate
+
+
+def kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Matérn 3/2 of length 1 (Rasmussen and Williams 2006, section 4.2)."""
+    distance = np.sqrt(3) * np.linalg.norm(first[:, None] - second[None], axis=-1)
+    return (1 + distance) * np.exp(-distance)
+
+
+def by_hand(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray, count: int) -> list[int]:
+    """The first choices, each conditional on all before, whose guesses stand for what they give."""
+    scores = ndtri((rankdata(fitness) - 0.5) / len(fitness))
+    noisy = kernel(known, known) + surrogate.NOISE * np.eye(len(known))
+    mean = kernel(asked, known) @ np.linalg.solve(noisy, scores)
+    chosen: list[int] = []
+    for _ in range(count):
+        points = np.concatenate([known, asked[chosen]])
+        noisy = kernel(points, points) + surrogate.NOISE * np.eye(len(points))
+        across = kernel(asked, points)
+        variance = 1 - np.sum(across * np.linalg.solve(noisy, across.T).T, axis=1)
+        bounds = mean + surrogate.SURE * np.sqrt(np.maximum(variance, 0))
+        bounds[chosen] = -np.inf
+        chosen.append(int(bounds.argmax()))
+    return chosen
+
+
+@pytest.fixture
+def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    known, asked = random.normal(size=(40, 3)), random.normal(size=(60, 3))
+    return known, -np.linalg.norm(known - 1, axis=1), asked
+
+
+def test_choices_are_those_of_a_process_written_out(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    found = surrogate.order(*drawn)
+    assert sorted(found.tolist()) == list(range(60))
+    assert found[:12].tolist() == by_hand(*drawn, 12)
+
+
+def test_what_is_near_the_best_comes_first(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    known, fitness, asked = drawn
+    found = surrogate.order(known, fitness, asked)
+    distance = np.linalg.norm(asked - 1, axis=1)
+    assert distance[found[:10]].mean() < np.sort(distance)[:20].mean() < distance[found[-30:]].mean()
+
+
+def test_the_order_of_fitness_alone_counts(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    known, fitness, asked = drawn
+    np.testing.assert_array_equal(
+        surrogate.order(known, fitness, asked), surrogate.order(known, np.exp(5 * fitness), asked)
+    )
+
+
+def test_what_acts_alike_is_not_tried_together() -> None:
+    known, fitness = np.array([[0.0], [4.0]]), np.array([1.0, 0.0])
+    asked = np.array([[0.5], [0.5001], [0.5002], [-0.6]])
+    first, second = surrogate.order(known, fitness, asked)[:2].tolist()
+    assert (first == 3) != (second == 3)
+
+
+def test_no_more_are_considered_than_those_that_may_be_worth_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surrogate, "CONSIDERED", 5)
+    known = np.linspace(0, 10, 30)[:, None]
+    found = surrogate.order(known, known[:, 0], np.linspace(0, 10, 50)[:, None])
+    assert sorted(found.tolist()) == [45, 46, 47, 48, 49]
+
+
+def test_of_many_known_losses_the_fittest_and_the_last_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    known, asked = random.normal(size=(50, 2)), random.normal(size=(20, 2))
+    fitness = random.normal(size=50)
+    monkeypatch.setattr(surrogate, "MOST", 20)
+    fittest = np.argsort(-fitness)[:10]
+    kept = np.sort(np.concatenate([fittest, np.setdiff1d(np.arange(50), fittest)[-10:]]))
+    np.testing.assert_array_equal(
+        surrogate.order(known, fitness, asked), surrogate.order(known[kept], fitness[kept], asked)
+    )
+
+
+def test_rates_that_differ_threefold_are_half_a_unit_apart() -> None:
+    found = surrogate.features(np.zeros((3, 2)), np.array([1 / 3, 1, 3]))
+    np.testing.assert_allclose(found, [[0, 0, -0.5], [0, 0, 0], [0, 0, 0.5]], atol=1e-12)
