@@ -40,10 +40,9 @@ BUDGET = 400_000
 TOP = 0.01
 
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "drawing": {"breeding": False},
-    "drawing by growing": {"breeding": False, "pool": 0},
+    "drawing": {"breeding": False, "pool": 0},
     "breeding": {"pool": 0},
-    "guided": {},
+    "default": {},
 }
 """Settings of a search that differ from the defaults."""
 

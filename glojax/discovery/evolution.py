@@ -108,7 +108,7 @@ def random_search(
     run_dir: str | os.PathLike[str] | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
-    """Search by drawing trees at random, with the settings of a search and as many optimizer steps.
+    """Search by growing trees at random, with the settings of a search and as many optimizer steps.
 
     Args:
       task: what candidates are trained on.
@@ -124,6 +124,7 @@ def random_search(
     drawn = dataclasses.replace(
         config,
         breeding=False,
+        pool=0,
         budget=budget,
         generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),

@@ -122,7 +122,7 @@ def _offspring(
     """The trees of the next generation, and what the sieve says of all that were drawn for it."""
     random = named_random(config.seed, "search", 0 if last is None else last.number + 1)
     sifted = Sieve.fresh(archive.keys, keep_rejected=keep_rejected)
-    if config.pool and config.screening:
+    if config.pool and config.screening and config.breeding:
         return _from_pools(fitness, config, archive, baseline, last, random, sifted)
 
     def choose(drawn: Sequence[Tree], wanted: int) -> list[int]:
@@ -166,19 +166,18 @@ def _from_pools(
 ) -> tuple[list[Offspring], Sieve]:
     """The elites, and of many trees that are drawn and bred those that may be worth most.
 
-    Without breeding they are the first that are drawn. Where so little is left that ten pools do not fill the
-    generation, the fittest of the last one do or, without one, those that were drawn do again.
+    The first generation has the first that are drawn. Where so little is left that ten pools do not fill a generation,
+    the fittest of the last one do or, without one, those that were drawn do again.
     """
-    parents = last if config.breeding else None
-    ranked = [] if parents is None else np.argsort(-parents.fitness, kind="stable").tolist()
-    unchanged = [Offspring(parents.trees[place], (place,)) for place in ranked] if parents else []
+    ranked = [] if last is None else np.argsort(-last.fitness, kind="stable").tolist()
+    unchanged = [] if last is None else [Offspring(last.trees[place], (place,)) for place in ranked]
     chosen = unchanged[: config.elites]
     for _ in range(_MOST_POOLS):
-        pool = _pool(fitness, config, random, parents)
+        pool = _pool(fitness, config, random, last)
         trees = [child.tree for child in pool]
         sifted, places = sieve.sift(sifted, fitness.screener, config.screening, archive.known, trees)
         pool = [pool[place] for place in places]
-        if parents is not None:
+        if last is not None:
             pool = _by_promise(fitness, archive, baseline, pool)
         trees, missing = [child.tree for child in pool], config.population - len(chosen)
         sifted, places = sieve.settle(sifted, fitness.screener, config.screening, trees, missing)

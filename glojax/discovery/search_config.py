@@ -26,9 +26,11 @@ class SearchConfig(FitnessConfig):
       elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
         may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
       pool: trees that are made for every generation, half of them bred and half drawn by what they compute
-        (``drawing``); those that may be worth most are trained (``surrogate``). They cost no training. With 0 the first
-        that pass screening are trained, and trees are drawn by growing them. Defaults to 50 times the population.
-      breeding: breed every generation from the one before. Without it each is drawn anew, which is random search
+        (``drawing``). Those that may be worth most, by what losses that act alike were worth (``surrogate``), are
+        trained, each at one of the fair rates and to the end. With 0, or without screening, trees are only bred, after
+        a first generation of grown ones, and those that pass screening first are trained. Defaults to 50 times the
+        population.
+      breeding: breed every generation from the one before. Without it each is grown anew, which is random search
         (``random_search``).
       selection: how parents are drawn, a key of ``selection.SELECTIONS``.
       variation: probabilities of crossover and of each mutation.

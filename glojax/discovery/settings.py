@@ -81,7 +81,7 @@ class FitnessConfig(SharedSettings):
         as large as the baseline's at the best of ``scoring.RATES``, a third of it, and three times it. Its fitness is
         its score at the best of the three.
       halving: one in ``halving`` of the new trainings, the best, goes on at each rung (``scoring.measure``). With 1 all
-        are trained to the end.
+        are trained to the end, as those are that a search chooses from a pool (``SearchConfig.pool``).
       screening: the stages of ``screening.STAGES`` that a tree must pass to be trained.
       budget: optimizer steps of all candidates together, after which nothing new begins. Finals come on top.
       minutes: minutes of training, after which nothing new begins. The result then depends on the machine.

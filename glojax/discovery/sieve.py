@@ -80,7 +80,7 @@ class Screener:
         """What trees with x and y do, ``behaviour.behaviours``."""
         fresh = _fresh(self._behaviours, trees)
         self._behaviours |= zip(fresh, behaviour.behaviours(fresh, self.settings), strict=True)
-        return np.array([self._behaviours[tree] for tree in trees])
+        return np.array([self._behaviours[tree] for tree in trees]).reshape(len(trees), behaviour.FEATURES)
 
     def keys(self, trees: Sequence[Tree]) -> list[bytes]:
         """What tells the gradients of trees with x and y apart."""

@@ -53,6 +53,8 @@ def order(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray) -> np.ndarr
     Returns:
       Places of at most ``CONSIDERED`` losses, the one to try first at first.
     """
+    if not len(asked):
+        return np.zeros(0, int)
     process = _fitted(known, fitness)
     mean, std = (np.asarray(part) for part in process.predict(asked, return_std=True))
     places = np.argsort(-(mean + SURE * std), kind="stable")[:CONSIDERED]

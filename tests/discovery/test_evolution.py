@@ -247,22 +247,31 @@ def test_a_screened_population_holds_trainable_trees_that_differ(tiny_task: Task
     assert found.funnel["trained"] == len(trained)
 
 
-@pytest.mark.parametrize(("pool", "count"), [(0, 512), (100, 1000)])
-def test_random_search_ends_where_nothing_new_is_left_to_draw(
-    tiny_task: Task, monkeypatch: pytest.MonkeyPatch, pool: int, count: int
-) -> None:
+def test_random_search_ends_where_nothing_new_is_left_to_draw(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(genetics, "MAX_ROUNDS", 2)
     config = dataclasses.replace(
-        SMALL, pool=pool, breeding=False, generations=40, max_depth=1, max_nodes=3, population=2, elites=0
+        SMALL, breeding=False, generations=40, max_depth=1, max_nodes=3, population=2, elites=0
     )
     found = search(tiny_task, config)
     assert 1 <= len(found.generations) < 40
     assert found.funnel["trained"] == len({tree for part in found.generations for tree in part.trees})
     hopeless = dataclasses.replace(config, max_depth=1, max_nodes=3, screening=screening.STAGES)
-    for name in ("choose", "settle"):
-        monkeypatch.setattr(sieve, name, lambda sifted, *_: (sifted, []))
-    with pytest.raises(genetics.NothingToTrain, match=f"none of {count} trees drawn may be trained"):
+    monkeypatch.setattr(sieve, "choose", lambda sifted, *_: (sifted, []))
+    with pytest.raises(genetics.NothingToTrain, match="none of 512 trees drawn may be trained"):
         search(tiny_task, hopeless)
+
+
+def test_a_generation_is_full_where_little_is_left_to_train(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = dataclasses.replace(SMALL, max_depth=1, max_nodes=3, population=20, elites=2, pool=50)
+    found = search(tiny_task, small)
+    assert [len(records) for records in found.record] == [20] * 4
+    trained = {record.canonical for records in found.record for record in records}
+    assert found.funnel["trained"] == len(trained) < 20
+    assert found.record[3][0].fate == "elite"
+    assert {record.fate for record in found.record[3][2:]} == {"cached"}
+    monkeypatch.setattr(sieve, "settle", lambda sifted, *_: (sifted, []))
+    with pytest.raises(genetics.NothingToTrain, match="none of 500 trees drawn may be trained"):
+        search(tiny_task, small)
 
 
 def test_stages_can_be_left_out(tiny_task: Task) -> None:

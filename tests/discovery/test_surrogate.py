@@ -87,3 +87,7 @@ def test_of_many_known_losses_the_fittest_and_the_last_are_used(monkeypatch: pyt
 def test_rates_that_differ_threefold_are_half_a_unit_apart() -> None:
     found = surrogate.features(np.zeros((3, 2)), np.array([1 / 3, 1, 3]))
     np.testing.assert_allclose(found, [[0, 0, -0.5], [0, 0, 0], [0, 0, 0.5]], atol=1e-12)
+
+
+def test_of_nothing_nothing_is_chosen() -> None:
+    assert surrogate.order(np.zeros((3, 2)), np.arange(3.0), np.zeros((0, 2))).shape == (0,)
