@@ -3,7 +3,7 @@
 Makes: for each strategy and task, the candidate-steps until the fittest loss so far is truly one of the best 1% of the
 map, and what the loss that the search ends with lacks to the best, in the mean of many searches.
 Command: python experiments/replay.py [--map experiments/loss_map.parquet] [--repeats 1000]
-Time: see docs/loss-map.md.
+Time: about half a minute for a search on 2 CPU cores.
 
 A training is a look-up of the loss whose gradient has the same direction, at its rate, its rung and one of the recorded
 seeds, in an order of each repeat's own. Trees with other directions are not trainable. The true value of a loss is its

@@ -224,6 +224,8 @@ def _by_promise(
         factors = np.array([one.rate for one in known]) / fitness.fair_rates(baseline, trees)
     choices = FACTORS if fitness.config.fair_rates else (1.0,)
     is_known = np.isfinite(tried).all(axis=1)
+    if not is_known.any():
+        return [*pool]
     places = np.repeat(np.flatnonzero(np.isfinite(acts).all(axis=1)), len(choices))
     asked = np.resize(choices, len(places))
     worth = np.array([one.fitness for one in known])[is_known]
