@@ -3,6 +3,7 @@
 ``states`` yields a ``State`` after every generation, first those that are on record, then new ones.
 """
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -193,11 +194,17 @@ def _from_pools(
 def _pool(
     fitness: Fitness, config: SearchConfig, random: np.random.Generator, parents: Generation | None
 ) -> list[Offspring]:
-    """Trees that are drawn by what they compute, half of them where there are parents, from which the rest is bred."""
+    """Trees that are drawn, only half of them where there are parents, from which the rest is bred.
+
+    Of those that are drawn half are grown: small trees, which may be all that trains a regression.
+    """
     count = config.pool if parents is None else config.pool - config.pool // 2
-    settings, most = fitness.screener.settings, config.max_nodes
-    drawn = drawing.draw_by_function(random, settings, count, max_depth=config.max_depth, max_nodes=most)
-    children = [Offspring(tree, ()) for tree in drawn]
+    settings, depth, most = fitness.screener.settings, config.max_depth, config.max_nodes
+    drawn = drawing.draw_by_function(random, settings, count - count // 2, max_depth=depth, max_nodes=most)
+    grown = genetics.draw_trees(random, count // 2, depth, most, True)
+    # In turns, as the first generation takes those that come first.
+    mixed = itertools.chain.from_iterable(itertools.zip_longest(drawn, grown))
+    children = [Offspring(tree, ()) for tree in mixed if tree is not None]
     if parents is None:
         return children
     return children + genetics.breed_trees(

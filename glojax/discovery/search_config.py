@@ -25,7 +25,7 @@ class SearchConfig(FitnessConfig):
         than the population where that is fewer.
       elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
         may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
-      pool: trees that are made for every generation, half of them bred and half drawn by what they compute
+      pool: trees that are made for every generation, half of them bred, the others grown or drawn by what they compute
         (``drawing``). Those that may be worth most, by what losses that act alike were worth (``surrogate``), are
         trained, each at one of the fair rates and to the end. With 0, or without screening, trees are only bred, after
         a first generation of grown ones, and those that pass screening first are trained. Defaults to 50 times the

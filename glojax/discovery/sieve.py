@@ -19,7 +19,7 @@ from glojax.records.candidates import Rejected
 from glojax.tasks.task import Task
 
 _LAST = "trainable"  # the stage that costs most
-_MOST_REMEMBERED = 16384  # of a few KiB each
+_MOST_REMEMBERED = 4096  # of a few KiB each
 _CHUNK = 128  # trees that are screened together
 
 
