@@ -87,13 +87,14 @@ def test_a_search_and_a_tuning_whose_batches_are_divided_and_begun_again_find_th
         np.testing.assert_array_equal(ours.fitness, theirs.fitness)
         np.testing.assert_array_equal(ours.steps, theirs.steps)
     assert (there.best, there.rate, there.fitness) == (here.best, here.rate, here.fitness)
-    assert [one.batches for one in made] == [1 + 2 + 1 + 2]  # baseline, generations, elites again, finals
+    (batches,) = [one.batches for one in made]
+    assert batches >= 1 + 2 + 1 + 2  # baseline, generations, elites again, finals of two rounds or more
 
     tuning = TuneConfig(generations=1, **TINY)
     ours, theirs = tune(tiny_task, here.best, tuning), tune(tiny_task, here.best, tuning, executor=divided)
     assert theirs.loss == ours.loss
     assert theirs.fitness == ours.fitness
-    assert made[-1].batches == 1 + 1 + 2  # start, generation, finals
+    assert made[-1].batches >= 1 + 1 + 2  # start, generation, finals
 
 
 def test_everything_else_that_trains_goes_to_the_executor_too(

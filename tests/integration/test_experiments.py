@@ -71,7 +71,8 @@ def test_a_search_that_goes_on_holds_on_to_nothing(tmp_path: Path) -> None:
     for found in json.loads((tmp_path / "soak.json").read_text()).values():
         assert found["programs a generation"] == pytest.approx(0, abs=1e-9)
         assert found["open files a generation"] == pytest.approx(0, abs=1e-9)
-        assert found["KiB a generation"] < 300  # the caches are not full yet
+        # The caches are not full yet, and a guess is made from up to 1,000 losses.
+        assert found["KiB a generation"] < 900
 
 
 def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_there(rows: Any) -> None:
