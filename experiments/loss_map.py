@@ -1,9 +1,9 @@
 """The loss map: every loss of depth 3 that trains differently, trained on digits and on noisy digits.
 
-Makes: loss_map.parquet, which ``read`` reads (docs/loss-map.md says what is in it), and with --page the tables and the
-figure of that page. What is there already is not computed again.
-Command: python experiments/loss_map.py [--output results/loss_map] [--page]
-Time: about 2 hours on 2 CPU cores.
+Makes: loss_map.parquet, which ``read`` reads (docs/loss-map.md says what is in it). What is there already is not
+computed again.
+Command: python experiments/loss_map.py [--output results/loss_map]
+Time: an hour on 2 CPU cores beside other work.
 """
 
 import argparse
@@ -104,8 +104,7 @@ def trained(name: str, found: Distinct, options: argparse.Namespace) -> OnTask:
     with Run(None, "exhaustive", task, fitness.config, False) as run:
         baseline = fitness.find_baseline(run)
     assert baseline is not None
-    sizes = np.array(fitness.screener.sizes(found.trees)) ** fitness.growth
-    rates = (baseline.rate / sizes[:, None] * np.array(FACTORS)).astype(np.float32)
+    rates = (fitness.fair_rates(baseline, found.trees)[:, None] * np.array(FACTORS)).astype(np.float32)
     seeds = [named_seed(0, "loss map", number) for number in range(options.seeds + options.more_seeds)]
     rungs = np.full((len(found.trees), len(FACTORS), options.seeds, 3), np.nan, np.float32)
     # Halving compares losses with their like in any chunk, so a chunk holds losses of all sizes.

@@ -114,8 +114,7 @@ def candidates_of(task: Task) -> tuple[list[Tree], np.ndarray]:
     assert found.baseline is not None
     chosen = sorted((known.tree for known in found.ranking), key=str)
     fitness = Fitness.of(task, config, 7, local.resolve(task, None, None))
-    sizes = np.array(fitness.screener.sizes(chosen)) ** fitness.growth
-    return chosen, found.baseline.rate / sizes[:, None] * np.array(FACTORS)
+    return chosen, fitness.fair_rates(found.baseline, chosen)[:, None] * np.array(FACTORS)
 
 
 def trained(task: Task, chosen: list[Tree], rates: np.ndarray, seeds: list[int]) -> np.ndarray:

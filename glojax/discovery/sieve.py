@@ -168,6 +168,8 @@ def settle(
     chosen: list[int] = []
     counts, rejected = Counter(sieve.funnel), None if sieve.rejected is None else dict(sieve.rejected)
     for first in range(0, len(trees), _CHUNK):
+        if len(chosen) == wanted:
+            break
         chunk = trees[first : first + _CHUNK]
         for place, (tree, learns) in enumerate(zip(chunk, screener.trainable(chunk), strict=True), start=first):
             if len(chosen) == wanted:
