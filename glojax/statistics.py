@@ -239,6 +239,12 @@ def winner(scores: Sequence[Sequence[float]]) -> int:
     return standing(scores).leader
 
 
+def with_handicaps(scores: Sequence[Sequence[float]], handicaps: Sequence[float]) -> list[tuple[float, ...]]:
+    """Scores of each finalist less its handicap; without handicaps, the scores."""
+    taken = handicaps or [0.0] * len(scores)
+    return [tuple(score - handicap for score in row) for row, handicap in zip(scores, taken, strict=True)]
+
+
 def paired_p(first: np.ndarray, second: np.ndarray) -> float:
     """p-value of the two-sided t-test for paired scores: the same seeds in the same order, at least two.
 

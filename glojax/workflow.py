@@ -15,6 +15,7 @@ from glojax.discovery.best_known import BestKnown, best_known
 from glojax.discovery.comparison import compare, compare_in_full
 from glojax.discovery.evolution import SearchResult, random_search, search
 from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
+from glojax.discovery.proposals import Proposals
 from glojax.discovery.results import Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
@@ -114,6 +115,7 @@ def discover(
     *,
     on_phase: OnPhase | None = None,
     on_result: OnResult | None = None,
+    proposals: Proposals | None = None,
     **options: Unpack[SearchOptions],
 ) -> Discovery:
     """Discover a loss for a task, and compare it with the baseline, the best known loss, and random search.
@@ -125,6 +127,7 @@ def discover(
         alone, without a report.
       on_phase: called at the beginning of each phase.
       on_result: called with the result of each search.
+      proposals: as for ``search``; it goes with a ``SearchConfig`` alone.
       **options: ``resume``, ``on_event``, ``executor`` and ``group``, as ``search`` takes them. The result of a
         discovery that was resumed is that of one never interrupted.
 
@@ -140,6 +143,9 @@ def discover(
       found.loss, found.rate, found.report
     """
     config = DiscoveryConfig() if config is None else config
+    if proposals is not None and not isinstance(config.search, SearchConfig):
+        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig, alone.")
+    asking = {} if proposals is None else {"proposals": proposals}
     task = config.search.applied_to(task)
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
@@ -155,7 +161,9 @@ def discover(
             on_result(result)
         return result
 
-    found = phase(_PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **watched))
+    found = phase(
+        _PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **watched, **asking)
+    )
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None

@@ -90,6 +90,18 @@ def _options(
             help="Stages before training: any of finite,guided,distinct,trainable, or none. Defaults to the preset's."
         ),
     ] = None,
+    start_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LOSS",
+            help="First in the first generation: an expression, a loss.json, a file of expressions, a run, or zoo for "
+            "the known losses; may be repeated.",
+        ),
+    ] = None,
+    parsimony: Annotated[
+        float | None,
+        typer.Option(help="What a node must add to validation fitness to be worth having, such as 0.0005."),
+    ] = None,
     averaging: Averaging = None,
     rank_by: RankByOption = None,
     budget: Annotated[
@@ -121,6 +133,8 @@ def with_search_settings(command: Command, before: str) -> Command:
         halving: int | None,
         fair_rates: bool | None,
         screening: str | None,
+        start_from: list[str] | None,
+        parsimony: float | None,
         averaging: float | None,
         rank_by: RankBy | None,
         budget: str | None,
@@ -138,6 +152,8 @@ def with_search_settings(command: Command, before: str) -> Command:
             "halving": halving,
             "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
+            "start": _start(start_from) or None,
+            "parsimony": parsimony,
             "averaging": averaging,
             "rank_by": None if rank_by is None else rank_by.value,
             "seed": seed,
@@ -159,10 +175,11 @@ def _search_config(
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-        _refuse("--exhaustive", fields, ("generations", "population"))
+        _refuse("--exhaustive", fields, ("generations", "population", "start"))
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
-        _refuse("--space taylor", fields, ("halving", "fair_rates", "screening", "budget", "minutes"))
+        not_of_taylor = ("halving", "fair_rates", "screening", "start", "parsimony", "budget", "minutes")
+        _refuse("--space taylor", fields, not_of_taylor)
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)
 
@@ -186,6 +203,12 @@ def _discovery_config(
 
 def _stages(text: str) -> tuple[str, ...]:
     return () if text == "none" else tuple(part.strip() for part in text.split(","))
+
+
+def _start(given: Sequence[str] | None) -> tuple[str, ...]:
+    from glojax.discovery.start import read_start
+
+    return tuple(text for one in given or () for text in read_start(one))
 
 
 def _budget(text: str) -> dict[str, float | int]:

@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -53,6 +53,14 @@ def search(
     tensorboard: Tensorboard = False,
     run_dir: RunDir = None,
     resume: Resume = False,
+    proposals: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="A program that is given the best losses as JSON before each generation and answers with expressions.",
+        ),
+    ] = None,
+    proposal_seconds: Annotated[float, typer.Option(help="After which that program is stopped.")] = 300.0,
     *,
     config: "DiscoveryConfig",
     make_task: MakeTask,
@@ -60,9 +68,11 @@ def search(
 ) -> None:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and the best known loss."""
     import glojax
+    from glojax.discovery.proposals import Command
 
     console = console_of()
     check_resume(resume, run_dir)
+    asked = None if proposals is None else Command(proposals, proposal_seconds)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     stop_cleanly(context, run_dir)
     board = board_of(tensorboard, run_dir)
@@ -79,6 +89,7 @@ def search(
             on_phase=shown.phase,
             on_event=shown.progress.show,
             on_result=shown.result,
+            proposals=asked,
             **trains,
         )
     _say_rows(console, job, found.comparison, f"Comparison over {config.seeds} fresh seeds")

@@ -4,11 +4,16 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Column, Table
 
 from glojax.cli.options import app, console_of, plain, tree_loss
+
+if TYPE_CHECKING:
+    from glojax.records.summary import RunSummary
 
 
 class Format(StrEnum):
@@ -23,15 +28,22 @@ class Format(StrEnum):
 
 @app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
 def show(
-    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
+    loss: Annotated[str, typer.Argument(help="A known loss, an expression, a saved .json, or the directory of a run.")],
     figure: Annotated[Path, typer.Option(help="The file for the figure of its curve.")] = Path("loss.png"),
 ) -> None:
-    """Show a loss: its formula, LaTeX, canonical form, the coefficients that matter, and a figure of its curve."""
+    """Show a loss: its formula, LaTeX, canonical form, the coefficients that matter, and a figure of its curve.
+
+    Of a run it shows the found loss, and the best loss of every size.
+    """
     from glojax.expressions import canonical, coefficients
+    from glojax.records import summary
     from glojax.reporting import figures
 
     console = console_of()
-    shown = tree_loss(loss)
+    run = summary.read(loss) if Path(loss).is_dir() else None
+    if run is not None and run.found is None:
+        raise ValueError(f"{loss} holds no loss yet: nothing was trained.")
+    shown = tree_loss(loss) if run is None or run.found is None else run.found.loss
     nodes = coefficients.identifiable_coefficients(shown.tree)
     console.print(f"f(x, y)      [bold]{plain(str(shown))}[/]", soft_wrap=True)
     console.print(f"LaTeX        {plain(shown.latex())}", soft_wrap=True)
@@ -39,6 +51,37 @@ def show(
     console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
     figures.loss_figure(figure, shown)
     console.print(f"figure       {figure}", soft_wrap=True)
+    if run is not None:
+        _say_hall_of_fame(console, run)
+
+
+def _say_hall_of_fame(console: Console, run: "RunSummary") -> None:
+    """Print the best loss of every size, with those that a smaller one reaches in grey."""
+    from glojax.records.phases import SEARCHES
+    from glojax.reporting.numbers import number
+
+    phase = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
+    if phase is None or not phase.hall_of_fame:
+        return
+    score = f"validation {run.ranking_of(phase)}"
+    title = f"The best loss of every size in the {phase.name}; * is better than all smaller ones"
+    table = Table(
+        Column("nodes", justify="right"),
+        "",
+        Column("loss", overflow="fold"),
+        "learning rate",
+        score,
+        Column("trainings", justify="right"),
+        title=title,
+        title_justify="left",
+    )
+    for one in phase.hall_of_fame:
+        mark, rate = "*" if one.is_leading else "", f"x{one.record.rate:.3g}"
+        row = (str(one.size), mark, plain(one.expression), rate, number(one.record.fitness), str(one.trainings))
+        table.add_row(*row, style=None if one.is_leading else "dim")
+    console.print(table)
+    if phase.baseline is not None:
+        console.print(f"{run.task.baseline.capitalize()}: {score} {number(phase.baseline.fitness)}.")
 
 
 @app.command(epilog="Example: `glojax export runs/digits/loss.json --to python --output my_loss.py`")

@@ -17,11 +17,13 @@ from glojax.deprecation import renamed_argument
 from glojax.discovery import generations
 from glojax.discovery.fitness import Fitness
 from glojax.discovery.generations import Generation, State
+from glojax.discovery.proposals import Proposals
 from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.records.funnel import total
+from glojax.records.hall_of_fame import hall_of_fame
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -50,6 +52,7 @@ def search(
     on_event: OnEvent | None = None,
     executor: Executor | None = None,
     group: int | None = None,
+    proposals: Proposals | None = None,
 ) -> SearchResult:
     """Search a loss for a task.
 
@@ -62,6 +65,8 @@ def search(
       executor: what trains the candidates. Defaults to this process.
       group: how many candidates are trained together on a device at most, and so the memory that a step takes.
         Defaults to as many as fit. Scores do not depend on it.
+      proposals: shown the best losses before each generation (``proposals.outlook``), it answers with expressions of
+        others, of which at most ``proposals.MOST`` are read. A program does with ``proposals.Command``.
 
     Returns:
       The best loss, how it was found, and every generation.
@@ -81,13 +86,13 @@ def search(
     with Run(run_dir, phase, task, config, resume) as run:
         history: list[Generation] = []
         last: State | None = None
-        for last in generations.states(fitness, config, run):
+        for last in generations.states(fitness, config, run, proposals):
             history.append(last.generation)
             if on_event is not None:
                 on_event(_event(phase, config, last))
         assert last is not None  # the first generation is there or has raised
         best = fitness.finals(last.archive, run)
-        record = run.generations()[: len(history)]
+        record, decided = run.generations()[: len(history)], run.finals()
     return SearchResult(
         phase=phase,
         loss=task.loss(best.tree, protected=config.protected),
@@ -98,6 +103,7 @@ def search(
         baseline=last.baseline,
         steps=last.steps,
         generations=history,
+        hall_of_fame=hall_of_fame(record, decided),
     )
 
 
@@ -125,6 +131,7 @@ def random_search(
         config,
         breeding=False,
         pool=0,
+        start=(),
         budget=budget,
         generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),

@@ -29,6 +29,7 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
 from glojax.records.funnel import total
+from glojax.records.hall_of_fame import hall_of_fame
 from glojax.records.run import Run
 from glojax.tasks.task import Task
 
@@ -140,7 +141,7 @@ def exhaust(
             raise ValueError(f"exhaust: no tree of depth {config.depth} may be trained.")
         run.once("funnel", lambda: state.funnel, lambda kept: kept == state.funnel)
         best, ranking = fitness.finals(state.archive, run), state.archive.ranking
-        record = run.generations()[: state.batches]
+        record, decided = run.generations()[: state.batches], run.finals()
     return ExhaustiveResult(
         phase="exhaustive",
         loss=task.loss(best.tree, protected=config.protected),
@@ -150,6 +151,7 @@ def exhaust(
         funnel=state.funnel,
         baseline=baseline,
         steps=state.steps,
+        hall_of_fame=hall_of_fame(record, decided),
         ranking=ranking,
         places_of_known=_places_of_known(fitness, ranking),
         tree_count=trees.count_trees(config.depth),

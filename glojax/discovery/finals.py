@@ -12,7 +12,7 @@ from glojax.discovery import allocation, scoring
 from glojax.executors.protocol import Evaluator
 from glojax.expressions.trees import Tree
 from glojax.seeds import named_seed
-from glojax.statistics import winner
+from glojax.statistics import winner, with_handicaps
 
 MOST = 16
 """Times as many trainings as every finalist has at first, which a finalist may have in the end."""
@@ -39,6 +39,7 @@ def decide(
     coefficients: Sequence[Sequence[float]] | None = None,
     *,
     always: Sequence[int] = (),
+    handicaps: Sequence[float] = (),
 ) -> Decided:
     """Train finalists over fresh common seeds until it is settled which is the best, or those in question had enough.
 
@@ -50,6 +51,7 @@ def decide(
       seed_count: trainings of each finalist at first; at most ``MOST`` times as many in the end.
       coefficients: of each finalist. Defaults to all 1.
       always: places of finalists that get as many trainings as the winner.
+      handicaps: what is taken off each finalist's scores where they are compared. Defaults to nothing.
 
     Returns:
       The scores and the cost of each finalist.
@@ -69,9 +71,10 @@ def decide(
     while any(more):
         train(more)
         left = BUDGET * seed_count * len(finalists) - sum(map(len, scores))
-        more = allocation.allocate(scores, min(_ROUND, left), len(seeds)) if left > 0 else []
+        judged = with_handicaps(scores, handicaps)
+        more = allocation.allocate(judged, min(_ROUND, left), len(seeds)) if left > 0 else []
         if not any(more):
-            best = winner(scores)
+            best = winner(judged)
             more = [max(0, len(scores[best]) - len(row)) * (place in always) for place, row in enumerate(scores)]
     return Decided(scores, steps)
 

@@ -28,9 +28,10 @@ from glojax.expressions import parsing, programs
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.records.candidates import Record
+from glojax.records.hall_of_fame import best_of_every_size
 from glojax.records.run import BASELINE, FINALS, Run
 from glojax.seeds import named_seed
-from glojax.statistics import winner
+from glojax.statistics import winner, with_handicaps
 from glojax.tasks import optimizers
 from glojax.tasks.task import Task
 
@@ -65,6 +66,10 @@ class Archive(NamedTuple):
 
 
 EMPTY = Archive({}, frozenset())
+
+
+def _is_sound(known: Known) -> bool:
+    return known.finished and known.fitness > 0
 
 
 # HOW TREES COME TO THEIR FITNESS
@@ -223,10 +228,19 @@ class Fitness:
         return minutes is not None and processes.first(lambda: bool(seconds >= 60 * minutes))
 
     def finals(self, archive: Archive, run: Run) -> Known:
-        """The winner: the best finalist over fresh seeds or, with one finalist, the fittest tree."""
-        finalists = [known for known in archive.ranking[: self.config.finalists] if known.fitness > 0]
+        """The winner: the best finalist over fresh seeds or, with one finalist, the fittest tree.
+
+        Finalists are the fittest trees and the best of every size, for the hall of fame.
+        """
+        ranking = archive.ranking
+        worth = self.config.worth([known.tree for known in ranking], [known.fitness for known in ranking])
+        ranking = [ranking[place] for place in np.argsort(-worth, kind="stable")]
+        finalists = [known for known in ranking[: self.config.finalists] if known.fitness > 0]
+        of_each_size = best_of_every_size(filter(_is_sound, ranking), lambda known: known.tree.size)
+        finalists += [known for known in of_each_size if known not in finalists]
         if self.config.finalists == 1 or not finalists:
-            return archive.ranking[0]
+            return ranking[0]
+        handicaps = [self.config.parsimony * known.tree.size for known in finalists]
 
         def train() -> list[Record]:
             started = time.perf_counter()
@@ -236,6 +250,7 @@ class Fitness:
                 [known.rate for known in finalists],
                 self.config.seed,
                 self.config.final_seeds,
+                handicaps=handicaps,
             )
             seconds = (time.perf_counter() - started) / len(finalists)
             seed = finals.seeds_of_finals(self.config.seed, 1)[0]
@@ -246,5 +261,5 @@ class Fitness:
 
         asked = [(str(known.tree), known.rate) for known in finalists]
         kept = run.once(FINALS, train, lambda records: [(one.expression, one.rate) for one in records] == asked)
-        best = winner([record.scores for record in kept])
+        best = winner(with_handicaps([record.scores for record in kept], handicaps))
         return finalists[best]._replace(scores=kept[best].scores, finished=True)

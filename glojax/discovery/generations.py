@@ -3,20 +3,21 @@
 ``states`` yields a ``State`` after every generation, first those that are on record, then new ones.
 """
 
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from glojax.discovery import drawing, genetics, sieve, surrogate
-from glojax.discovery.fitness import EMPTY, FACTORS, Archive, Fitness
+from glojax.discovery import genetics, pools, sieve
+from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.genetics import NothingToTrain, Offspring
+from glojax.discovery.pools import Parents
+from glojax.discovery.proposals import Proposals, proposed
 from glojax.discovery.results import Baseline, Known
 from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.sieve import Sieve
-from glojax.distributed import processes
+from glojax.discovery.start import start_trees
 from glojax.expressions import parsing
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
@@ -24,8 +25,6 @@ from glojax.records.candidates import Record, Rejected
 from glojax.records.funnel import total
 from glojax.records.run import Run
 from glojax.seeds import named_random
-
-_MOST_POOLS = 10  # for one generation; in a small space there is nothing new any more
 
 
 class Generation(NamedTuple):
@@ -71,7 +70,7 @@ class State(NamedTuple):
     seconds: float  # spent on training so far
 
 
-def states(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[State]:
+def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposals | None = None) -> Iterator[State]:
     """The search after each generation: those on record, then new ones, which are recorded."""
     baseline = fitness.find_baseline(run)
     archive, steps, seconds = EMPTY, baseline.steps if baseline else 0, 0.0
@@ -93,23 +92,28 @@ def states(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[State]:
                 )
             return
         last = None if state is None else state.generation
+        number = 0 if last is None else last.number + 1
+        ahead = proposed(proposals, run, number, fitness.task, config, archive, baseline)
+        if last is None:
+            ahead = [*start_trees(fitness.task, config), *ahead]
         try:
-            offspring, sifted = _offspring(fitness, config, archive, baseline, last, run.directory is not None)
+            offspring, sifted = _offspring(fitness, config, archive, baseline, last, ahead, run.directory is not None)
         except NothingToTrain:
             if state is None:
                 raise
             return  # everything worth training has been trained: draws from nothing can end so
-        number = 0 if last is None else last.number + 1
         archive, generation, records = _evaluate(fitness, config, archive, baseline, number, offspring, sifted)
-        run.save_generation(number, records, generation.funnel, _rejected(sifted))
+        run.save_generation(number, records, generation.funnel, _rejected(sifted, ahead))
         steps += int(generation.steps.sum())
         seconds += generation.seconds
         state = State(generation, records, archive, baseline, steps, seconds)
         yield state
 
 
-def _rejected(sifted: Sieve) -> list[Rejected]:
-    return [] if sifted.rejected is None else list(sifted.rejected.values())
+def _rejected(sifted: Sieve, ahead: Sequence[Offspring]) -> list[Rejected]:
+    origins = {canonical(child.tree): child.origin for child in ahead}
+    rejected = {} if sifted.rejected is None else sifted.rejected
+    return [tree._replace(origin=origins.get(form, "")) for form, tree in rejected.items()]
 
 
 def _offspring(
@@ -118,13 +122,18 @@ def _offspring(
     archive: Archive,
     baseline: Baseline | None,
     last: Generation | None,
+    ahead: Sequence[Offspring],
     keep_rejected: bool,
 ) -> tuple[list[Offspring], Sieve]:
-    """The trees of the next generation, and what the sieve says of all that were drawn for it."""
+    """The trees of the next generation, and what the sieve says of all that were drawn for it.
+
+    Those ``ahead`` are in it, where they pass screening and there is room.
+    """
     random = named_random(config.seed, "search", 0 if last is None else last.number + 1)
     sifted = Sieve.fresh(archive.keys, keep_rejected=keep_rejected)
+    parents = None if last is None else Parents(last.trees, config.worth(last.trees, last.fitness))
     if config.pool and config.screening and config.breeding:
-        return _from_pools(fitness, config, archive, baseline, last, random, sifted)
+        return pools.from_pools(fitness, config, archive, baseline, parents, random, sifted, ahead)
 
     def choose(drawn: Sequence[Tree], wanted: int) -> list[int]:
         nonlocal sifted
@@ -132,20 +141,27 @@ def _offspring(
         return places
 
     chooser = choose if config.screening else None
-    if last is None or not config.breeding:
-        trees = genetics.initial_population(
-            random,
-            config.population,
-            max_depth=config.max_depth,
-            max_nodes=config.max_nodes,
-            both_variables=config.both_variables,
-            choose=chooser,
+    room = config.population - (0 if parents is None else config.elites)
+    first = [*ahead[:room]] if chooser is None else [ahead[place] for place in choose([c.tree for c in ahead], room)]
+    if parents is None or not config.breeding:
+        count = config.population - len(first)
+        trees = (
+            []
+            if not count
+            else genetics.initial_population(
+                random,
+                count,
+                max_depth=config.max_depth,
+                max_nodes=config.max_nodes,
+                both_variables=config.both_variables,
+                choose=chooser,
+            )
         )
-        return [Offspring(tree, ()) for tree in trees], sifted
+        return [*first, *(Offspring(tree, (), "grown") for tree in trees)], sifted
     offspring = genetics.next_generation(
         random,
-        last.trees,
-        last.fitness,
+        parents.trees,
+        parents.worth,
         elites=config.elites,
         variation=config.variation,
         selection=config.selection,
@@ -153,94 +169,7 @@ def _offspring(
         both_variables=config.both_variables,
         choose=chooser,
     )
-    return offspring, sifted
-
-
-def _from_pools(
-    fitness: Fitness,
-    config: SearchConfig,
-    archive: Archive,
-    baseline: Baseline | None,
-    last: Generation | None,
-    random: np.random.Generator,
-    sifted: Sieve,
-) -> tuple[list[Offspring], Sieve]:
-    """The elites, and of many trees that are drawn and bred those that may be worth most.
-
-    The first generation has the first that are drawn. Where so little is left that ten pools do not fill a generation,
-    the fittest of the last one do or, without one, those that were drawn do again.
-    """
-    ranked = [] if last is None else np.argsort(-last.fitness, kind="stable").tolist()
-    unchanged = [] if last is None else [Offspring(last.trees[place], (place,)) for place in ranked]
-    chosen = unchanged[: config.elites]
-    for _ in range(_MOST_POOLS):
-        pool = _pool(fitness, config, random, last)
-        trees = [child.tree for child in pool]
-        sifted, places = sieve.sift(sifted, fitness.screener, config.screening, archive.known, trees)
-        pool = [pool[place] for place in places]
-        if last is not None:
-            pool = _by_promise(fitness, archive, baseline, pool)
-        trees, missing = [child.tree for child in pool], config.population - len(chosen)
-        sifted, places = sieve.settle(sifted, fitness.screener, config.screening, trees, missing)
-        chosen += [pool[place] for place in places]
-        if len(chosen) == config.population:
-            return chosen, sifted
-    if not chosen:
-        raise NothingToTrain(f"SearchConfig: none of {_MOST_POOLS * config.pool} trees drawn may be trained.")
-    left = unchanged[config.elites :] if unchanged else chosen * config.population
-    return (chosen + left)[: config.population], sifted
-
-
-def _pool(
-    fitness: Fitness, config: SearchConfig, random: np.random.Generator, parents: Generation | None
-) -> list[Offspring]:
-    """Trees that are drawn, only half of them where there are parents, from which the rest is bred.
-
-    Of those that are drawn half are grown: small trees, which may be all that trains a regression.
-    """
-    count = config.pool if parents is None else config.pool - config.pool // 2
-    settings, depth, most = fitness.screener.settings, config.max_depth, config.max_nodes
-    drawn = drawing.draw_by_function(random, settings, count - count // 2, max_depth=depth, max_nodes=most)
-    grown = genetics.draw_trees(random, count // 2, depth, most, True)
-    # In turns, as the first generation takes those that come first.
-    mixed = itertools.chain.from_iterable(itertools.zip_longest(drawn, grown))
-    children = [Offspring(tree, ()) for tree in mixed if tree is not None]
-    if parents is None:
-        return children
-    return children + genetics.breed_trees(
-        random,
-        parents.trees,
-        parents.fitness,
-        config.pool // 2,
-        variation=config.variation,
-        selection=config.selection,
-        max_nodes=most,
-        both_variables=True,
-    )
-
-
-def _by_promise(
-    fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
-) -> list[Offspring]:
-    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
-    known = list(archive.known.values())
-    trees = [one.tree for one in known]
-    tried, acts = fitness.screener.behaviours(trees), fitness.screener.behaviours([child.tree for child in pool])
-    factors = np.ones(len(known))
-    if baseline is not None:
-        factors = np.array([one.rate for one in known]) / fitness.fair_rates(baseline, trees)
-    choices = FACTORS if fitness.config.fair_rates else (1.0,)
-    is_known = np.isfinite(tried).all(axis=1)
-    if not is_known.any():
-        return [*pool]
-    places = np.repeat(np.flatnonzero(np.isfinite(acts).all(axis=1)), len(choices))
-    asked = np.resize(choices, len(places))
-    worth = np.array([one.fitness for one in known])[is_known]
-    features = surrogate.features(tried[is_known], factors[is_known]), surrogate.features(acts[places], asked)
-    # The first process's rounding is that of all.
-    order = processes.first(lambda: surrogate.order(features[0], worth, features[1]).tolist())
-    best = {places[one]: asked[one] for one in reversed(order)}  # the first rate of each
-    return [pool[place]._replace(factor=float(best[place])) for place in dict.fromkeys(places[order].tolist())]
+    return [*offspring[: config.elites], *first, *offspring[config.elites : config.population - len(first)]], sifted
 
 
 class _Trained(NamedTuple):
@@ -355,6 +284,7 @@ def _records(
             seed=seed,
             steps=int(steps),
             seconds=seconds * steps / max(1, trained.steps.sum()),
+            origin=child.origin,
         )
         for child, form, one, scores, fate, steps in columns
     ]

@@ -70,6 +70,8 @@ class Offspring(NamedTuple):
     parents: tuple[int, ...]
     """Places in the population: that of the tree which was copied or mutated or, after a crossover, of the tree whose
     subtree was replaced, then of the tree that gave the new subtree."""
+    origin: str = ""
+    """One of ``records.candidates.ORIGINS``."""
     factor: float | None = None
     """The one fair rate at which it is trained, in units of ``fitness.FACTORS``; ``None`` for all of them."""
 
@@ -317,7 +319,7 @@ def next_generation(
 
     select = SELECTIONS[selection]
     best = np.argsort(-fitness, kind="stable")[:elites]
-    offspring = [Offspring(population[place], (int(place),)) for place in best]
+    offspring = [Offspring(population[place], (int(place),), "kept") for place in best]
     for _ in range(MAX_ROUNDS):
         missing = size - len(offspring)
         if missing == 0:
@@ -337,7 +339,7 @@ def next_generation(
         chosen = range(len(bred)) if choose is None else choose([child.tree for child in bred], missing)
         offspring += [bred[place] for place in chosen][:missing]
     unchanged = select(random, fitness, size - len(offspring))
-    return offspring + [Offspring(population[place], (int(place),)) for place in unchanged]
+    return offspring + [Offspring(population[place], (int(place),), "kept") for place in unchanged]
 
 
 def _breed(
@@ -349,13 +351,13 @@ def _breed(
     both_variables: bool,
 ) -> list[Offspring]:
     """The offspring of a pair: two, without those that ``Tree`` refuses."""
-    pair = [Offspring(population[first], (first,)), Offspring(population[second], (second,))]
+    pair = [Offspring(population[place], (place,), "bred") for place in (first, second)]
     if random.random() < variation.crossover:
         try:
             trees = crossover(random, pair[0].tree, pair[1].tree)
         except ValueError:  # one child is over trees.MAX_NODES, which only a max_nodes above half of it allows
             return []
-        pair = [Offspring(trees[0], (first, second)), Offspring(trees[1], (second, first))]
+        pair = [Offspring(trees[0], (first, second), "bred"), Offspring(trees[1], (second, first), "bred")]
     mutants: list[Offspring] = []
     for child in pair:
         with contextlib.suppress(ValueError):

@@ -16,6 +16,7 @@ from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
+from glojax.records.hall_of_fame import Famous
 from glojax.statistics import summarize
 
 
@@ -109,6 +110,8 @@ class Result:
       funnel: how many trees passed each stage, by the names in ``funnel.FUNNEL``. Empty for CMA-ES.
       baseline: the loss that the candidates' learning rates derive from, if they are fair.
       steps: the cost, optimizer steps of all candidates and of the baseline, without the finals.
+      hall_of_fame: the best loss of every size over the seeds of the finals, the smallest first. Empty where
+        coefficients were searched and not trees.
     """
 
     phase: str
@@ -119,6 +122,7 @@ class Result:
     funnel: dict[str, int]
     baseline: Baseline | None
     steps: int
+    hall_of_fame: list[Famous] = field(default_factory=list, repr=False, kw_only=True)
 
     @property
     def fitness(self) -> float:

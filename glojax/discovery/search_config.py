@@ -8,9 +8,13 @@ from glojax.deprecation import renamed_fields
 from glojax.discovery.genetics import Variation
 from glojax.discovery.selection import SELECTIONS
 from glojax.discovery.settings import FitnessConfig, check_bounds
-from glojax.expressions import trees
+from glojax.errors import quoted
+from glojax.expressions import parsing, trees
 
 MAX_POPULATION = 100_000
+
+ZOO = "zoo"
+"""What stands for the known losses in ``SearchConfig.start``."""
 
 
 @renamed_fields(rates="variation")
@@ -37,6 +41,8 @@ class SearchConfig(FitnessConfig):
       max_depth: largest depth of the initial trees.
       max_nodes: largest number of nodes of a tree. An offspring above it is drawn anew.
       both_variables: give every tree x and y. Without it a tree that lacks one is kept with fitness 0.
+      start: expressions of trees that come first in the first generation, where they pass screening, at most as many
+        as the population has; ``ZOO`` stands for the known losses that are trees without coefficients.
 
     The other settings are those of ``FitnessConfig`` and ``SharedSettings``.
 
@@ -58,6 +64,7 @@ class SearchConfig(FitnessConfig):
     max_depth: int = 3
     max_nodes: int = 32
     both_variables: bool = True
+    start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +87,28 @@ class SearchConfig(FitnessConfig):
         )
         if self.selection not in SELECTIONS:
             raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
+        object.__setattr__(self, "start", self._checked_start())
+
+    def _checked_start(self) -> tuple[str, ...]:
+        """The expressions as trees are written, each once."""
+        given = (self.start,) if isinstance(self.start, str) else tuple(self.start)
+        written: dict[str, None] = {}
+        for text in given:
+            if text == ZOO:
+                written[ZOO] = None
+                continue
+            try:
+                tree = parsing.parse(str(text))
+                trees.check_candidate(tree, self.max_nodes)
+            except ValueError as error:
+                raise ValueError(f"SearchConfig.start holds {quoted(str(text))}: {error}") from None
+            written[str(tree)] = None
+        if len(written) > self.population:
+            raise ValueError(
+                f"SearchConfig.start has {len(written)} trees, population is {self.population}; at most as many as the "
+                "population are allowed."
+            )
+        return tuple(written)
 
     @classmethod
     def paper(cls, **changes: Any) -> "SearchConfig":

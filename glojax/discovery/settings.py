@@ -6,10 +6,15 @@ A search's own configuration extends one of them: ``evolution.SearchConfig``, ``
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
+
+import numpy as np
 
 from glojax import tasks
 from glojax.discovery import screening
+from glojax.expressions.trees import Tree
 from glojax.tasks import checks
 from glojax.tasks.task import Task
 
@@ -83,6 +88,8 @@ class FitnessConfig(SharedSettings):
       halving: one in ``halving`` of the new trainings, the best, goes on at each rung (``scoring.measure``). With 1 all
         are trained to the end, as those are that a search chooses from a pool (``SearchConfig.pool``).
       screening: the stages of ``screening.STAGES`` that a tree must pass to be trained.
+      parsimony: what a node must add to a tree's fitness to be worth having, at least 0. Elites, parents, finalists and
+        the winner are chosen by fitness less so much for each node.
       budget: optimizer steps of all candidates together, after which nothing new begins. Finals come on top.
       minutes: minutes of training, after which nothing new begins. The result then depends on the machine.
     """
@@ -91,6 +98,7 @@ class FitnessConfig(SharedSettings):
     fair_rates: bool = True
     halving: int = 3
     screening: tuple[str, ...] = screening.STAGES
+    parsimony: float = 0.0
     budget: int | None = None
     minutes: float | None = None
 
@@ -100,12 +108,21 @@ class FitnessConfig(SharedSettings):
         if self.budget is not None:
             check_bounds(self, budget=(1, 2**63 - 1))
         name, minutes = type(self).__name__, self.minutes
-        is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
-        if minutes is not None and not (is_number and 0 < minutes < float("inf")):
+        if not (_is_finite(self.parsimony) and self.parsimony >= 0):
+            raise ValueError(f"{name}.parsimony is {self.parsimony!r}; a number of at least 0 is allowed.")
+        if minutes is not None and not (_is_finite(minutes) and minutes > 0):
             raise ValueError(f"{name}.minutes is {minutes!r}; a number above 0 is allowed.")
         unknown = [stage for stage in self.screening if stage not in screening.STAGES]
         if unknown:
             raise ValueError(f"{name}.screening holds {unknown[0]!r}; allowed are {', '.join(screening.STAGES)}.")
+
+    def worth(self, trees: Sequence[Tree], fitness: Sequence[float] | np.ndarray) -> np.ndarray:
+        """float64[trees], fitness less what their nodes must add to it; at least 0."""
+        return np.maximum(np.asarray(fitness, float) - self.parsimony * np.array([tree.size for tree in trees]), 0.0)
+
+
+def _is_finite(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def check_bounds(config: object, **bounds: tuple[int, int]) -> None:

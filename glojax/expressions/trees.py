@@ -115,6 +115,18 @@ class Tree:
         return all(self.depends_on(variable) for variable in _VARIABLES)
 
 
+def check_candidate(tree: Tree, max_nodes: int) -> None:
+    """Check a tree from outside.
+
+    Raises:
+      ValueError: it lacks x or y, or has too many nodes.
+    """
+    if not tree.has_x_and_y:
+        raise ValueError(f"{quoted(str(tree))} lacks {'y' if tree.depends_on('x') else 'x'}; a loss has both x and y.")
+    if tree.size > max_nodes:
+        raise ValueError(f"{quoted(str(tree))} has {tree.size} nodes; at most {max_nodes} are allowed (max_nodes).")
+
+
 def _arity(symbol: str | int) -> int:
     if isinstance(symbol, int) and not isinstance(symbol, bool):
         if abs(symbol) > grammar.MAX_INTEGER:

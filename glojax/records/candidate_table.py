@@ -64,6 +64,7 @@ def _rows(run_dir: Path) -> Iterator[list[Row]]:
                         "expression": tree.expression,
                         "canonical": tree.canonical,
                         "fate": f"not {tree.stage}",
+                        "origin": tree.origin,
                     }
                     for tree in rejected
                 ]
@@ -86,7 +87,7 @@ def _write_csv(generations: Iterator[list[Row]], file: BinaryIO) -> int:
 def _write_parquet(generations: Iterator[list[Row]], file: BinaryIO) -> int:
     pyarrow, parquet = _pyarrow()
     number, whole, text = pyarrow.float64(), pyarrow.int64(), pyarrow.string()
-    types = dict.fromkeys(("phase", "expression", "canonical", "fate"), text)
+    types = dict.fromkeys(("phase", "expression", "canonical", "fate", "origin"), text)
     types |= dict.fromkeys(("generation", "place", "seed", "steps"), whole)
     types |= dict.fromkeys(("fitness", "rate", "seconds"), number)
     types |= dict(coefficients=pyarrow.list_(number), scores=pyarrow.list_(number), parents=pyarrow.list_(whole))

@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from glojax.errors import quoted
 
+ORIGINS = ("start", "grown", "drawn", "bred", "proposed", "kept")
+"""Where a tree comes from: the settings (``SearchConfig.start``), the paper's rule of growth, a draw by what trees
+compute (``discovery.drawing``), breeding, outside (``discovery.proposals``), or the generation before, unchanged."""
+
 
 class Record(NamedTuple):
     """One candidate of one generation."""
@@ -22,6 +26,7 @@ class Record(NamedTuple):
     seed: int  # of the first training
     steps: int  # optimizer steps of all its trainings
     seconds: float  # its share of the generation's training time; the only field that two equal runs do not share
+    origin: str = ""  # one of ``ORIGINS``, or "" where it is not a tree of a search
 
 
 class Rejected(NamedTuple):
@@ -30,6 +35,7 @@ class Rejected(NamedTuple):
     canonical: str
     expression: str
     stage: str  # the first stage of screening that it failed
+    origin: str = ""  # as that of ``Record``
 
 
 LISTS = ("coefficients", "scores", "parents")
@@ -58,7 +64,7 @@ def checked(record: Record) -> Record:
       ValueError, TypeError: a field has the wrong type.
     """
     record = record._replace(**{name: tuple(getattr(record, name)) for name in LISTS})
-    texts = (record.expression, record.canonical, record.fate)
+    texts = (record.expression, record.canonical, record.fate, record.origin)
     integers = (record.seed, record.steps, *record.parents)
     numbers = (record.fitness, record.rate, record.seconds, *record.coefficients, *record.scores)
     fits = all(isinstance(text, str) for text in texts) and all(type(value) is int for value in integers)

@@ -8,6 +8,9 @@ that knows.
 SEARCHES = ("search", "exhaustive", "taylor")
 """Phases that find a loss; ``tune`` may follow them."""
 
+COEFFICIENTS = ("tune", "taylor")
+"""Phases whose candidates are vectors of coefficients and not trees."""
+
 _BASELINE, _OLD_BASELINE = " baseline", " control"
 
 

@@ -16,11 +16,11 @@ create table if not exists candidates (
     expression text not null, canonical text not null, coefficients text not null,
     fitness real not null, scores text not null, rate real not null,
     fate text not null, parents text not null, seed integer not null, steps integer not null,
-    seconds real not null,
+    seconds real not null, origin text not null default '',
     primary key (phase, generation, place));
 create table if not exists rejected (
     phase text not null, canonical text not null, expression text not null, generation integer not null,
-    stage text not null, primary key (phase, canonical));
+    stage text not null, origin text not null default '', primary key (phase, canonical));
 create table if not exists results (
     phase text not null, name text not null, content text not null, primary key (phase, name));
 """
@@ -41,13 +41,13 @@ def statements(entry: Entry) -> list[Statement]:
         return [Statement("insert or replace into results values (?, ?, ?)", [row])]
     number = entry.generation
     candidates = [(phase, number, place, *to_row(record)) for place, record in enumerate(entry.candidates)]
-    rejected = [(phase, tree.canonical, tree.expression, number, tree.stage) for tree in entry.rejected]
+    rejected = [(phase, tree.canonical, tree.expression, number, tree.stage, tree.origin) for tree in entry.rejected]
     marks = ", ".join("?" * (3 + len(Record._fields)))
     return [
         Statement("insert or replace into generations values (?, ?, ?)", [(phase, number, json.dumps(entry.funnel))]),
         Statement("delete from candidates where phase = ? and generation = ?", [(phase, number)]),
         Statement(f"insert into candidates values ({marks})", candidates),
-        Statement("insert or ignore into rejected values (?, ?, ?, ?, ?)", rejected),
+        Statement("insert or ignore into rejected values (?, ?, ?, ?, ?, ?)", rejected),
     ]
 
 

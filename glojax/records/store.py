@@ -43,6 +43,7 @@ class Store:
             self._database = held.enter_context(contextlib.closing(_connected(self._path, read_only)))
             if not read_only:
                 self._database.executescript(content or TABLES)
+            self._origin = self._origin_column(read_only)
             if log is not None:
                 self._complete(log)
             self._held = held.pop_all()
@@ -118,15 +119,14 @@ class Store:
 
     def generations(self, phase: str) -> list[list[Record]]:
         """Every generation of a phase so far, its candidates in their places."""
-        columns = f"generation, {', '.join(Record._fields)}"
+        columns = f"generation, {self._columns()}"
         with self._errors():
             return generations_of(phase, self._select(columns, "candidates", phase, order="generation, place"))
 
     def generation(self, phase: str, number: int) -> list[Record]:
         """One generation, its candidates in their places; empty where there is none."""
-        columns = ", ".join(Record._fields)
         with self._errors():
-            rows = self._select(columns, "candidates", phase, "and generation = ?", number, order="place")
+            rows = self._select(self._columns(), "candidates", phase, "and generation = ?", number, order="place")
             return [from_row(row) for row in rows]
 
     def finals(self, phase: str) -> list[Record]:
@@ -155,7 +155,7 @@ class Store:
     def rejected_by_generation(self, phase: str) -> dict[int, list[Rejected]]:
         """The same by the generation for which each was first drawn."""
         trees: dict[int, list[Rejected]] = {}
-        columns = "generation, canonical, expression, stage"
+        columns = f"generation, canonical, expression, stage, {self._origin}"
         with self._errors():
             for number, *fields in self._select(columns, "rejected", phase, order="generation, rowid"):
                 trees.setdefault(number, []).append(Rejected(*fields))
@@ -166,6 +166,20 @@ class Store:
         with self._errors():
             rows = self._select("content", "results", phase, "and name = ?", name).fetchall()
             return json.loads(rows[0][0]) if rows else None
+
+    def _columns(self) -> str:
+        return ", ".join(self._origin if name == "origin" else name for name in Record._fields)
+
+    def _origin_column(self, read_only: bool) -> str:
+        """What is selected for the origin of a tree: its column, which records of before get when they are opened."""
+        if "origin" in [name for _, name, *_ in self._database.execute("pragma table_info(candidates)")]:
+            return "origin"
+        if read_only:
+            return "''"
+        with self._database:
+            for table in ("candidates", "rejected"):
+                self._database.execute(f"alter table {table} add column origin text not null default ''")
+        return "origin"
 
     def _select(
         self, columns: str, table: str, phase: str, further: str = "", *values: str | int, order: str = "rowid"

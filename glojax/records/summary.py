@@ -20,8 +20,9 @@ from glojax.records.comparisons import BEST_RATE, NOT_FOUND, Comparison, loss_id
 from glojax.records.directory import in_use, read_settings
 from glojax.records.directory import read as read_run
 from glojax.records.funnel import total
+from glojax.records.hall_of_fame import Famous, hall_of_fame
 from glojax.records.log import Session, read_sessions, start_time
-from glojax.records.phases import SEARCHES
+from glojax.records.phases import COEFFICIENTS, SEARCHES
 from glojax.records.store import Store
 from glojax.tasks import metrics
 
@@ -63,7 +64,7 @@ class PhaseSummary:
     @property
     def has_coefficients(self) -> bool:
         """Whether its candidates are vectors of coefficients and not trees."""
-        return self.name in ("tune", "taylor")
+        return self.name in COEFFICIENTS
 
     @property
     def candidates(self) -> list[Record]:
@@ -80,9 +81,17 @@ class PhaseSummary:
     def best(self) -> Record | None:
         """The winner of the finals or, before them, the fittest so far; None if nothing was trained."""
         if self.finals:
-            return self.finals[statistics.winner([record.scores for record in self.finals])]
+            parsimony = float(self.config.get("parsimony") or 0)
+            handicaps = [parsimony * parse(record.expression).size for record in self.finals] if parsimony else []
+            scores = statistics.with_handicaps([record.scores for record in self.finals], handicaps)
+            return self.finals[statistics.winner(scores)]
         ranking = self.ranking
         return ranking[0] if ranking and ranking[0].fitness > 0 else None
+
+    @cached_property
+    def hall_of_fame(self) -> list[Famous]:
+        """The best loss of every size, the smallest first; none where coefficients were searched and not trees."""
+        return [] if self.has_coefficients else hall_of_fame(self.generations, self.finals)
 
     @property
     def steps(self) -> int:

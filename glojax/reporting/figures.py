@@ -19,6 +19,7 @@ from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
 from glojax.records.curves import Curves
 from glojax.records.genealogy import Ancestor, main_line
+from glojax.records.hall_of_fame import Famous
 from glojax.reporting import style
 from glojax.statistics import Summary
 from glojax.tasks import metrics
@@ -219,6 +220,24 @@ def funnel_bars(axes: Axes, funnel: Mapping[str, int]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
+
+
+def by_size(axes: Axes, famous: Sequence[Famous], score: str, baseline: Record | None, name: str) -> None:
+    """Draw the fitness of the best loss of every size, those filled that no smaller one reaches, and the baseline."""
+    sizes, fitness = [one.size for one in famous], [one.record.fitness for one in famous]
+    leading = [one for one in famous if one.is_leading]
+    axes.plot(sizes, fitness, "o", color=style.COLORS[4], markersize=4, fillstyle="none")
+    best = dict(color=style.COLORS[0], marker="o", markersize=5, drawstyle="steps-post")
+    axes.plot([one.size for one in leading], [one.record.fitness for one in leading], **best)  # type: ignore[arg-type]
+    if baseline is not None:
+        axes.axhline(baseline.fitness, color=style.COLORS[1], linestyle="--", label=name)
+        axes.legend(loc="lower right")
+    shown = np.array([*fitness, *([baseline.fitness] if baseline is not None else [])])
+    floor = max(float(shown.min()), float(shown.max() - 4 * (shown.max() - np.median(shown)) - 0.01))
+    margin = 0.1 * (float(shown.max()) - floor) + 1e-3
+    axes.set_ylim(floor - margin, float(shown.max()) + margin)  # the worst of the smallest are far below all others
+    axes.set(xlabel="nodes", ylabel=f"validation {score}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def family_map(axes: Axes, family: Sequence[Ancestor], score: str) -> None:

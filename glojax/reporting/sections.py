@@ -11,6 +11,7 @@ from glojax.reporting.blocks import Block, Section, Text
 from glojax.reporting.comparison_section import comparison_blocks
 from glojax.reporting.finals_section import finals_blocks
 from glojax.reporting.genealogy_section import genealogy_blocks
+from glojax.reporting.hall_section import hall_blocks
 from glojax.reporting.loss_section import loss_blocks, use_blocks
 from glojax.reporting.numbers import rate_in_words
 from glojax.reporting.search_section import search_blocks, tuning_blocks
@@ -24,6 +25,7 @@ def sections_of(run: RunSummary) -> list[Section]:
         ("comparison", "Comparison over fresh seeds", comparison_blocks),
         ("loss", "The loss", loss_blocks),
         ("search", "Search", search_blocks),
+        ("hall", "Hall of fame", hall_blocks),
         ("genealogy", "Where it comes from", genealogy_blocks),
         ("finals", "Finals", finals_blocks),
         ("tuning", "Tuning", tuning_blocks),

@@ -117,7 +117,13 @@ def test_a_search_is_not_resumed_with_another_optimizer(tmp_path: Path) -> None:
 # EVERY FIELD OF A CONFIGURATION
 
 CONFIGS: list[Any] = [SearchConfig(pool=100), ExhaustiveConfig(), TuneConfig(), TrainConfig(steps=60)]
-OTHER: dict[str, Any] = {"selection": "roulette", "schedule": "cosine", "averaging": 0.5, "rank_by": "metric"}
+OTHER: dict[str, Any] = {
+    "selection": "roulette",
+    "schedule": "cosine",
+    "averaging": 0.5,
+    "rank_by": "metric",
+    "start": ("x - y",),
+}
 
 
 def changed(value: Any, field: str) -> Any:

@@ -12,7 +12,7 @@ RECORD = Record("x * log(y)", "log(y) * x", (1.5, -2.0), 0.5, (0.25, 0.75), 3.0,
 
 def test_a_row_holds_lists_as_json() -> None:
     assert to_row(RECORD) == (
-        "x * log(y)", "log(y) * x", "[1.5, -2.0]", 0.5, "[0.25, 0.75]", 3.0, "trained", "[0, 1]", 7, 500, 0.25,
+        "x * log(y)", "log(y) * x", "[1.5, -2.0]", 0.5, "[0.25, 0.75]", 3.0, "trained", "[0, 1]", 7, 500, 0.25, "",
     )  # fmt: skip
 
 

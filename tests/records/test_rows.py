@@ -32,7 +32,7 @@ def test_a_generation_is_rows_of_three_tables() -> None:
     assert executed(entry(0, "search", FIRST, SECOND)) == {
         "generations": [("search", 0, '{"drawn": 0}')],
         "candidates": [("search", 0, 0, *to_row(FIRST)), ("search", 0, 1, *to_row(SECOND))],
-        "rejected": [("search", "y", "y * 0", 0, "guided")],
+        "rejected": [("search", "y", "y * 0", 0, "guided", "")],
         "results": [],
     }
 
@@ -47,7 +47,7 @@ def test_a_generation_replaces_the_one_of_its_number_and_a_result_the_one_of_its
 
 
 def test_a_tree_that_is_rejected_again_stays_with_its_first_generation() -> None:
-    assert executed(entry(0), entry(1))["rejected"] == [("search", "y", "y * 0", 0, "guided")]
+    assert executed(entry(0), entry(1))["rejected"] == [("search", "y", "y * 0", 0, "guided", "")]
 
 
 def test_what_the_tables_lack_follows_what_they_hold() -> None:

@@ -1,0 +1,165 @@
+"""A generation out of many trees: those that are bred, grown and drawn by what they compute, in the order of promise.
+
+``from_pools`` screens them, orders them by what losses that act alike were worth (``surrogate``), and takes those that
+may be worth most.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from glojax.discovery import drawing, genetics, sieve, surrogate
+from glojax.discovery.fitness import FACTORS, Archive, Fitness
+from glojax.discovery.genetics import NothingToTrain, Offspring
+from glojax.discovery.results import Baseline
+from glojax.discovery.search_config import SearchConfig
+from glojax.discovery.sieve import Sieve
+from glojax.distributed import processes
+from glojax.expressions.trees import Tree
+
+_MOST_POOLS = 10  # for one generation; in a small space there is nothing new any more
+
+
+class Parents(NamedTuple):
+    """The generation before, its trees as they count for breeding."""
+
+    trees: Sequence[Tree]
+    worth: np.ndarray  # float64[population], what each counts for
+
+
+def from_pools(
+    fitness: Fitness,
+    config: SearchConfig,
+    archive: Archive,
+    baseline: Baseline | None,
+    parents: Parents | None,
+    random: np.random.Generator,
+    sifted: Sieve,
+    ahead: Sequence[Offspring] = (),
+) -> tuple[list[Offspring], Sieve]:
+    """The elites, and of many trees that are drawn and bred those that may be worth most.
+
+    The first generation has the first that are drawn. Where so little is left that ten pools do not fill a generation,
+    the fittest of the last one do or, without one, those that were drawn do again.
+
+    Args:
+      fitness: of this search.
+      config: of this search.
+      archive: what is known.
+      baseline: what learning rates derive from.
+      parents: the generation before; ``None`` for the first one.
+      random: source of the draws.
+      sifted: what was drawn before.
+      ahead: trees that come before all that is drawn, where they pass screening. In a later generation they get at most
+        a quarter of the places; the others have their chance with the pool.
+
+    Returns:
+      As many offspring as the population has trees, and the sieve with all that was drawn.
+
+    Raises:
+      NothingToTrain: nothing that was drawn may be trained.
+    """
+    ranked = [] if parents is None else np.argsort(-parents.worth, kind="stable").tolist()
+    unchanged = [] if parents is None else [Offspring(parents.trees[place], (place,), "kept") for place in ranked]
+    chosen = unchanged[: config.elites]
+    waiting, sifted = _sift(fitness, config, archive, baseline, ahead, sifted, order=parents is not None)
+    if waiting:
+        first = config.population if parents is None else max(1, config.population // 4)
+        places, sifted = _settle(fitness, config, waiting, min(first, config.population - len(chosen)), sifted)
+        chosen += [waiting[place] for place in places]
+        waiting = waiting[places[-1] + 1 :] if places else []
+    for _ in range(_MOST_POOLS):
+        if len(chosen) == config.population:
+            return chosen, sifted
+        drawn = _pool(fitness, config, random, parents)
+        pool, sifted = _sift(fitness, config, archive, baseline, drawn, sifted, order=parents is not None, also=waiting)
+        places, sifted = _settle(fitness, config, pool, config.population - len(chosen), sifted)
+        chosen += [pool[place] for place in places]
+        waiting = []
+    if len(chosen) == config.population:
+        return chosen, sifted
+    if not chosen:
+        raise NothingToTrain(f"SearchConfig: none of {_MOST_POOLS * config.pool} trees drawn may be trained.")
+    left = unchanged[config.elites :] if unchanged else chosen * config.population
+    return (chosen + left)[: config.population], sifted
+
+
+def _sift(
+    fitness: Fitness,
+    config: SearchConfig,
+    archive: Archive,
+    baseline: Baseline | None,
+    drawn: Sequence[Offspring],
+    sifted: Sieve,
+    *,
+    order: bool,
+    also: Sequence[Offspring] = (),
+) -> tuple[list[Offspring], Sieve]:
+    """Those of the trees drawn that pass all stages but the last, and others that do, in the order of promise."""
+    trees = [child.tree for child in drawn]
+    sifted, places = sieve.sift(sifted, fitness.screener, config.screening, archive.known, trees)
+    pool = [*also, *(drawn[place] for place in places)]
+    return _by_promise(fitness, archive, baseline, pool) if order and pool else pool, sifted
+
+
+def _settle(
+    fitness: Fitness, config: SearchConfig, pool: Sequence[Offspring], wanted: int, sifted: Sieve
+) -> tuple[list[int], Sieve]:
+    """The places of the first of a pool that may be trained."""
+    trees = [child.tree for child in pool]
+    sifted, places = sieve.settle(sifted, fitness.screener, config.screening, trees, wanted)
+    return places, sifted
+
+
+def _pool(
+    fitness: Fitness, config: SearchConfig, random: np.random.Generator, parents: Parents | None
+) -> list[Offspring]:
+    """Trees that are drawn, only half of them where there are parents, from which the rest is bred.
+
+    Of those that are drawn half are grown: small trees, which may be all that trains a regression.
+    """
+    count = config.pool if parents is None else config.pool - config.pool // 2
+    settings, depth, most = fitness.screener.settings, config.max_depth, config.max_nodes
+    drawn = drawing.draw_by_function(random, settings, count - count // 2, max_depth=depth, max_nodes=most)
+    grown = genetics.draw_trees(random, count // 2, depth, most, True)
+    made = ([Offspring(tree, (), "drawn") for tree in drawn], [Offspring(tree, (), "grown") for tree in grown])
+    # In turns, as the first generation takes those that come first.
+    children = [child for pair in itertools.zip_longest(*made) for child in pair if child is not None]
+    if parents is None:
+        return children
+    return children + genetics.breed_trees(
+        random,
+        parents.trees,
+        parents.worth,
+        config.pool // 2,
+        variation=config.variation,
+        selection=config.selection,
+        max_nodes=most,
+        both_variables=True,
+    )
+
+
+def _by_promise(
+    fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
+) -> list[Offspring]:
+    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
+    known = list(archive.known.values())
+    trees = [one.tree for one in known]
+    tried, acts = fitness.screener.behaviours(trees), fitness.screener.behaviours([child.tree for child in pool])
+    factors = np.ones(len(known))
+    if baseline is not None:
+        factors = np.array([one.rate for one in known]) / fitness.fair_rates(baseline, trees)
+    choices = FACTORS if fitness.config.fair_rates else (1.0,)
+    is_known = np.isfinite(tried).all(axis=1)
+    if not is_known.any():
+        return [*pool]
+    places = np.repeat(np.flatnonzero(np.isfinite(acts).all(axis=1)), len(choices))
+    asked = np.resize(choices, len(places))
+    worth = np.array([one.fitness for one in known])[is_known]
+    features = surrogate.features(tried[is_known], factors[is_known]), surrogate.features(acts[places], asked)
+    # The first process's rounding is that of all.
+    order = processes.first(lambda: surrogate.order(features[0], worth, features[1]).tolist())
+    best = {places[one]: asked[one] for one in reversed(order)}  # the first rate of each
+    return [pool[place]._replace(factor=float(best[place])) for place in dict.fromkeys(places[order].tolist())]

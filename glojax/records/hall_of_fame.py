@@ -1,0 +1,66 @@
+"""The hall of fame: the best loss of every size, from the record of a search."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from glojax.expressions import parsing
+from glojax.records.candidates import Record
+
+
+class _HasFitness(Protocol):
+    @property
+    def fitness(self) -> float: ...
+
+
+T = TypeVar("T", bound=_HasFitness)
+
+
+class Famous(NamedTuple):
+    """The best loss of its size."""
+
+    size: int  # number of nodes of its tree
+    record: Record  # of the finals or, before them, its latest
+    trainings: int  # that its fitness is the mean of
+    is_leading: bool  # whether it is better than all smaller ones
+
+    @property
+    def expression(self) -> str:
+        """The loss as text."""
+        return self.record.expression
+
+
+def best_of_every_size(candidates: Iterable[T], size_of: Callable[[T], int]) -> list[T]:
+    """The fittest candidate of every size, the first of equals, the smallest size first."""
+    best: dict[int, T] = {}
+    for candidate in candidates:
+        size = size_of(candidate)
+        if size not in best or candidate.fitness > best[size].fitness:
+            best[size] = candidate
+    return [best[size] for size in sorted(best)]
+
+
+def hall_of_fame(generations: Sequence[Sequence[Record]], finals: Sequence[Record] = ()) -> list[Famous]:
+    """The best loss of every size, the smallest first.
+
+    Args:
+      generations: every candidate of a search of trees, as the record has them.
+      finals: the finalists, with the best of every size by the search. Without them fitness is that of the search,
+        whose best are the luckiest, the more so the more losses have a size. What halving stopped does not count then.
+
+    Returns:
+      One loss for each size at which one was trained to the end.
+    """
+    trainings, latest = Counter[str](), {record.canonical: record for record in finals}
+    if not finals:
+        latest = {record.canonical: record for records in generations for record in records}
+    for record in finals or (record for records in generations for record in records):
+        if record.fate in ("trained", "elite"):
+            trainings[record.canonical] += len(record.scores)
+    sizes = {form: parsing.parse(latest[form].expression).size for form, count in trainings.items() if count}
+    finished = [latest[form] for form in sizes if latest[form].fitness > 0]
+    famous: list[Famous] = []
+    for record in best_of_every_size(finished, lambda record: sizes[record.canonical]):
+        is_leading = all(record.fitness > smaller.record.fitness for smaller in famous)
+        famous.append(Famous(sizes[record.canonical], record, trainings[record.canonical], is_leading))
+    return famous
