@@ -94,25 +94,26 @@ def states(fitness: Fitness, config: SearchConfig, run: Run) -> Iterator[State]:
             return
         last = None if state is None else state.generation
         try:
-            offspring, sifted = _offspring(fitness, config, archive, baseline, last, run.directory is not None)
+            offspring, sifted = next_offspring(fitness, config, archive, baseline, last, run.directory is not None)
         except NothingToTrain:
             if state is None:
                 raise
             return  # everything worth training has been trained: draws from nothing can end so
         number = 0 if last is None else last.number + 1
-        archive, generation, records = _evaluate(fitness, config, archive, baseline, number, offspring, sifted)
-        run.save_generation(number, records, generation.funnel, _rejected(sifted))
+        archive, generation, records = evaluate(fitness, config, archive, baseline, number, offspring, sifted)
+        run.save_generation(number, records, generation.funnel, rejected_by(sifted))
         steps += int(generation.steps.sum())
         seconds += generation.seconds
         state = State(generation, records, archive, baseline, steps, seconds)
         yield state
 
 
-def _rejected(sifted: Sieve) -> list[Rejected]:
+def rejected_by(sifted: Sieve) -> list[Rejected]:
+    """The trees that screening rejected; none where nobody keeps them."""
     return [] if sifted.rejected is None else list(sifted.rejected.values())
 
 
-def _offspring(
+def next_offspring(
     fitness: Fitness,
     config: SearchConfig,
     archive: Archive,
@@ -260,7 +261,7 @@ class _Trained(NamedTuple):
         return _Trained(self.fates, scores, steps)
 
 
-def _evaluate(
+def evaluate(
     fitness: Fitness,
     config: SearchConfig,
     archive: Archive,

@@ -5,6 +5,7 @@ from typing import Any
 
 from glojax.defaults import derived
 from glojax.deprecation import renamed_fields
+from glojax.discovery.aggregates import AGGREGATES
 from glojax.discovery.genetics import Variation
 from glojax.discovery.selection import SELECTIONS
 from glojax.discovery.settings import FitnessConfig, check_bounds
@@ -37,6 +38,8 @@ class SearchConfig(FitnessConfig):
       max_depth: largest depth of the initial trees.
       max_nodes: largest number of nodes of a tree. An offspring above it is drawn anew.
       both_variables: give every tree x and y. Without it a tree that lacks one is kept with fitness 0.
+      aggregate: how scores on several tasks become one fitness (``aggregates``): the mean of ``"gains"`` over each
+        task's own baseline in units of its noise, or of ``"ranks"``. A single task has no use for it.
 
     The other settings are those of ``FitnessConfig`` and ``SharedSettings``.
 
@@ -58,6 +61,7 @@ class SearchConfig(FitnessConfig):
     max_depth: int = 3
     max_nodes: int = 32
     both_variables: bool = True
+    aggregate: str = "gains"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +84,8 @@ class SearchConfig(FitnessConfig):
         )
         if self.selection not in SELECTIONS:
             raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
+        if self.aggregate not in AGGREGATES:
+            raise ValueError(f"SearchConfig.aggregate is {self.aggregate!r}; allowed are {', '.join(AGGREGATES)}.")
 
     @classmethod
     def paper(cls, **changes: Any) -> "SearchConfig":
