@@ -11,7 +11,6 @@ is chosen. The true value of a loss is its mean over all its recorded seeds.
 """
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 

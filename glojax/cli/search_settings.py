@@ -39,6 +39,13 @@ RankByOption = Annotated[
 ]
 
 
+class Aggregate(StrEnum):
+    """How scores on several tasks become one fitness."""
+
+    gains = "gains"
+    ranks = "ranks"
+
+
 class SearchSpace(StrEnum):
     """What is searched."""
 
@@ -92,6 +99,13 @@ def _options(
     ] = None,
     averaging: Averaging = None,
     rank_by: RankByOption = None,
+    aggregate: Annotated[
+        Aggregate | None,
+        typer.Option(
+            help="Of several tasks: the fitness is the mean of gains over each baseline in units of its noise, or of "
+            "ranks. Defaults to gains."
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Start nothing new after this many candidate-steps (2e6) or minutes of training (10m)."),
@@ -123,6 +137,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         screening: str | None,
         averaging: float | None,
         rank_by: RankBy | None,
+        aggregate: Aggregate | None,
         budget: str | None,
         tune_generations: int,
         seeds: int,
@@ -140,6 +155,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "screening": None if screening is None else _stages(screening),
             "averaging": averaging,
             "rank_by": None if rank_by is None else rank_by.value,
+            "aggregate": None if aggregate is None else aggregate.value,
             "seed": seed,
             **({} if budget is None else _budget(budget)),
         }
@@ -159,10 +175,10 @@ def _search_config(
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-        _refuse("--exhaustive", fields, ("generations", "population"))
+        _refuse("--exhaustive", fields, ("generations", "population", "aggregate"))
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
-        _refuse("--space taylor", fields, ("halving", "fair_rates", "screening", "budget", "minutes"))
+        _refuse("--space taylor", fields, ("halving", "fair_rates", "screening", "budget", "minutes", "aggregate"))
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)
 

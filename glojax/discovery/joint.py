@@ -42,7 +42,7 @@ def check(together: Sequence[Task]) -> None:
     for task in together:
         tasks.check(task)
     if len(together) < 2:
-        raise ValueError(f"tasks holds {len(together)}; at least 2 are needed.")
+        raise ValueError(f"tasks holds {len(together)}; give at least 2, or one task by itself.")
     first = together[0]
     for place, task in enumerate(together):
         if task.problem.output != first.problem.output:
