@@ -37,7 +37,7 @@ def transfer(
     The loss is shown at its fair rate, which needs no training of it, and at its best one. The run itself is not
     changed.
     """
-    from glojax.discovery import joint_runs
+    from glojax.discovery import joint_runs, scoring
     from glojax.discovery.transfer import loss_of
     from glojax.discovery.transfer import transfer as compared
 
@@ -45,7 +45,9 @@ def transfer(
     output = Path(run) / "transfer" if output is None and Path(run).is_dir() else output
     stop_cleanly(context, output)
     jobs = [make_task(name) for name in to]
-    made = [loss_of(run, job) for job in jobs]  # all bad input is refused before anything is trained
+    made = [loss_of(run, job) for job in jobs]
+    for job, loss in zip(jobs, made, strict=True):  # before anything is trained
+        scoring.check_losses(job, [loss])
     folders = joint_runs.folders_of(joint_runs.names_of(jobs))
     for job, loss, folder in zip(jobs, made, folders, strict=True):
         say_device(console, job, trains)

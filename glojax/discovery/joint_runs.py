@@ -71,7 +71,7 @@ def _begin(run_dir: Path, tasks: dict[str, str]) -> None:
     if (run_dir / "settings.json").exists():
         raise ValueError(f"{run_dir} holds the run of one task; choose another run directory for several.")
     kept = read_tasks(run_dir)
-    if kept and kept != tasks:
+    if kept and [*kept.items()] != [*tasks.items()]:
         raise ValueError(
             f"{run_dir} was begun with the tasks {', '.join(kept)}; these are {', '.join(tasks)}. Resume with the same "
             "ones or choose another run directory."

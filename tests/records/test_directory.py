@@ -118,6 +118,7 @@ def test_a_search_is_not_resumed_with_another_optimizer(tmp_path: Path) -> None:
 
 CONFIGS: list[Any] = [SearchConfig(pool=100), ExhaustiveConfig(), TuneConfig(), TrainConfig(steps=60)]
 OTHER: dict[str, Any] = {"selection": "roulette", "schedule": "cosine", "averaging": 0.5, "rank_by": "metric"}
+OTHER["aggregate"] = "ranks"
 
 
 def changed(value: Any, field: str) -> Any:
