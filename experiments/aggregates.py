@@ -2,8 +2,8 @@
 
 Makes: for each aggregate of ``discovery.aggregates``, what the loss that it chooses lacks to the best of the map, on
 digits and on noisy digits, in units of the noise of one training; mean and standard error of many choices.
-Command: python experiments/aggregates.py [--map experiments/loss_map.parquet] [--repeats 1000]
-Time: half a minute.
+Command: python experiments/aggregates.py [--map experiments/loss_map.parquet] [--repeats 300]
+Time: half a minute on a CPU core.
 
 A choice is as a search makes it: of ``--tried`` losses, drawn at random, each with as many trainings as ``--seeds``
 says on both tasks, the 24 fittest meet in finals over the other recorded trainings of the map, and the fittest of those
@@ -32,8 +32,6 @@ def choose(name: str, found: loss_map.LossMap, tried: np.ndarray, seeds: np.ndar
         first = scores[:, seeds].mean(axis=1)
         baseline = Baseline(1.0, tuple(on.baseline.tolist()), 0)
         worth = aggregates.gains(baseline) if name != "ranks" else aggregates.ranks(first.tolist())
-        if name == "plain gains":
-            worth = lambda given, base=baseline: (given - base.fitness) / base.scatter + 1e3
         shown.append(worth(first))
         rested.append(worth(np.nanmean(np.delete(scores, seeds, axis=1), axis=1)))
     finalists = np.argsort(-aggregates.together(shown))[:FINALISTS]
@@ -43,7 +41,7 @@ def choose(name: str, found: loss_map.LossMap, tried: np.ndarray, seeds: np.ndar
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--map", type=Path, default=Path(__file__).parent / "loss_map.parquet", help="the loss map")
-    parser.add_argument("--repeats", type=int, default=1000, help="choices of each aggregate")
+    parser.add_argument("--repeats", type=int, default=300, help="choices of each aggregate")
     parser.add_argument("--tried", type=int, default=1500, help="losses among which one is chosen")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each on each task at first, 1 to 3")
     options = parser.parse_args()
@@ -51,7 +49,7 @@ def main() -> None:
     values = {name: np.nanmean(on.scores.astype(float), axis=1) for name, on in found.on.items()}
     noise = {name: float(np.std(on.baseline, ddof=1)) for name, on in found.on.items()}
     print(json.dumps({"noise": noise}))
-    for name in ("gains", "plain gains", "ranks"):
+    for name in aggregates.AGGREGATES:
         chosen = []
         for repeat in range(options.repeats):
             random = named_random(repeat, "aggregates")

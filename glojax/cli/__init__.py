@@ -16,7 +16,7 @@ What they share:
 - ``training``: options for what trains, and the executor that they choose.
 - ``multiprocess``: options to run one command in several processes.
 - ``signatures``: decorators that add options to a command.
-- ``comparisons``: how comparisons are printed.
+- ``comparison_tables``: how comparisons are printed.
 - ``progress``: a line about the search under way.
 
 Modules import the library inside functions, so that ``glojax --help`` starts without JAX.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from glojax.cli.comparisons import say_comparison, say_conclusions
+from glojax.cli.comparison_tables import say_comparison, say_conclusions
 from glojax.cli.options import plain, say_device
 from glojax.cli.progress import ProgressDisplay, funnel_line
 

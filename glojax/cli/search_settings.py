@@ -46,6 +46,15 @@ class Aggregate(StrEnum):
     ranks = "ranks"
 
 
+AggregateOption = Annotated[
+    Aggregate | None,
+    typer.Option(
+        help="Of several tasks: the fitness is the mean of gains over each baseline in units of its noise, or of "
+        "ranks. Defaults to gains."
+    ),
+]
+
+
 class SearchSpace(StrEnum):
     """What is searched."""
 
@@ -99,13 +108,7 @@ def _options(
     ] = None,
     averaging: Averaging = None,
     rank_by: RankByOption = None,
-    aggregate: Annotated[
-        Aggregate | None,
-        typer.Option(
-            help="Of several tasks: the fitness is the mean of gains over each baseline in units of its noise, or of "
-            "ranks. Defaults to gains."
-        ),
-    ] = None,
+    aggregate: AggregateOption = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Start nothing new after this many candidate-steps (2e6) or minutes of training (10m)."),

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from glojax.cli.comparisons import say_comparison, say_conclusions
+from glojax.cli.comparison_tables import say_comparison, say_conclusions
 from glojax.cli.joint_searching import search_jointly
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (

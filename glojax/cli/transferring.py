@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glojax.cli.comparisons import say_conclusions, say_rows
+from glojax.cli.comparison_tables import say_conclusions, say_rows
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import MakeTask, Resume, Seed, app, console_of, plain, say_device, stop_cleanly, with_task
 from glojax.cli.training import with_training

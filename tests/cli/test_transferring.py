@@ -7,7 +7,8 @@ from as_typed import run
 
 def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
     result = run(
-        "transfer", "baikal", "--to", "digits", "--steps", 10, "--train-examples", 100, "--seeds", 2, "--output", tmp_path
+        "transfer", "baikal", "--to", "digits", "--steps", 10, "--train-examples", 100, "--seeds", 2, "--output",
+        tmp_path,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     for text in (

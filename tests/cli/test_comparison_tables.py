@@ -5,7 +5,7 @@ import io
 import numpy as np
 from rich.console import Console
 
-from glojax.cli.comparisons import say_rows
+from glojax.cli.comparison_tables import say_rows
 from glojax.records.comparisons import Comparison
 from glojax.tasks.task import Task
 
