@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from glojax.discovery.full_training import TrainConfig, train
     from glojax.discovery.scoring import evaluate
     from glojax.discovery.search_config import SearchConfig
+    from glojax.discovery.transfer import transfer
     from glojax.discovery.tuning import TaylorConfig, TuneConfig, search_taylor, tune
     from glojax.distributed import processes
     from glojax.distributed.devices import keep_programs, use_cores
@@ -75,6 +76,7 @@ __all__ = [
     "tables",
     "tasks",
     "train",
+    "transfer",
     "tune",
     "use_cores",
 ]
@@ -86,6 +88,7 @@ _NAMES_OF_MODULES = {
     "discovery.full_training": ("TrainConfig", "train"),
     "discovery.scoring": ("evaluate",),
     "discovery.search_config": ("SearchConfig",),
+    "discovery.transfer": ("transfer",),
     "discovery.tuning": ("TaylorConfig", "TuneConfig", "search_taylor", "tune"),
     "distributed.devices": ("keep_programs", "use_cores"),
     "expressions.parsing": ("parse",),

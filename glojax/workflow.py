@@ -6,14 +6,15 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
+from glojax.discovery import joint_runs
 from glojax.discovery.best_known import BestKnown, best_known
 from glojax.discovery.comparison import compare, compare_in_full
-from glojax.discovery.evolution import SearchResult, random_search, search
+from glojax.discovery.evolution import JointResult, SearchResult, drawn, random_search, search
 from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
 from glojax.discovery.proposals import Proposals
 from glojax.discovery.results import Result, SearchOptions
@@ -24,11 +25,11 @@ from glojax.losses.loss import Loss, LossFunction
 from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
 from glojax.tasks.task import Task
 
-T = TypeVar("T", bound=Result)
+T = TypeVar("T", bound=Result | JointResult)
 
 OnPhase = Callable[[str], None]
 """What a discovery calls when a phase begins: a search by its name, ``"known losses"``, ``"comparison"``, ``"full
-training"``, ``"report"``."""
+training"``, ``"report"``. Of several tasks, the last four follow ``"task NAME"`` for each."""
 
 OnResult = Callable[[Result], None]
 """What a discovery calls when a search has ended."""
@@ -108,6 +109,32 @@ class Discovery:
         return self.best.rate
 
 
+@dataclass(frozen=True, eq=False)
+class JointDiscovery:
+    """What a discovery of one loss for several tasks ends with.
+
+    Attributes:
+      search: the result of the search.
+      random_search: the result of random search, if there was one.
+      of: by the tasks' names, the same on each task, with its comparison and report.
+    """
+
+    search: JointResult
+    random_search: JointResult | None
+    of: dict[str, Discovery] = field(repr=False)
+
+    @property
+    def loss(self) -> Loss:
+        """The discovered loss."""
+        return self.search.loss
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """By the tasks' names, the scale of each task's learning rate that goes with the loss."""
+        return self.search.rates
+
+
+@overload
 def discover(
     task: Task,
     config: DiscoveryConfig | None = None,
@@ -117,11 +144,36 @@ def discover(
     on_result: OnResult | None = None,
     proposals: Proposals | None = None,
     **options: Unpack[SearchOptions],
-) -> Discovery:
+) -> Discovery: ...
+
+
+@overload
+def discover(
+    task: Sequence[Task],
+    config: DiscoveryConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    on_phase: OnPhase | None = None,
+    on_result: Callable[[JointResult], None] | None = None,
+    **options: Unpack[SearchOptions],
+) -> JointDiscovery: ...
+
+
+def discover(
+    task: Task | Sequence[Task],
+    config: DiscoveryConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    on_phase: OnPhase | None = None,
+    on_result: Callable[[Any], None] | None = None,
+    proposals: Proposals | None = None,
+    **options: Unpack[SearchOptions],
+) -> Discovery | JointDiscovery:
     """Discover a loss for a task, and compare it with the baseline, the best known loss, and random search.
 
     Args:
-      task: what losses are trained on.
+      task: what losses are trained on; or several tasks, for which one loss is searched (``search``). Its coefficients
+        are not tuned then.
       config: the settings. Defaults to ``DiscoveryConfig()``.
       run_dir: where the record, the loss (``loss.json``) and the report (``report.html``) are kept. Defaults to memory
         alone, without a report.
@@ -132,7 +184,7 @@ def discover(
         discovery that was resumed is that of one never interrupted.
 
     Returns:
-      The loss, how it was found, and how it compares.
+      The loss, how it was found, and how it compares; of several tasks a ``JointDiscovery``.
 
     Raises:
       ValueError: a run directory that does not fit (``records.run.Run``), nothing to train, or a search in which no
@@ -143,10 +195,9 @@ def discover(
       found.loss, found.rate, found.report
     """
     config = DiscoveryConfig() if config is None else config
-    if proposals is not None and not isinstance(config.search, SearchConfig):
-        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig, alone.")
+    if proposals is not None and (not isinstance(config.search, SearchConfig) or isinstance(task, list | tuple)):
+        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig, for one task.")
     asking = {} if proposals is None else {"proposals": proposals}
-    task = config.search.applied_to(task)
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
 
@@ -161,9 +212,11 @@ def discover(
             on_result(result)
         return result
 
-    found = phase(
-        _PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **watched, **asking)
-    )
+    if isinstance(task, list | tuple):
+        return _discover_jointly(task, config, begin, phase, watched, shared)
+    task = config.search.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
+    run_search = _SEARCHES[type(config.search)]
+    found = phase(_PHASES[type(config.search)], lambda: run_search(task, config.search, **watched, **asking))
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
@@ -172,16 +225,53 @@ def discover(
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
-    drawn: SearchResult | None = None
+    random: SearchResult | None = None
     if config.random_search:
-        drawn = phase("random search", lambda: random_search(task, _drawing(config.search), found.steps, **watched))
+        random = phase("random search", lambda: random_search(task, _drawing(config.search), found.steps, **watched))
 
     named: dict[str, Result] = {"found": found}
     named |= {"found, tuned": best} if best is not found else {}
-    named |= {"random search": drawn} if drawn is not None else {}
+    named |= {"random search": random} if random is not None else {}
     compared = _compared(task, config, named, begin, shared)
     begin("report")
-    return Discovery(found, tuned, drawn, *compared, None if run_dir is None else _report(run_dir))
+    return Discovery(found, tuned, random, *compared, None if run_dir is None else _report(run_dir))
+
+
+def _discover_jointly(
+    together: Sequence[Task],
+    config: DiscoveryConfig,
+    begin: OnPhase,
+    phase: Callable[[str, Callable[[], JointResult]], JointResult],
+    watched: dict[str, Any],
+    shared: dict[str, Any],
+) -> JointDiscovery:
+    """``discover`` of several tasks."""
+    settings, run_dir = config.search, watched["run_dir"]
+    if not isinstance(settings, SearchConfig):
+        raise ValueError(
+            f"DiscoveryConfig.search is of {type(settings).__name__}; of several tasks a SearchConfig is allowed."
+        )
+    found = phase("search", lambda: search(together, settings, **watched))
+    if found.fitness == 0:
+        raise ValueError(f"no loss trains on all of {', '.join(found.results)}; search longer.")
+    random: JointResult | None = None
+    if config.random_search:
+        random = phase("random search", lambda: search(together, drawn(settings, found.steps), **watched))
+    of_tasks: dict[str, Discovery] = {}
+    folders = joint_runs.folders_of(list(found.results))
+    for (name, result), task, folder in zip(found.results.items(), together, folders, strict=True):
+        begin(f"task {name}")
+        own = None if run_dir is None else Path(run_dir) / folder
+        if own is not None and processes.is_first() and not callable(found.loss.output):
+            for path in (own.parent, own):
+                found.loss.save(path / "loss.json")
+        named: dict[str, Result] = {"found": result}
+        named |= {} if random is None else {"random search": random.results[name]}
+        compared = _compared(settings.applied_to(task), config, named, begin, shared | {"run_dir": own})
+        begin("report")
+        report = None if own is None else _report(own)
+        of_tasks[name] = Discovery(result, None, random and random.results[name], *compared, report)
+    return JointDiscovery(found, random, of_tasks)
 
 
 def _tuning(config: DiscoveryConfig, found: Result) -> TuneConfig | None:

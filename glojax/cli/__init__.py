@@ -2,9 +2,10 @@
 
 Commands:
 
-- ``searching``: ``search``; ``search_settings`` has its options.
+- ``searching``: ``search``, of several tasks in ``joint_searching``; ``search_settings`` has its options.
 - ``tune``: ``tune``.
 - ``comparing``: ``evaluate`` and ``train``.
+- ``transferring``: ``transfer``.
 - ``measuring``: ``bench``.
 - ``showing``: ``show`` and ``export``.
 - ``reading``: ``report``, ``record`` and ``runs``.
@@ -15,6 +16,7 @@ What they share:
 - ``training``: options for what trains, and the executor that they choose.
 - ``multiprocess``: options to run one command in several processes.
 - ``signatures``: decorators that add options to a command.
+- ``comparison_tables``: how comparisons are printed.
 - ``progress``: a line about the search under way.
 
 Modules import the library inside functions, so that ``glojax --help`` starts without JAX.
@@ -26,11 +28,11 @@ import sys
 
 from rich.console import Console
 
-from glojax.cli import comparing, measuring, reading, searching, showing, tune
+from glojax.cli import comparing, measuring, reading, searching, showing, transferring, tune
 from glojax.cli.options import app, plain
 from glojax.errors import short
 
-__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing", "tune"]
+__all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing", "transferring", "tune"]
 
 
 def main() -> None:

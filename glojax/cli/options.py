@@ -41,12 +41,12 @@ TaskName = Annotated[
 ]
 
 
-OptionalTaskName = Annotated[
-    str | None,
+TaskNames = Annotated[
+    list[str] | None,
     typer.Argument(
-        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task. "
-        "Defaults to noisy-digits, where 40% of the training labels are wrong, or to digits with an option that makes "
-        "it harder."
+        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task; of "
+        "several, one loss is searched for all. Defaults to noisy-digits, where 40% of the training labels are wrong, "
+        "or to digits with an option that makes it harder."
     ),
 ]
 LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]

@@ -39,6 +39,22 @@ RankByOption = Annotated[
 ]
 
 
+class Aggregate(StrEnum):
+    """How scores on several tasks become one fitness."""
+
+    gains = "gains"
+    ranks = "ranks"
+
+
+AggregateOption = Annotated[
+    Aggregate | None,
+    typer.Option(
+        help="Of several tasks: the fitness is the mean of gains over each baseline in units of its noise, or of "
+        "ranks. Defaults to gains."
+    ),
+]
+
+
 class SearchSpace(StrEnum):
     """What is searched."""
 
@@ -52,6 +68,26 @@ FullSteps = Annotated[
         min=0,
         help="Steps of the full trainings at the end, with a cosine decay; 0 for none. Defaults to 10 times more.",
     ),
+]
+
+
+StartFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LOSS",
+        help="First in the first generation: an expression, a loss.json, a file of expressions, a run, or zoo for the "
+        "known losses; may be repeated.",
+    ),
+]
+Parsimony = Annotated[
+    float | None, typer.Option(help="What a node must add to validation fitness to be worth having, such as 0.0005.")
+]
+CandidateSeeds = Annotated[
+    int | None, typer.Option(help="Trainings of each candidate. The default depends on the kind of search.")
+]
+Halving = Annotated[
+    int | None,
+    typer.Option(help="Keep one candidate in this many at each rung of a training; 1 trains all fully."),
 ]
 
 
@@ -70,13 +106,8 @@ def _options(
     population: Annotated[
         int | None, typer.Option(help="Candidates in a generation. Defaults to the preset's.")
     ] = None,
-    candidate_seeds: Annotated[
-        int | None, typer.Option(help="Trainings of each candidate. The default depends on the kind of search.")
-    ] = None,
-    halving: Annotated[
-        int | None,
-        typer.Option(help="Keep one candidate in this many at each rung of a training; 1 trains all to the end."),
-    ] = None,
+    candidate_seeds: CandidateSeeds = None,
+    halving: Halving = None,
     fair_rates: Annotated[
         bool | None,
         typer.Option(
@@ -90,20 +121,11 @@ def _options(
             help="Stages before training: any of finite,guided,distinct,trainable, or none. Defaults to the preset's."
         ),
     ] = None,
-    start_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LOSS",
-            help="First in the first generation: an expression, a loss.json, a file of expressions, a run, or zoo for "
-            "the known losses; may be repeated.",
-        ),
-    ] = None,
-    parsimony: Annotated[
-        float | None,
-        typer.Option(help="What a node must add to validation fitness to be worth having, such as 0.0005."),
-    ] = None,
+    start_from: StartFrom = None,
+    parsimony: Parsimony = None,
     averaging: Averaging = None,
     rank_by: RankByOption = None,
+    aggregate: AggregateOption = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Start nothing new after this many candidate-steps (2e6) or minutes of training (10m)."),
@@ -137,6 +159,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         parsimony: float | None,
         averaging: float | None,
         rank_by: RankBy | None,
+        aggregate: Aggregate | None,
         budget: str | None,
         tune_generations: int,
         seeds: int,
@@ -156,6 +179,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "parsimony": parsimony,
             "averaging": averaging,
             "rank_by": None if rank_by is None else rank_by.value,
+            "aggregate": None if aggregate is None else aggregate.value,
             "seed": seed,
             **({} if budget is None else _budget(budget)),
         }
@@ -175,11 +199,11 @@ def _search_config(
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-        _refuse("--exhaustive", fields, ("generations", "population", "start"))
+        _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate"))
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
-        not_of_taylor = ("halving", "fair_rates", "screening", "start", "parsimony", "budget", "minutes")
-        _refuse("--space taylor", fields, not_of_taylor)
+        of_trees = ("halving", "fair_rates", "screening", "start", "parsimony", "budget", "minutes", "aggregate")
+        _refuse("--space taylor", fields, of_trees)
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)
 

@@ -2,7 +2,6 @@
 
 import functools
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,18 +9,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from glojax.cli.comparison_tables import say_comparison, say_conclusions
+from glojax.cli.joint_searching import search_jointly
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
     MakeTask,
-    OptionalTaskName,
     Resume,
     RunDir,
+    TaskNames,
     Tensorboard,
     app,
     board_of,
     check_resume,
     console_of,
-    interval,
     plain,
     say_device,
     stop_cleanly,
@@ -36,9 +36,18 @@ if TYPE_CHECKING:
     from glojax.discovery.exhaustive import ExhaustiveResult
     from glojax.discovery.results import Result
     from glojax.discovery.tuning import TuningResult
-    from glojax.records.comparisons import Comparison
     from glojax.tasks.task import Task
     from glojax.workflow import Discovery, DiscoveryConfig
+
+
+ProposalCommand = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="A program that is given the best losses as JSON before each generation and answers with expressions.",
+    ),
+]
+ProposalSeconds = Annotated[float, typer.Option(help="After which that program is stopped.")]
 
 
 @app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
@@ -49,24 +58,21 @@ if TYPE_CHECKING:
 @functools.partial(with_search_settings, before="tensorboard")
 def search(
     context: typer.Context,
-    task: OptionalTaskName = None,
+    task: TaskNames = None,
     tensorboard: Tensorboard = False,
     run_dir: RunDir = None,
     resume: Resume = False,
-    proposals: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMAND",
-            help="A program that is given the best losses as JSON before each generation and answers with expressions.",
-        ),
-    ] = None,
-    proposal_seconds: Annotated[float, typer.Option(help="After which that program is stopped.")] = 300.0,
+    proposals: ProposalCommand = None,
+    proposal_seconds: ProposalSeconds = 300.0,
     *,
     config: "DiscoveryConfig",
     make_task: MakeTask,
     trains: dict[str, Any],
 ) -> None:
-    """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and the best known loss."""
+    """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and the best known loss.
+
+    Of several tasks, one loss is searched for all of them, and compared on each.
+    """
     import glojax
     from glojax.discovery.proposals import Command
 
@@ -76,7 +82,13 @@ def search(
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     stop_cleanly(context, run_dir)
     board = board_of(tensorboard, run_dir)
-    job = make_task(task)
+    jobs = [make_task(name) for name in task or [None]]
+    if len(jobs) > 1:
+        if asked is not None:
+            raise ValueError("--proposals goes with one task.")
+        search_jointly(console, jobs, config, run_dir, resume, board, trains)
+        return
+    job = jobs[0]
     say_device(console, job, trains)
     console.print("Compiling, and training the baseline ...")
     shown = _Shown(console, job, config, ProgressDisplay(console, _titles(job), board))
@@ -92,14 +104,10 @@ def search(
             proposals=asked,
             **trains,
         )
-    _say_rows(console, job, found.comparison, f"Comparison over {config.seeds} fresh seeds")
-    if found.full:
-        steps = found.full[0].steps[-1]
-        title = f"As a user trains: {steps:,} steps, cosine decay, last weights; {config.seeds} fresh seeds"
-        _say_rows(console, job, found.full, title)
+    say_comparison(console, job, found)
     if board is not None:
         board.finish()
-    _say_conclusions(console, run_dir)
+    say_conclusions(console, run_dir)
     _say_end(console, found, run_dir)
 
 
@@ -211,38 +219,6 @@ class _Shown:
     def _random_search(self, result: "Result") -> None:
         found = f"validation {self._score} {result.fitness:.4f}"
         self._print(f"Random search found {plain(str(result.best))}, {found}.")
-
-
-def _say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title: str) -> None:
-    from glojax import statistics
-
-    metric = job.metric_name
-    columns = ("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
-    table = Table(*columns, title=plain(title), title_justify="left")
-    for row in rows:
-        parts = (job.as_metric(part) for part in (row.validation, row.test))
-        validation, test = (statistics.summarize(part) if len(part) else None for part in parts)
-        table.add_row(
-            plain(row.name),
-            f"x{row.rate:.3g}",
-            f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
-            f"{test.mean:.4f} ± {test.std:.4f}" if test else "none",
-            interval(test) if test else "",
-            f"{int((row.validation == 0).sum())} of {len(row.validation)}",
-        )
-    console.print(table)
-
-
-def _say_conclusions(console: Console, run_dir: Path) -> None:
-    """Print what the report says of the comparison, where the run directory is: with the first process."""
-    from glojax.distributed import processes
-    from glojax.records import summary
-    from glojax.reporting import conclusions
-
-    if not processes.is_first():
-        return
-    for sentence in conclusions.about_comparison(summary.read(run_dir)):
-        console.print(plain(sentence))
 
 
 def _say_end(console: Console, found: "Discovery", run_dir: Path) -> None:

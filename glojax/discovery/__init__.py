@@ -7,6 +7,9 @@ Searches, each a function that takes a task and settings and returns a ``Result`
 - ``exhaustive``: every loss up to a depth; ``distinct`` finds those that train differently.
 - ``tuning``: CMA-ES on the coefficients of a tree (phase 2), or of a Taylor polynomial; ``cma_es`` is the algorithm.
 
+- ``joint``: one loss for several tasks, as ``evolution`` searches it too; ``aggregates`` has its fitness,
+  ``joint_screening`` its screening, ``joint_runs`` its records.
+
 What they share:
 
 - ``settings``: the settings of every search.
@@ -20,6 +23,7 @@ What they share:
 Beside the searches:
 
 - ``comparison``: a loss beside the baseline, each at its best learning rate.
+- ``transfer``: a found loss on a task that it never saw.
 - ``full_training``: full trainings and their curves.
 
 May import every package but ``reporting`` and ``cli``, and not ``benchmark`` or ``workflow``.

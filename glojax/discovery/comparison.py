@@ -143,11 +143,11 @@ def compare(
         settings = [(name, loss, 1.0) for name, loss in rows]
         settings += [(name + BEST_RATE, loss, best[name]) for name, loss in rows if best[name] != 1.0]
         seeds = [named_seed(seed, "audit", i) for i in range(seed_count)]
-        kept = run.once("scores", lambda: {"asked": asked, **_audit(task, settings, seeds, trains)}, is_this)
+        kept = run.once("scores", lambda: {"asked": asked, **audited(task, settings, seeds, trains)}, is_this)
     return rows_of(kept)
 
 
-def _audit(
+def audited(
     task: Task, settings: Sequence[tuple[str, LossFunction, float]], seeds: Sequence[int], executor: Executor
 ) -> dict[str, Any]:
     """Learning curves of losses at their rates, as the record keeps them."""
@@ -222,7 +222,7 @@ def compare_in_full(
         best = _full_rates(long, list(named.values()), [rates[name] for name in named], seeds, trains)
         settings = [(name, loss, rate) for (name, loss), rate in zip(named.items(), best, strict=True)]
         seeds = [named_seed(seed, "full audit", i) for i in range(seed_count)]
-        return {"asked": asked, **_audit(long, settings, seeds, trains)}
+        return {"asked": asked, **audited(long, settings, seeds, trains)}
 
     with Run(run_dir, "full training", task, {"steps": length}, resume) as run:
         return rows_of(run.once("scores", train, lambda kept: kept["asked"] == asked))

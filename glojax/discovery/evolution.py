@@ -8,13 +8,14 @@ its fitness. A training that meets NaN or infinity scores 0.
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Unpack
+from typing import Unpack, overload
 
 import numpy as np
 
 from glojax.deprecation import renamed_argument
-from glojax.discovery import generations
+from glojax.discovery import generations, joint, joint_runs
 from glojax.discovery.fitness import Fitness
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.proposals import Proposals
@@ -22,6 +23,8 @@ from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
 from glojax.executors.protocol import Executor
+from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss
 from glojax.records.funnel import total
 from glojax.records.hall_of_fame import hall_of_fame
 from glojax.records.run import Run
@@ -42,9 +45,68 @@ class SearchResult(Result):
     generations: list[Generation] = field(repr=False)
 
 
-@renamed_argument("on_generation", "on_event")
+@dataclass(frozen=True, eq=False)
+class JointResult:
+    """What a search on several tasks ends with.
+
+    Attributes:
+      phase: the search, as the records name it.
+      loss: the best loss.
+      scores: joint scores ``float64[seeds]`` of the trainings that decided (``SearchConfig.aggregate``).
+      results: by the tasks' names, the search on each: the same loss with its own rate, scores and record.
+      generations: every generation, with joint fitness, and rates in units of each task's fair ones.
+    """
+
+    phase: str
+    loss: Loss
+    scores: np.ndarray
+    results: dict[str, SearchResult]
+    generations: list[Generation] = field(repr=False)
+
+    @property
+    def fitness(self) -> float:
+        """The mean of the joint scores."""
+        return float(np.mean(self.scores))
+
+    @property
+    def best(self) -> Tree:
+        """The tree of the best loss."""
+        return self.loss.tree
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """By the tasks' names, the scale of each task's learning rate that goes with the loss."""
+        return {name: result.rate for name, result in self.results.items()}
+
+    @property
+    def steps(self) -> int:
+        """The cost on all tasks, as ``Result.steps``."""
+        return sum(result.steps for result in self.results.values())
+
+
+@overload
 def search(
     task: Task,
+    config: SearchConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    proposals: Proposals | None = None,
+    **options: Unpack[SearchOptions],
+) -> SearchResult: ...
+
+
+@overload
+def search(
+    task: Sequence[Task],
+    config: SearchConfig | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    **options: Unpack[SearchOptions],
+) -> JointResult: ...
+
+
+@renamed_argument("on_generation", "on_event")
+def search(
+    task: Task | Sequence[Task],
     config: SearchConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     *,
@@ -53,13 +115,14 @@ def search(
     executor: Executor | None = None,
     group: int | None = None,
     proposals: Proposals | None = None,
-) -> SearchResult:
-    """Search a loss for a task.
+) -> SearchResult | JointResult:
+    """Search a loss for a task, or one loss for several.
 
     Args:
-      task: what candidates are trained on.
+      task: what candidates are trained on, or several of one output: then the fitness of a loss is joint
+        (``SearchConfig.aggregate``), and it has a rate of its own on each.
       config: the settings. Defaults to ``SearchConfig()``.
-      run_dir: where the record is kept. Defaults to memory alone.
+      run_dir: where the record is kept, of several tasks in a folder for each. Defaults to memory alone.
       resume: go on with the search that ``run_dir`` holds. The result is that of a search never interrupted.
       on_event: called after each generation, those read back included.
       executor: what trains the candidates. Defaults to this process.
@@ -69,17 +132,22 @@ def search(
         others, of which at most ``proposals.MOST`` are read. A program does with ``proposals.Command``.
 
     Returns:
-      The best loss, how it was found, and every generation.
+      The best loss, how it was found, and every generation; of several tasks a ``JointResult``.
 
     Raises:
-      ValueError: a run directory that does not fit (``records.run.Run``), or screening that nothing passed.
+      ValueError: a run directory that does not fit (``records.run.Run``), screening that nothing passed, or several
+        tasks that cannot share a loss.
 
     Example:
       found = glojax.search(glojax.tasks.digits(), glojax.SearchConfig(generations=5))
       found.loss, found.rate, found.fitness
     """
     config = SearchConfig() if config is None else config
-    task = config.applied_to(task)
+    if isinstance(task, list | tuple):
+        if proposals is not None:
+            raise ValueError("proposals go with one task, not with several.")
+        return _search_jointly(task, config, run_dir, resume, on_event, executor, group)
+    task = config.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
     fitness = Fitness.of(task, config, config.max_nodes, local.resolve(task, executor, group))
     # A directory may hold the random search beside the search that it is compared with.
     phase = "search" if config.breeding else "random search"
@@ -107,6 +175,51 @@ def search(
     )
 
 
+def _search_jointly(
+    together: Sequence[Task],
+    config: SearchConfig,
+    run_dir: str | os.PathLike[str] | None,
+    resume: bool,
+    on_event: OnEvent | None,
+    executor: Executor | None,
+    group: int | None,
+) -> JointResult:
+    """``search`` of several tasks."""
+    together = [config.applied_to(task) for task in together]
+    fitness = joint.JointFitness.of(together, config, executor, group)
+    phase = "search" if config.breeding else "random search"
+    with joint_runs.opened(run_dir, phase, together, config, resume) as runs:
+        history: list[Generation] = []
+        of_tasks: list[list[Generation]] = [[] for _ in runs]
+        last: joint.JointState | None = None
+        for last in joint.states(fitness, runs):
+            history.append(last.generation)
+            for one, part in zip(of_tasks, last.parts, strict=True):
+                one.append(part.generation)
+            if on_event is not None:
+                on_event(_event(phase, config, last))
+        assert last is not None  # the first generation is there or has raised
+        best = joint.decide(fitness, last, runs)
+        records = [run.generations()[: len(history)] for run in runs]
+    columns = zip(joint_runs.names_of(together), together, best.parts, last.parts, records, of_tasks, strict=True)
+    results = {
+        name: SearchResult(
+            phase=phase,
+            loss=task.loss(best.tree, protected=config.protected),
+            rate=known.rate,
+            scores=np.array(known.scores),
+            record=record,
+            funnel=total(generation.funnel for generation in history),
+            baseline=part.baseline,
+            steps=part.steps,
+            generations=own,
+        )
+        for name, task, known, part, record, own in columns
+    }
+    loss = next(iter(results.values())).loss
+    return JointResult(phase=phase, loss=loss, scores=np.array(best.scores), results=results, generations=history)
+
+
 def random_search(
     task: Task,
     config: SearchConfig,
@@ -127,7 +240,12 @@ def random_search(
     Returns:
       As ``search``.
     """
-    drawn = dataclasses.replace(
+    return search(task, drawn(config, budget), run_dir, **options)
+
+
+def drawn(config: SearchConfig, budget: int) -> SearchConfig:
+    """The settings of the random search that a search with this cost is compared with."""
+    return dataclasses.replace(
         config,
         breeding=False,
         pool=0,
@@ -136,10 +254,9 @@ def random_search(
         generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),
     )
-    return search(task, drawn, run_dir, **options)
 
 
-def _event(phase: str, config: SearchConfig, state: State) -> Event:
+def _event(phase: str, config: SearchConfig, state: State | joint.JointState) -> Event:
     generation, fates = state.generation, state.generation.fates
     return Event(
         phase=phase,

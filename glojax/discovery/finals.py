@@ -5,10 +5,11 @@ still be the best have more (``allocation``), until it is settled. ``statistics.
 ``decide`` returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from glojax.discovery import allocation, scoring
+from glojax.discovery.scoring import TrainedEach
 from glojax.executors.protocol import Evaluator
 from glojax.expressions.trees import Tree
 from glojax.seeds import named_seed
@@ -56,21 +57,32 @@ def decide(
     Returns:
       The scores and the cost of each finalist.
     """
+
+    def train(seeds: Sequence[Sequence[int]]) -> TrainedEach:
+        return scoring.train_each(evaluator, finalists, seeds, rates, coefficients)
+
+    return decide_by(train, len(finalists), seed, seed_count, always=always, handicaps=handicaps)
+
+
+def decide_by(
+    train: Callable[[Sequence[Sequence[int]]], TrainedEach],
+    count: int,
+    seed: int,
+    seed_count: int,
+    *,
+    always: Sequence[int] = (),
+    handicaps: Sequence[float] = (),
+) -> Decided:
+    """The same for ``count`` finalists that ``train`` trains, each over seeds of its own; those may be none."""
     seeds = seeds_of_finals(seed, MOST * seed_count)
-    scores: list[tuple[float, ...]] = [()] * len(finalists)
-    steps = [0] * len(finalists)
-
-    def train(more: Sequence[int]) -> None:
-        wanted = [seeds[len(row) : len(row) + count] for row, count in zip(scores, more, strict=True)]
-        found = scoring.train_each(evaluator, finalists, wanted, rates, coefficients)
-        for place, (row, taken) in enumerate(zip(found.scores, found.steps, strict=True)):
-            scores[place] += row
-            steps[place] += taken
-
-    more = [seed_count] * len(finalists)
+    scores: list[tuple[float, ...]] = [()] * count
+    steps = [0] * count
+    more = [seed_count] * count
     while any(more):
-        train(more)
-        left = BUDGET * seed_count * len(finalists) - sum(map(len, scores))
+        found = train([seeds[len(row) : len(row) + some] for row, some in zip(scores, more, strict=True)])
+        scores = [(*row, *new) for row, new in zip(scores, found.scores, strict=True)]
+        steps = [spent + taken for spent, taken in zip(steps, found.steps, strict=True)]
+        left = BUDGET * seed_count * count - sum(map(len, scores))
         judged = with_handicaps(scores, handicaps)
         more = allocation.allocate(judged, min(_ROUND, left), len(seeds)) if left > 0 else []
         if not any(more):

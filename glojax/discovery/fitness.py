@@ -227,14 +227,18 @@ class Fitness:
             return True
         return minutes is not None and processes.first(lambda: bool(seconds >= 60 * minutes))
 
+    def ranking(self, archive: Archive) -> list[Known]:
+        """All trees, those that are worth most first (``FitnessConfig.parsimony``)."""
+        ranking = archive.ranking
+        worth = self.config.worth([known.tree for known in ranking], [known.fitness for known in ranking])
+        return [ranking[place] for place in np.argsort(-worth, kind="stable")]
+
     def finals(self, archive: Archive, run: Run) -> Known:
         """The winner: the best finalist over fresh seeds or, with one finalist, the fittest tree.
 
         Finalists are the fittest trees and the best of every size, for the hall of fame.
         """
-        ranking = archive.ranking
-        worth = self.config.worth([known.tree for known in ranking], [known.fitness for known in ranking])
-        ranking = [ranking[place] for place in np.argsort(-worth, kind="stable")]
+        ranking = self.ranking(archive)
         finalists = [known for known in ranking[: self.config.finalists] if known.fitness > 0]
         of_each_size = best_of_every_size(filter(_is_sound, ranking), lambda known: known.tree.size)
         finalists += [known for known in of_each_size if known not in finalists]

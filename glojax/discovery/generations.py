@@ -97,26 +97,29 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
         if last is None:
             ahead = [*start_trees(fitness.task, config), *ahead]
         try:
-            offspring, sifted = _offspring(fitness, config, archive, baseline, last, ahead, run.directory is not None)
+            offspring, sifted = next_offspring(
+                fitness, config, archive, baseline, last, ahead, run.directory is not None
+            )
         except NothingToTrain:
             if state is None:
                 raise
             return  # everything worth training has been trained: draws from nothing can end so
-        archive, generation, records = _evaluate(fitness, config, archive, baseline, number, offspring, sifted)
-        run.save_generation(number, records, generation.funnel, _rejected(sifted, ahead))
+        archive, generation, records = evaluate(fitness, config, archive, baseline, number, offspring, sifted)
+        run.save_generation(number, records, generation.funnel, rejected_by(sifted, ahead))
         steps += int(generation.steps.sum())
         seconds += generation.seconds
         state = State(generation, records, archive, baseline, steps, seconds)
         yield state
 
 
-def _rejected(sifted: Sieve, ahead: Sequence[Offspring]) -> list[Rejected]:
+def rejected_by(sifted: Sieve, ahead: Sequence[Offspring]) -> list[Rejected]:
+    """The trees that screening rejected, with the origin of those that came ahead; none where nobody keeps them."""
     origins = {canonical(child.tree): child.origin for child in ahead}
     rejected = {} if sifted.rejected is None else sifted.rejected
     return [tree._replace(origin=origins.get(form, "")) for form, tree in rejected.items()]
 
 
-def _offspring(
+def next_offspring(
     fitness: Fitness,
     config: SearchConfig,
     archive: Archive,
@@ -189,7 +192,7 @@ class _Trained(NamedTuple):
         return _Trained(self.fates, scores, steps)
 
 
-def _evaluate(
+def evaluate(
     fitness: Fitness,
     config: SearchConfig,
     archive: Archive,

@@ -5,6 +5,7 @@ from typing import Any
 
 from glojax.defaults import derived
 from glojax.deprecation import renamed_fields
+from glojax.discovery.aggregates import AGGREGATES
 from glojax.discovery.genetics import Variation
 from glojax.discovery.selection import SELECTIONS
 from glojax.discovery.settings import FitnessConfig, check_bounds
@@ -43,6 +44,8 @@ class SearchConfig(FitnessConfig):
       both_variables: give every tree x and y. Without it a tree that lacks one is kept with fitness 0.
       start: expressions of trees that come first in the first generation, where they pass screening, at most as many
         as the population has; ``ZOO`` stands for the known losses that are trees without coefficients.
+      aggregate: how scores on several tasks become one fitness (``aggregates``): the mean of ``"gains"`` over each
+        task's own baseline in units of its noise, or of ``"ranks"``. A single task has no use for it.
 
     The other settings are those of ``FitnessConfig`` and ``SharedSettings``.
 
@@ -65,6 +68,7 @@ class SearchConfig(FitnessConfig):
     max_nodes: int = 32
     both_variables: bool = True
     start: tuple[str, ...] = ()
+    aggregate: str = "gains"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +91,8 @@ class SearchConfig(FitnessConfig):
         )
         if self.selection not in SELECTIONS:
             raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
+        if self.aggregate not in AGGREGATES:
+            raise ValueError(f"SearchConfig.aggregate is {self.aggregate!r}; allowed are {', '.join(AGGREGATES)}.")
         object.__setattr__(self, "start", self._checked_start())
 
     def _checked_start(self) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ BEST_KNOWN = "best known loss"
 BEST_RATE = ", best rate"
 """What the name of a row ends with where the loss has its best learning rate and not the task's."""
 
+FAIR_RATE = ", fair rate"
+"""The same where its gradient is as large as the baseline's at its best rate."""
+
 NOT_FOUND = ("random search", BEST_KNOWN)
 """Rows beside the baseline that are not of the search that is judged."""
 

@@ -155,6 +155,7 @@ class RunSummary:
       sessions: when each phase ran, from the log.
       known: what the known losses were worth (``best_known.BestKnown.tried``); empty if they were not tried.
       full: the JSON that the comparison of full trainings keeps; empty if there was none.
+      transferred: the JSON that a transfer keeps of the loss that was found elsewhere; empty if this is none.
     """
 
     directory: Path
@@ -164,10 +165,20 @@ class RunSummary:
     sessions: list[Session]
     known: list[dict[str, Any]] = field(default_factory=list)
     full: dict[str, Any] = field(default_factory=dict)
+    transferred: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def found(self) -> FoundLoss | None:
-        """The loss of the tuning if that has finished, else of the search; None if nothing was trained."""
+        """The loss of the tuning if that has finished, else of the search; None if nothing was trained.
+
+        Of a transfer it is the loss that was found elsewhere, at its fair rate.
+        """
+        if self.transferred:
+            (row,) = rows_of(self.transferred)
+            expression, coefficients, protected = self.transferred["loss"]
+            loss = Loss(parse(expression), tuple(coefficients), protected, self._output)
+            nothing = PhaseSummary("transfer", {}, [], {}, [], None, True)
+            return FoundLoss(loss, row.rate, float(row.validation.mean()), nothing)
         names = [name for name in SEARCHES if name in self.phases]
         if "tune" in self.phases and (self.phases["tune"].is_finished or not names):
             names.insert(0, "tune")
@@ -186,8 +197,11 @@ class RunSummary:
             if len(vector) != len(space.start):
                 raise ValueError(f"{record.expression} has {len(vector)} coefficients, {len(space.start)} are tuned")
             coefficients = space.coefficients(vector)
-        output: Any = self.task.output if self.task.has_known_output else _unknown_output
-        return Loss(tree, coefficients, bool(phase.config.get("protected")), output)
+        return Loss(tree, coefficients, bool(phase.config.get("protected")), self._output)
+
+    @property
+    def _output(self) -> Any:
+        return self.task.output if self.task.has_known_output else _unknown_output
 
     @cached_property
     def compared(self) -> list[ComparedLoss]:
@@ -271,7 +285,8 @@ def read(directory: str | os.PathLike[str]) -> RunSummary:
             comparison = store.result("comparison", "scores") or {}
             known = (store.result("known losses", "scores") or {"tried": []})["tried"]
             full = store.result("full training", "scores") or {}
-            run = RunSummary(directory, _task(settings), phases, comparison, sessions, known, full)
+            transferred = store.result("transfer", "loss") or {}
+            run = RunSummary(directory, _task(settings), phases, comparison, sessions, known, full, transferred)
             _ = run.found_in_comparison, run.fully_trained, run.best_known  # so that all damage is met here
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             path = directory / "record.sqlite"

@@ -123,6 +123,7 @@ OTHER: dict[str, Any] = {
     "averaging": 0.5,
     "rank_by": "metric",
     "start": ("x - y",),
+    "aggregate": "ranks",
 }
 
 

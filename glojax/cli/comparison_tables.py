@@ -1,0 +1,58 @@
+"""How commands print the comparison of losses over fresh seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from glojax.cli.options import interval, plain
+
+if TYPE_CHECKING:
+    from glojax.records.comparisons import Comparison
+    from glojax.tasks.task import Task
+    from glojax.workflow import Discovery
+
+
+def say_comparison(console: Console, job: "Task", found: "Discovery") -> None:
+    """Print the comparison that a discovery ends with, and that of full trainings if there is one."""
+    seeds = len(found.comparison[0].validation)
+    say_rows(console, job, found.comparison, f"Comparison over {seeds} fresh seeds")
+    if found.full:
+        steps = found.full[0].steps[-1]
+        title = f"As a user trains: {steps:,} steps, cosine decay, last weights; {seeds} fresh seeds"
+        say_rows(console, job, found.full, title)
+
+
+def say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title: str) -> None:
+    """Print a row for each loss: mean, deviation and interval of the metric over seeds."""
+    from glojax import statistics
+
+    metric = job.metric_name
+    columns = ("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
+    table = Table(*columns, title=plain(title), title_justify="left")
+    for row in rows:
+        parts = (job.as_metric(part) for part in (row.validation, row.test))
+        validation, test = (statistics.summarize(part) if len(part) else None for part in parts)
+        table.add_row(
+            plain(row.name),
+            f"x{row.rate:.3g}",
+            f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
+            f"{test.mean:.4f} ± {test.std:.4f}" if test else "none",
+            interval(test) if test else "",
+            f"{int((row.validation == 0).sum())} of {len(row.validation)}",
+        )
+    console.print(table)
+
+
+def say_conclusions(console: Console, run_dir: Path) -> None:
+    """Print what the report says of the comparison, where the run directory is: with the first process."""
+    from glojax.distributed import processes
+    from glojax.records import summary
+    from glojax.reporting import conclusions
+
+    if not processes.is_first():
+        return
+    for sentence in conclusions.about_comparison(summary.read(run_dir)):
+        console.print(plain(sentence))

@@ -1,0 +1,30 @@
+"""The command ``glojax transfer``."""
+
+from pathlib import Path
+
+from as_typed import run
+
+
+def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
+    result = run(
+        "transfer", "baikal", "--to", "digits", "--steps", 10, "--train-examples", 100, "--seeds", 2, "--output",
+        tmp_path,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for text in (
+        "found, fair rate",
+        "best known loss",
+        "cross-entropy",
+        "Over 2 fresh seeds its mean test accuracy is",
+    ):
+        assert text in result.output
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "record.sqlite").exists()
+    assert run("report", folder).exit_code == 0
+
+
+def test_another_output_is_refused_before_anything_is_trained() -> None:
+    result = run("transfer", "baikal", "--to", "digits", "--to", "diabetes")
+    assert isinstance(result.exception, ValueError)
+    assert "of 'identity'" in str(result.exception)
+    assert "Trying" not in result.output

@@ -1,0 +1,133 @@
+"""One loss for several tasks: each has what a search of its own would give a tree, and their mean decides."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from glojax import SearchConfig, evaluate, models, search, tasks
+from glojax.discovery import aggregates
+from glojax.discovery.evolution import JointResult
+from glojax.discovery.finals import seeds_of_finals
+from glojax.discovery.results import Event
+from glojax.records import summary
+from glojax.seeds import named_seed
+from glojax.tasks.task import Task
+
+CONFIG = SearchConfig(population=6, generations=2, elites=2, seeds=1, finalists=3, final_seeds=2, seed=3)
+FOLDERS = ("tiny", "tiny-40-label-noise")
+
+
+@pytest.fixture(scope="module")
+def both(tiny_task: Task) -> list[Task]:
+    return [tiny_task, tasks.harder(tiny_task, label_noise=0.4)]
+
+
+@pytest.fixture(scope="module")
+def begun(both: list[Task], tmp_path_factory: pytest.TempPathFactory) -> tuple[JointResult, Path, list[Event]]:
+    events: list[Event] = []
+    path = tmp_path_factory.mktemp("joint") / "run"
+    return search(both, CONFIG, path, on_event=events.append), path, events
+
+
+def test_the_winner_has_the_scores_of_its_own_rate_on_every_task(
+    both: list[Task], begun: tuple[JointResult, Path, list[Event]]
+) -> None:
+    found = begun[0]
+    assert list(found.results) == [task.name for task in both]
+    worths = []
+    for task, result in zip(both, found.results.values(), strict=True):
+        assert result.loss == found.loss
+        assert result.baseline is not None
+        seeds = seeds_of_finals(3, len(result.scores))
+        scores = evaluate(tasks.ranked(task), [found.best], seeds, rates=[result.rate])[0]
+        np.testing.assert_allclose(result.scores, scores, atol=1e-6)
+        gain = (result.scores - result.baseline.fitness) / (10 * result.baseline.scatter)
+        worths.append(expit(gain))
+    np.testing.assert_allclose(found.scores, np.mean(worths, axis=0), rtol=1e-9)
+    assert found.steps == sum(result.steps for result in found.results.values())
+
+
+def test_fitness_is_the_mean_worth_of_what_each_tasks_record_says(
+    begun: tuple[JointResult, Path, list[Event]],
+) -> None:
+    found, _, events = begun
+    results = list(found.results.values())
+    for number, generation in enumerate(found.generations):
+        rows = [result.record[number] for result in results]
+        worths = [
+            aggregates.gains(result.baseline)(np.array([record.fitness for record in row]))  # type: ignore[arg-type]
+            for result, row in zip(results, rows, strict=True)
+        ]
+        np.testing.assert_allclose(generation.fitness, aggregates.together(worths), rtol=1e-9)
+        assert [record.expression for record in rows[0]] == [record.expression for record in rows[1]]
+        assert [record.fitness for record in events[number].records] == generation.fitness.tolist()
+    assert all(record.seed == named_seed(3, "search", 0) for record in results[0].record[0])
+
+
+def test_every_tasks_folder_is_a_run_that_found_the_joint_winner(
+    begun: tuple[JointResult, Path, list[Event]],
+) -> None:
+    found, path, _ = begun
+    for folder, result in zip(FOLDERS, found.results.values(), strict=True):
+        run = summary.read(path / folder)
+        assert run.found is not None
+        assert (run.found.loss, run.found.rate) == (found.loss, result.rate)
+        assert run.found.fitness == pytest.approx(result.fitness)
+
+
+def test_a_resumed_search_ends_like_one_never_interrupted(
+    both: list[Task], begun: tuple[JointResult, Path, list[Event]], trained: list[int], tmp_path: Path
+) -> None:
+    found, path, _ = begun
+    copy = shutil.copytree(path, tmp_path / "run")
+    again = search(both, CONFIG, copy, resume=True)
+    assert trained == []
+    assert (again.loss, again.rates, again.steps) == (found.loss, found.rates, found.steps)
+    np.testing.assert_array_equal(again.scores, found.scores)
+    longer = dataclasses.replace(CONFIG, generations=3)
+    whole = search(both, longer)
+    went_on = search(both, longer, copy, resume=True)
+    assert (went_on.loss, went_on.rates, went_on.steps) == (whole.loss, whole.rates, whole.steps)
+
+
+def test_a_record_of_several_tasks_is_resumed_by_these_alone(
+    both: list[Task], begun: tuple[JointResult, Path, list[Event]], tmp_path: Path
+) -> None:
+    path = shutil.copytree(begun[1], tmp_path / "run")
+    with pytest.raises(ValueError, match=r"was run with search setting together = .*now it is None"):
+        search(both[0], CONFIG, path / "tiny", resume=True)
+    with pytest.raises(ValueError, match=r"was begun with the tasks tiny, tiny, 40% label noise; these are"):
+        search(both[::-1], CONFIG, path, resume=True)
+    with pytest.raises(ValueError, match=r"tiny holds the run of one task; choose another run directory"):
+        search(both, CONFIG, path / "tiny")
+
+
+def test_what_cannot_share_a_loss_is_refused_by_name(tiny_task: Task) -> None:
+    def refused(given: list[Any], message: str, **changes: Any) -> None:
+        with pytest.raises(ValueError, match=message):
+            search(given, dataclasses.replace(CONFIG, **changes))
+
+    numbers = tasks.diabetes(steps=5)
+    refused([tiny_task, numbers], "tasks 'tiny' and 'diabetes' cannot share a loss.*theirs are softmax and identity")
+    same = dataclasses.replace(tiny_task, name="again")
+    refused([tiny_task, same], "tasks 'tiny' and 'again' are the same; give each task once")
+    refused([tiny_task], "tasks holds 1; give at least 2, or one task by itself")
+    refused([tiny_task, "digits"], "task is 'digits'; a glojax.Task is expected")
+    other = dataclasses.replace(tiny_task, model=models.MLP((8, 10)))
+    refused([tiny_task, other], "aggregate is 'gains'.*fair_rates=False.*'ranks' is allowed", fair_rates=False)
+    with pytest.raises(ValueError, match=r"SearchConfig\.aggregate is 'mean'; allowed are gains, ranks\."):
+        SearchConfig(aggregate="mean")
+
+
+def test_ranks_need_no_baseline(both: list[Task]) -> None:
+    found = search(both, dataclasses.replace(CONFIG, generations=1, aggregate="ranks", fair_rates=False))
+    (generation,) = found.generations
+    fitness = [np.array([record.fitness for record in result.record[0]]) for result in found.results.values()]
+    shares = [(row[:, None] >= row[None]).mean(axis=1) for row in fitness]
+    trains = np.min(fitness, axis=0) > 0
+    np.testing.assert_allclose(generation.fitness, np.where(trains, np.mean(shares, axis=0), 0))
