@@ -1,5 +1,6 @@
 """Generations out of pools: what comes ahead, and where the trees come from."""
 
+import dataclasses
 from collections import Counter
 
 from glojax.discovery.evolution import search
@@ -10,8 +11,6 @@ CONFIG = SearchConfig(population=8, generations=2, elites=2, seeds=1, finalists=
 
 
 def test_given_trees_come_first_and_the_rest_is_drawn_and_bred(tiny_task: Task) -> None:
-    import dataclasses
-
     found = search(tiny_task, dataclasses.replace(CONFIG, start=("log(y) - x / y", "x * log(y)")))
     first, second = found.record
     assert [(record.expression, record.origin) for record in first[:2]] == [
@@ -30,8 +29,6 @@ def test_without_given_trees_nothing_has_their_origin(tiny_task: Task) -> None:
 
 
 def test_parsimony_keeps_smaller_losses(tiny_task: Task) -> None:
-    import dataclasses
-
     found = search(tiny_task, dataclasses.replace(CONFIG, parsimony=1.0, start=("x * y",)))
     # A node costs more than any fitness: all are worth nothing, and the first of equals stay.
     assert [record.expression for record in found.record[1][:2]] == [

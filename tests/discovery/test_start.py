@@ -41,7 +41,7 @@ def test_what_cannot_be_a_candidate_is_refused_at_once(start: tuple[str, ...], m
 
 
 def test_more_trees_than_the_population_has_are_refused() -> None:
-    with pytest.raises(ValueError, match="SearchConfig.start has 3 trees, population is 2"):
+    with pytest.raises(ValueError, match=r"SearchConfig\.start has 3 trees, population is 2"):
         SearchConfig(population=2, start=("x * y", "x + y", "x - y"))
 
 
@@ -50,20 +50,20 @@ def test_an_expression_stands_for_itself() -> None:
     assert read_start("zoo") == ["zoo"]
 
 
-def test_files_and_runs_hold_expressions(tmp_path: Path, finished_run: Path) -> None:
+def test_files_and_runs_hold_expressions(tmp_path: Path, made: Path) -> None:
     (tmp_path / "some.txt").write_text("# mine\nx * log(y)\n\nx - y\nx * log(y)\n")
     assert read_start(tmp_path / "some.txt") == ["x * log(y)", "x - y"]
     losses.baikal_cma.save(tmp_path / "loss.json")
     assert read_start(tmp_path / "loss.json") == [str(losses.baikal_cma.tree)]
-    assert read_start(finished_run) == ["x * log(y + x)", "(x - 1) * log(y + x)"]
+    assert read_start(made) == ["x * log(y + x)", "(x - 1) * log(y + x)"]
 
 
 def test_files_without_expressions_are_named(tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("# nothing\n")
-    with pytest.raises(ValueError, match="none.txt holds no expression"):
+    with pytest.raises(ValueError, match=r"none\.txt holds no expression"):
         read_start(tmp_path / "none.txt")
     (tmp_path / "bad.txt").write_text("x * log(y)\nlog(\n")
-    with pytest.raises(ValueError, match=r"bad.txt holds 'log\(': parse"):
+    with pytest.raises(ValueError, match=r"bad\.txt holds 'log\(': parse"):
         read_start(tmp_path / "bad.txt")
-    with pytest.raises(FileNotFoundError, match="missing.json: there is no such file"):
+    with pytest.raises(FileNotFoundError, match=r"missing\.json: there is no such file"):
         read_start(tmp_path / "missing.json")
