@@ -1,14 +1,16 @@
 """A long search on a tiny task: what the process holds on to from generation to generation.
 
-Makes: for a search and for a tuning of 200 generations each, the memory (KiB), compiled programs and open files that a
-generation adds, once the search is under way.
+Makes: for a search and for a tuning of 200 generations each, the memory in use (KiB), compiled programs and open files
+that a generation adds, once the search is under way.
 Command: python experiments/soak.py [--generations 200] [--json FILE]
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,19 @@ import optax
 from scipy import stats
 
 from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
+from glojax.discovery import sieve
+from glojax.expressions import canonical
 
 compiled: list[str] = []
+libc = ctypes.CDLL(None)
+
+
+class Mallinfo(ctypes.Structure):
+    """What ``mallinfo2`` returns."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+    )]  # fmt: skip
 
 
 def main() -> None:
@@ -30,8 +43,11 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=15, help="the most nodes of a tree")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
-    if not Path("/proc/self/statm").exists():
-        parser.error("memory and open files are read from /proc, which this system lacks")
+    if not hasattr(libc, "mallinfo2"):
+        parser.error("memory in use is told by mallinfo2, which glibc has from 2.33 on")
+    if os.environ.get("PYTHONMALLOC") != "malloc":  # Python's own allocator would hide its part
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONMALLOC": "malloc"})
+    sieve._MOST_REMEMBERED = 256  # so that it is full at once
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, duration_secs, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
@@ -62,17 +78,23 @@ def main() -> None:
 
 
 def holding() -> tuple[int, int, int]:
-    """Bytes of memory, compiled programs and open files."""
+    """Bytes in use, compiled programs and open files.
+
+    Bytes that were freed do not count, though the allocator may keep them. Nor do the forms of trees that are
+    remembered, which are bounded.
+    """
+    canonical.canonical.cache_clear()
+    canonical._text.cache_clear()
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE"), len(compiled), len(os.listdir("/proc/self/fd"))
+    libc.mallinfo2.restype = Mallinfo
+    memory = libc.mallinfo2()
+    return memory.uordblks + memory.hblkhd, len(compiled), len(os.listdir("/proc/self/fd"))
 
 
 def slopes(seen: np.ndarray) -> dict[str, float]:
-    """What a generation adds, from the later half of ``seen [generations, 3]``: caches are full by then.
+    """What a generation adds, from the later half of ``seen [generations, 3]``: all is compiled by then.
 
-    It is the median slope over all pairs of generations (Theil and Sen's), because an allocator takes and returns
-    memory in large steps, which are no trend.
+    It is the median slope over all pairs of generations (Theil and Sen's): what is remembered of trees comes and goes.
     """
     later = seen[len(seen) // 2 :]
     if len(later) < 2:
