@@ -197,8 +197,8 @@ def discover(
     config = DiscoveryConfig() if config is None else config
     if proposals is not None and (not isinstance(config.search, SearchConfig) or isinstance(task, list | tuple)):
         raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig, for one task.")
-    asking = {} if proposals is None else {"proposals": proposals}
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
+    asking = watched if proposals is None else {**watched, "proposals": proposals}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
 
     def begin(name: str) -> None:
@@ -215,8 +215,7 @@ def discover(
     if isinstance(task, list | tuple):
         return _discover_jointly(task, config, begin, phase, watched, shared)
     task = config.search.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
-    run_search = _SEARCHES[type(config.search)]
-    found = phase(_PHASES[type(config.search)], lambda: run_search(task, config.search, **watched, **asking))
+    found = phase(_PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **asking))
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None

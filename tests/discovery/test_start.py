@@ -55,7 +55,9 @@ def test_files_and_runs_hold_expressions(tmp_path: Path, made: Path) -> None:
     assert read_start(tmp_path / "some.txt") == ["x * log(y)", "x - y"]
     losses.baikal_cma.save(tmp_path / "loss.json")
     assert read_start(tmp_path / "loss.json") == [str(losses.baikal_cma.tree)]
-    assert read_start(made) == ["x * log(y + x)", "(x - 1) * log(y + x)"]
+    searched = read_start(made)
+    assert searched[:2] == ["x * log(y + x)", "(x - 1) * log(y + x)"]  # the finalists; random search has its own
+    assert len(set(searched)) == len(searched)
 
 
 def test_files_without_expressions_are_named(tmp_path: Path) -> None:
