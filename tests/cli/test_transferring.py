@@ -4,6 +4,8 @@ from pathlib import Path
 
 from as_typed import run
 
+from glojax.losses.loss import Loss
+
 
 def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
     result = run(
@@ -23,8 +25,9 @@ def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
     assert run("report", folder).exit_code == 0
 
 
-def test_another_output_is_refused_before_anything_is_trained() -> None:
-    result = run("transfer", "baikal", "--to", "digits", "--to", "diabetes")
+def test_another_output_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    Loss("log(y) - x / y").save(tmp_path / "loss.json")  # of softmax
+    result = run("transfer", tmp_path / "loss.json", "--to", "digits", "--to", "diabetes")
     assert isinstance(result.exception, ValueError)
     assert "of 'identity'" in str(result.exception)
     assert "Trying" not in result.output
