@@ -87,7 +87,7 @@ CandidateSeeds = Annotated[
 ]
 Halving = Annotated[
     int | None,
-    typer.Option(help="Keep one candidate in this many at each rung of a training; 1 trains all fully."),
+    typer.Option(help="Keep one candidate in this many at each rung of a training; 1 trains all to the end."),
 ]
 
 

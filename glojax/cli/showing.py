@@ -57,10 +57,9 @@ def show(
 
 def _say_hall_of_fame(console: Console, run: "RunSummary") -> None:
     """Print the best loss of every size, with those that a smaller one reaches in grey."""
-    from glojax.records.phases import SEARCHES
     from glojax.reporting.numbers import number
 
-    phase = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
+    phase = run.searched
     if phase is None or not phase.hall_of_fame:
         return
     score = f"validation {run.ranking_of(phase)}"

@@ -5,7 +5,7 @@ over each task's own baseline in units of its noise; ``"ranks"`` are shares of t
 better. A loss that fails on one task, with a score of 0, is worth 0 on all.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import expit
@@ -58,7 +58,7 @@ def _above_zero(scores: np.ndarray, worths: np.ndarray) -> np.ndarray:
     return np.where(np.asarray(scores) > 0, np.maximum(worths, _LEAST_WORTH), 0.0)
 
 
-def together(worths: Mapping[str, np.ndarray] | Sequence[np.ndarray]) -> np.ndarray:
+def together(worths: Sequence[np.ndarray]) -> np.ndarray:
     """The mean of what losses are worth on each task, ``[tasks, ...]`` to ``[...]``; 0 where they fail on one."""
-    every = np.array(list(worths.values()) if isinstance(worths, Mapping) else list(worths))
+    every = np.array(worths)
     return np.where((every > 0).all(axis=0), every.mean(axis=0), 0.0)

@@ -19,11 +19,10 @@ from glojax.discovery import generations, joint, joint_runs
 from glojax.discovery.fitness import Fitness
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.proposals import Proposals
-from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
+from glojax.discovery.results import Event, OnEvent, Outcome, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
 from glojax.executors.protocol import Executor
-from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.funnel import total
 from glojax.records.hall_of_fame import hall_of_fame
@@ -46,7 +45,7 @@ class SearchResult(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class JointResult:
+class JointResult(Outcome):
     """What a search on several tasks ends with.
 
     Attributes:
@@ -62,16 +61,6 @@ class JointResult:
     scores: np.ndarray
     results: dict[str, SearchResult]
     generations: list[Generation] = field(repr=False)
-
-    @property
-    def fitness(self) -> float:
-        """The mean of the joint scores."""
-        return float(np.mean(self.scores))
-
-    @property
-    def best(self) -> Tree:
-        """The tree of the best loss."""
-        return self.loss.tree
 
     @property
     def rates(self) -> dict[str, float]:

@@ -68,10 +68,6 @@ class Archive(NamedTuple):
 EMPTY = Archive({}, frozenset())
 
 
-def _is_sound(known: Known) -> bool:
-    return known.finished and known.fitness > 0
-
-
 # HOW TREES COME TO THEIR FITNESS
 
 
@@ -240,10 +236,11 @@ class Fitness:
         """
         ranking = self.ranking(archive)
         finalists = [known for known in ranking[: self.config.finalists] if known.fitness > 0]
-        of_each_size = best_of_every_size(filter(_is_sound, ranking), lambda known: known.tree.size)
-        finalists += [known for known in of_each_size if known not in finalists]
         if self.config.finalists == 1 or not finalists:
             return ranking[0]
+        sound = [known for known in ranking if known.is_sound]
+        of_each_size = best_of_every_size(sound, lambda known: known.tree.size)
+        finalists += [known for known in of_each_size if known not in finalists]
         handicaps = [self.config.parsimony * known.tree.size for known in finalists]
 
         def train() -> list[Record]:

@@ -146,19 +146,16 @@ def next_offspring(
     chooser = choose if config.screening else None
     room = config.population - (0 if parents is None else config.elites)
     first = [*ahead[:room]] if chooser is None else [ahead[place] for place in choose([c.tree for c in ahead], room)]
+    if len(first) == config.population:
+        return first, sifted
     if parents is None or not config.breeding:
-        count = config.population - len(first)
-        trees = (
-            []
-            if not count
-            else genetics.initial_population(
-                random,
-                count,
-                max_depth=config.max_depth,
-                max_nodes=config.max_nodes,
-                both_variables=config.both_variables,
-                choose=chooser,
-            )
+        trees = genetics.initial_population(
+            random,
+            config.population - len(first),
+            max_depth=config.max_depth,
+            max_nodes=config.max_nodes,
+            both_variables=config.both_variables,
+            choose=chooser,
         )
         return [*first, *(Offspring(tree, (), "grown") for tree in trees)], sifted
     offspring = genetics.next_generation(

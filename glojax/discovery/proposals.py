@@ -198,7 +198,7 @@ def outlook(
       The task, what an expression may hold, how many are wanted, the baseline, the best loss of every size
       (``hall_of_fame``) and the best losses (``best``), each with its expression, size, fitness, trainings and rate.
     """
-    ranking = [known for known in archive.ranking if known.fitness > 0 and known.finished]
+    ranking = [known for known in archive.ranking if known.is_sound]
     wanted = min(MOST, max(1, config.population // 4))
     return {
         "task": task.name,

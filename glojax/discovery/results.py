@@ -33,6 +33,11 @@ class Known(NamedTuple):
         """The mean of the scores."""
         return float(np.mean(self.scores))
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether its trainings went to the end and did not fail."""
+        return self.finished and self.fitness > 0
+
     def with_more(self, scores: Sequence[float]) -> "Known":
         """With scores of further trainings to the end; they replace those of trainings that halving stopped."""
         return self._replace(scores=(*(self.scores if self.finished else ()), *scores), finished=True)
@@ -96,9 +101,26 @@ class Baseline(NamedTuple):
         return summarize(np.array(self.scores)).std
 
 
+class Outcome:
+    """What a search ends with, on one task or on several: a loss, and the scores that decided for it."""
+
+    loss: Loss
+    scores: np.ndarray
+
+    @property
+    def fitness(self) -> float:
+        """The mean of the scores."""
+        return float(np.mean(self.scores))
+
+    @property
+    def best(self) -> Tree:
+        """The tree of the best loss."""
+        return self.loss.tree
+
+
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What every search ends with.
+class Result(Outcome):
+    """What every search on one task ends with.
 
     Attributes:
       phase: the search, as the record names it.
@@ -123,15 +145,5 @@ class Result:
     baseline: Baseline | None
     steps: int
     hall_of_fame: list[Famous] = field(default_factory=list, repr=False, kw_only=True)
-
-    @property
-    def fitness(self) -> float:
-        """The mean of the scores."""
-        return float(np.mean(self.scores))
-
-    @property
-    def best(self) -> Tree:
-        """The tree of the best loss."""
-        return self.loss.tree
 
     control = renamed_attribute("control", "baseline")

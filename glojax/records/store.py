@@ -43,7 +43,8 @@ class Store:
             self._database = held.enter_context(contextlib.closing(_connected(self._path, read_only)))
             if not read_only:
                 self._database.executescript(content or TABLES)
-            self._origin = self._origin_column(read_only)
+            columns = [name for _, name, *_ in self._database.execute("pragma table_info(candidates)")]
+            self._has_origin = "origin" in columns  # records of before lack it until something is written
             if log is not None:
                 self._complete(log)
             self._held = held.pop_all()
@@ -92,6 +93,10 @@ class Store:
             self._insert(entry)
 
     def _insert(self, entry: Entry) -> None:
+        if not self._has_origin:
+            for table in ("candidates", "rejected"):
+                self._database.execute(f"alter table {table} add column origin text not null default ''")
+            self._has_origin = True
         for sql, rows in statements(entry):
             self._database.executemany(sql, rows)
 
@@ -167,19 +172,13 @@ class Store:
             rows = self._select("content", "results", phase, "and name = ?", name).fetchall()
             return json.loads(rows[0][0]) if rows else None
 
+    @property
+    def _origin(self) -> str:
+        """What is selected for the origin of a tree."""
+        return "origin" if self._has_origin else "''"
+
     def _columns(self) -> str:
         return ", ".join(self._origin if name == "origin" else name for name in Record._fields)
-
-    def _origin_column(self, read_only: bool) -> str:
-        """What is selected for the origin of a tree: its column, which records of before get when they are opened."""
-        if "origin" in [name for _, name, *_ in self._database.execute("pragma table_info(candidates)")]:
-            return "origin"
-        if read_only:
-            return "''"
-        with self._database:
-            for table in ("candidates", "rejected"):
-                self._database.execute(f"alter table {table} add column origin text not null default ''")
-        return "origin"
 
     def _select(
         self, columns: str, table: str, phase: str, further: str = "", *values: str | int, order: str = "rowid"

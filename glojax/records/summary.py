@@ -167,6 +167,11 @@ class RunSummary:
     full: dict[str, Any] = field(default_factory=dict)
     transferred: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def searched(self) -> PhaseSummary | None:
+        """The search that the run began with; None if it tunes a given loss."""
+        return next((self.phases[name] for name in SEARCHES if name in self.phases), None)
+
     @cached_property
     def found(self) -> FoundLoss | None:
         """The loss of the tuning if that has finished, else of the search; None if nothing was trained.

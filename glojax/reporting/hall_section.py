@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from glojax.records.candidates import ORIGINS, Record
-from glojax.records.phases import SEARCHES
 from glojax.records.summary import PhaseSummary, RunSummary
 from glojax.reporting import figures, style
 from glojax.reporting.blocks import MOST_ROWS, Block, Code, Picture, Table, Text, cut_remark
@@ -23,7 +22,7 @@ _IN_WORDS = {
 
 def hall_blocks(run: RunSummary) -> Iterator[Block]:
     """Fitness against size, the best loss of every size, and what each origin of losses gave."""
-    phase = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
+    phase = run.searched
     famous = phase.hall_of_fame if phase is not None else []
     if phase is None or not famous:
         yield Text("Not shown: no search of trees trained a loss to the end.")

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from glojax import files
 from glojax.records import summary
 from glojax.records.comparisons import BEST_KNOWN
-from glojax.records.phases import SEARCHES
 from glojax.records.summary import RunSummary
 from glojax.reporting import conclusions, figures, formula, style
 from glojax.reporting.blocks import Block, Picture
@@ -105,7 +104,7 @@ def _beside(name: str, found: LossDifference) -> tuple[str, str, str]:
 
 def _overview(run: RunSummary) -> Figure:
     """The figure that shows the whole run."""
-    searched = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
+    searched = run.searched
     tuned = run.phases.get("tune")
     shown = searched or tuned
     return figures.search_figure(

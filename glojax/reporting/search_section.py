@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from glojax import losses
 from glojax.expressions import canonical, coefficients, parsing, trees
 from glojax.losses.loss import Loss
-from glojax.records.phases import SEARCHES
 from glojax.records.summary import PhaseSummary, RunSummary
 from glojax.reporting import figures, style
 from glojax.reporting.blocks import Block, Code, Picture, Table, Text
@@ -16,7 +15,7 @@ _MOST_RANKED = 30  # losses of an exhaustive search that are shown
 
 def search_blocks(run: RunSummary) -> Iterator[Block]:
     """Fitness by generation, how many trees passed each stage, random search, and the baseline."""
-    phase = next((run.phases[name] for name in SEARCHES if name in run.phases), None)
+    phase = run.searched
     if phase is None:
         yield Text("Not shown: this run tunes a given loss.")
         return
