@@ -45,7 +45,12 @@ def record(directory: Path) -> list[tuple[Any, ...]]:
 def test_two_searches_with_one_seed_give_one_record(tiny_task: Task, tmp_path: Path) -> None:
     found = [search(tiny_task, SMALL, tmp_path / name) for name in "ab"]
     assert record(tmp_path / "a") == record(tmp_path / "b")
-    assert len(record(tmp_path / "a")) == 4 * 12 + 3 + 1  # finals, baseline
+    phase = summary.read(tmp_path / "a").phases["search"]
+    finished = [one for one in phase.candidates if one.fate == "trained" or (one.fate == "elite" and one.scores)]
+    sizes = {parse(one.expression).size for one in finished if one.fitness > 0}
+    assert sizes <= {parse(one.expression).size for one in phase.finals}
+    assert 3 <= len(phase.finals) <= 3 + len(sizes)
+    assert len(record(tmp_path / "a")) == 4 * 12 + len(phase.finals) + 1  # finals, baseline
     assert found[0].best == found[1].best
     search(tiny_task, dataclasses.replace(SMALL, seed=6), tmp_path / "c")
     assert record(tmp_path / "a") != record(tmp_path / "c")
@@ -193,7 +198,11 @@ def test_the_winner_is_the_best_finalist_over_fresh_seeds(tiny_task: Task, tmp_p
     for generation in found.generations:
         for tree, fitness in zip(generation.trees, generation.fitness, strict=True):
             fitness_of.setdefault(canonical(tree), (fitness, tree))
-    finalists = [tree for _, tree in sorted(fitness_of.values(), key=lambda item: -item[0])[:5]]
+    ranking = [tree for fitness, tree in sorted(fitness_of.values(), key=lambda item: -item[0]) if fitness > 0]
+    finished = {record.expression for records in found.record for record in records if record.fate == "trained"}
+    best_of_size = {tree.size: tree for tree in reversed(ranking) if str(tree) in finished}
+    finalists = ranking[:5]
+    finalists += [tree for size, tree in sorted(best_of_size.items()) if tree not in finalists]
     finals = summary.read(tmp_path).phases["search"].finals
     assert [record.expression for record in finals] == [str(tree) for tree in finalists]
     seeds = [named_seed(5, "finals", i) for i in range(16 * 2)]

@@ -97,7 +97,7 @@ def test_an_exhaustive_search_is_a_ranking(
         "thousandth. "
         f"{losses_found} losses passed the screening, and 3 of them were trained{end}."
     ]
-    assert len(parsed_page(page.write_report(tmp_path)).titles) == 10
+    assert len(parsed_page(page.write_report(tmp_path)).titles) == 11
 
 
 def test_a_taylor_polynomial_has_its_coefficients(

@@ -12,8 +12,8 @@ from glojax.reporting import page, sections
 from glojax.reporting.blocks import Table, Text
 
 TITLES = [
-    "Summary", "Comparison over fresh seeds", "The loss", "Search", "Where it comes from", "Finals", "Tuning",
-    "How to use it", "Task and settings", "Time and speed",
+    "Summary", "Comparison over fresh seeds", "The loss", "Search", "Hall of fame", "Where it comes from", "Finals",
+    "Tuning", "How to use it", "Task and settings", "Time and speed",
 ]  # fmt: skip
 WHOLE_SEARCH = {"search baseline", "search", "search finals"}
 
@@ -37,10 +37,10 @@ def killed_after(directory: Path, phases: set[str]) -> None:
         (WHOLE_SEARCH, {"Comparison over fresh seeds", "Tuning"}, "has not been compared with anything"),
         ({"search"}, {"Comparison over fresh seeds", "Finals", "Tuning"}, "has not been compared with anything"),
         (
-            {"tune", "tune finals"}, {"Comparison over fresh seeds", "Search", "Where it comes from"},
+            {"tune", "tune finals"}, {"Comparison over fresh seeds", "Search", "Hall of fame", "Where it comes from"},
             "CMA-ES tunes 3 of 8 coefficients",
         ),
-        ({"search baseline"}, set(TITLES[1:8]), "Nothing has been trained yet"),
+        ({"search baseline"}, set(TITLES[1:9]), "Nothing has been trained yet"),
         (WHOLE_SEARCH | {"comparison"}, {"Tuning"}, "Over 5 fresh seeds its mean test accuracy"),
     ],
 )  # fmt: skip
