@@ -60,7 +60,8 @@ def test_the_page_has_all_sections_and_every_figure_as_an_image(finished: Path, 
     assert shown.titles == [section.title for section in sections.sections_of(summary.read(finished))]
     assert [tag for tag, _ in shown.tags].count("h1") == 1
     names = {
-        "formula", "scores", "learning", "curve", "slope", "fitness", "funnel", "random", "sizes", "genealogy", "tuning",
+        "formula", "scores", "learning", "curve", "slope", "fitness", "funnel", "random", "sizes", "genealogy",
+        "tuning",
     }  # fmt: skip
     figures = {attributes["id"] for tag, attributes in shown.tags if tag == "figure"}
     assert figures == {f"figure-{name}" for name in names - {"formula"}}
