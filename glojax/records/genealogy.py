@@ -19,8 +19,11 @@ class Ancestor(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """How it was made: ``"drawn"``, ``"mutation"`` or ``"crossover"``."""
-        return ("drawn", "mutation", "crossover")[min(len(self.parents), 2)]
+        """How it was made: ``"mutation"``, ``"crossover"`` or, without parents, where the tree came from.
+
+        That is one of ``ORIGINS``; in a record that does not say it, ``"drawn"``.
+        """
+        return (self.record.origin or "drawn", "mutation", "crossover")[min(len(self.parents), 2)]
 
 
 def genealogy(generations: Sequence[Sequence[Record]], canonical: str) -> list[Ancestor]:
@@ -61,7 +64,7 @@ def genealogy(generations: Sequence[Sequence[Record]], canonical: str) -> list[A
 
 
 def main_line(family: Sequence[Ancestor]) -> list[int]:
-    """Places of the loss, of the parent it was changed from, and so on back to a tree that was drawn."""
+    """Places of the loss, of the parent it was changed from, and so on back to one that has no parents."""
     line = [0]
     while family[line[-1]].parents:
         line.append(family[line[-1]].parents[0])

@@ -7,6 +7,7 @@ from glojax.records.genealogy import Ancestor, genealogy, main_line
 from glojax.records.summary import RunSummary
 from glojax.reporting import figures, style
 from glojax.reporting.blocks import MOST_ROWS, Block, Code, Picture, Table, Text, cut_remark
+from glojax.reporting.hall_section import ORIGINS_IN_WORDS
 from glojax.reporting.numbers import counted, number
 
 
@@ -23,7 +24,7 @@ def genealogy_blocks(run: RunSummary) -> Iterator[Block]:
         return
     line = [family[place] for place in main_line(family)]
     if len(family) == 1:
-        yield Text("It was drawn at random, exactly as it is, and has no ancestors.")
+        yield Text(f"It was {_made_by(line[0])}, exactly as it is, and has no ancestors.")
     else:
         yield _map(run, family)
     yield _main_line(line, family)
@@ -47,13 +48,13 @@ def _map(run: RunSummary, family: Sequence[Ancestor]) -> Picture:
 
 def _main_line(line: Sequence[Ancestor], family: Sequence[Ancestor]) -> Table:
     rows = [
-        [str(one.generation), Code(one.record.expression), one.origin, _donor(one, family), *_outcome(one)]
+        [str(one.generation), Code(one.record.expression), _made_by(one), _donor(one, family), *_outcome(one)]
         for one in line[:MOST_ROWS]
     ]
     return Table(
         ["generation", "loss", "made by", "other parent", "fitness then", "fate"],
         rows,
-        f"The main line{cut_remark(line)}, from the loss back to a random tree; each was made from the one below it. A "
+        f"The main line{cut_remark(line)}, from the loss back to a tree without parents; each was made from the one below it. A "
         "crossover puts a subtree of the other parent into it, and mutations may follow. A trained candidate was "
         "trained to the end, a dropped one was stopped early by halving.",
     )
@@ -76,6 +77,10 @@ def _all(family: Sequence[Ancestor]) -> Table:
         f"By generation, the latest first{cut_remark(family)}.",
         summary=f"All {len(family) - 1:,} ancestors",
     )
+
+
+def _made_by(one: Ancestor) -> str:
+    return ORIGINS_IN_WORDS.get(one.origin, one.origin)
 
 
 def _donor(one: Ancestor, family: Sequence[Ancestor]) -> str:

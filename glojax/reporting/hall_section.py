@@ -11,13 +11,14 @@ from glojax.reporting import figures, style
 from glojax.reporting.blocks import MOST_ROWS, Block, Code, Picture, Table, Text, cut_remark
 from glojax.reporting.numbers import number, rate_in_words
 
-_IN_WORDS = {
+ORIGINS_IN_WORDS = {
     "start": "given at the start",
     "grown": "grown at random",
     "drawn": "drawn by what they compute",
     "bred": "bred",
     "proposed": "proposed from outside",
 }
+"""Where a tree comes from that has no parents or is new, by the names of ``records.candidates.ORIGINS``."""
 
 
 def hall_blocks(run: RunSummary) -> Iterator[Block]:
@@ -54,7 +55,7 @@ def hall_blocks(run: RunSummary) -> Iterator[Block]:
 def _origins(phase: PhaseSummary, score: str) -> Iterator[Table]:
     trained: dict[str, list[Record]] = defaultdict(list)
     for record in phase.candidates:
-        if record.fate in ("trained", "dropped") and record.origin in _IN_WORDS:
+        if record.fate in ("trained", "dropped") and record.origin in ORIGINS_IN_WORDS:
             trained[record.origin].append(record)
     if not trained:
         return  # a record of before
@@ -64,6 +65,6 @@ def _origins(phase: PhaseSummary, score: str) -> Iterator[Table]:
             scores = np.array([record.fitness for record in records])
             best = records[int(scores.argmax())]
             parts = (number(float(scores.max())), number(float(np.median(scores))))
-            rows.append([_IN_WORDS[origin], f"{len(records):,}", *parts, Code(best.expression)])
+            rows.append([ORIGINS_IN_WORDS[origin], f"{len(records):,}", *parts, Code(best.expression)])
     head = ["where losses came from", "trained", f"best validation {score}", "median", "the best, when it was trained"]
     yield Table(head, rows, "Losses by where they came from, each with its first trainings.")

@@ -342,7 +342,7 @@ def test_elites_come_first_unchanged_best_first_and_the_earlier_of_equals_first(
     offspring = next_generation(
         np.random.default_rng(16), population, fitness, elites=3, variation=Variation(), max_nodes=9
     )
-    assert offspring[:3] == [Offspring(population[place], (place,)) for place in (1, 3, 2)]
+    assert offspring[:3] == [Offspring(population[place], (place,), "kept") for place in (1, 3, 2)]
 
 
 def test_the_same_seed_gives_the_same_generation():
@@ -397,7 +397,7 @@ def test_a_place_that_no_offspring_can_fill_takes_a_selected_parent_unchanged():
         np.random.default_rng(23), population, np.ones(2), elites=0, variation=always, max_nodes=3,
         choose=lambda trees, wanted: [],
     )  # fmt: skip
-    assert all(child == Offspring(population[child.parents[0]], child.parents) for child in offspring)
+    assert all(child == Offspring(population[child.parents[0]], child.parents, "kept") for child in offspring)
     assert [len(child.parents) for child in offspring] == [1, 1]
 
 

@@ -85,7 +85,7 @@ def test_the_report_is_readable(report: Path, browser: Any, width: int, scheme: 
 
     boxes = shown.evaluate(BOXES)
     kinds = [kind for kind, *_ in boxes]
-    assert (kinds.count("h1"), kinds.count("h2"), kinds.count("svg")) == (1, 10, 10)
+    assert (kinds.count("h1"), kinds.count("h2"), kinds.count("svg")) == (1, 11, 11)
     visible = [kind for kind, _, wide, high in boxes if wide > 0 and high > 0]
     folded = kinds.count("table") - visible.count("table")
     assert len(visible) == len(kinds) - folded

@@ -39,6 +39,12 @@ def test_a_loss_that_was_drawn_is_its_whole_family() -> None:
     assert (alone.generation, alone.origin, main_line([alone])) == (0, "drawn", [0])
 
 
+def test_what_has_no_parents_says_where_it_came_from() -> None:
+    given = record("a")._replace(origin="start")
+    bred = record("b", 0)._replace(origin="bred")
+    assert [one.origin for one in genealogy([[given], [bred]], "b")] == ["mutation", "start"]
+
+
 def test_thousands_of_generations_are_no_recursion() -> None:
     generations = [[record(str(number), *[0] * (number > 0))] for number in range(5000)]
     family = genealogy(generations, "4999")

@@ -9,7 +9,7 @@ from typing import Any
 from glojax.records import summary
 from glojax.records.candidates import Record
 from glojax.reporting import page, sections
-from glojax.reporting.blocks import Picture, Table
+from glojax.reporting.blocks import Picture, Table, Text
 from glojax.reporting.genealogy_section import genealogy_blocks
 
 
@@ -21,11 +21,23 @@ def test_the_main_line_and_all_ancestors_are_tables(made: Path) -> None:
     assert [row[:4] for row in line.rows] == [
         ["2", "(x - 1) * log(y + x)", "mutation", ""],
         ["1", "x * log(y + x)", "crossover", "y - x"],
-        ["0", "x * log(y)", "drawn", ""],
+        ["0", "x * log(y)", "drawn by what they compute", ""],
     ]
     assert isinstance(everyone, Table)
     assert everyone.summary == "All 3 ancestors"
     assert [row[3] for row in everyone.rows] == ["1", "2 and 3", "", ""]
+
+
+def test_a_loss_without_ancestors_says_where_it_came_from(made: Path) -> None:
+    run = summary.read(made)
+    phase = run.phases["search"]
+    found = next(record for record in phase.generations[-1] if record.canonical == phase.finals[0].canonical)
+    given = found._replace(parents=(), origin="start")
+    phase = dataclasses.replace(phase, generations=[[given]])
+    text, line = genealogy_blocks(dataclasses.replace(run, phases={**run.phases, "search": phase}))
+    assert text == Text("It was given at the start, exactly as it is, and has no ancestors.")
+    assert isinstance(line, Table)
+    assert [row[2] for row in line.rows] == ["given at the start"]
 
 
 def test_parents_that_cannot_be_leave_out_the_genealogy(copy: Path, no_images: None, parsed_page: Any) -> None:
