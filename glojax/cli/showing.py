@@ -33,14 +33,15 @@ def show(
 ) -> None:
     """Show a loss: its formula, LaTeX, canonical form, the coefficients that matter, and a figure of its curve.
 
-    Of a run it shows the found loss, and the best loss of every size.
+    Of a run it shows the found loss, and the best loss of every size; of a run of several tasks, that on the first.
     """
+    from glojax.discovery import joint_runs
     from glojax.expressions import canonical, coefficients
     from glojax.records import summary
     from glojax.reporting import figures
 
     console = console_of()
-    run = summary.read(loss) if Path(loss).is_dir() else None
+    run = summary.read(joint_runs.first_folder(loss)) if Path(loss).is_dir() else None
     if run is not None and run.found is None:
         raise ValueError(f"{loss} holds no loss yet: nothing was trained.")
     shown = tree_loss(loss) if run is None or run.found is None else run.found.loss

@@ -97,3 +97,12 @@ def read_tasks(run_dir: str | os.PathLike[str]) -> dict[str, str]:
     ):
         raise ValueError(f"{path} is damaged: tasks is missing or names no folders.")
     return tasks
+
+
+def first_folder(run_dir: str | os.PathLike[str]) -> Path:
+    """A run directory itself or, of several tasks, that of the first; all of them end with the same loss.
+
+    Raises:
+      ValueError: the list of tasks is damaged.
+    """
+    return Path(run_dir) / next(iter(read_tasks(run_dir).values()), "")

@@ -116,8 +116,7 @@ def loss_of(found: Loss | str | os.PathLike[str], task: Task) -> Loss:
         return found
     path = Path(found)
     if path.is_dir():
-        of_tasks = joint_runs.read_tasks(path)  # the loss of several tasks is the same in each folder
-        run = summary.read(path / next(iter(of_tasks.values()), ""))
+        run = summary.read(joint_runs.first_folder(path))
         if run.found is None:
             raise ValueError(f"{path} has not found a loss yet.")
         return run.found.loss

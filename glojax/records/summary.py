@@ -88,10 +88,15 @@ class PhaseSummary:
         ranking = self.ranking
         return ranking[0] if ranking and ranking[0].fitness > 0 else None
 
+    @property
+    def compared(self) -> Sequence[Record]:
+        """The finalists, where several were; in a search on several tasks each task has the joint winner alone."""
+        return self.finals if len(self.finals) > 1 else ()
+
     @cached_property
     def hall_of_fame(self) -> list[Famous]:
         """The best loss of every size, the smallest first; none where coefficients were searched and not trees."""
-        return [] if self.has_coefficients else hall_of_fame(self.generations, self.finals)
+        return [] if self.has_coefficients else hall_of_fame(self.generations, self.compared)
 
     @property
     def steps(self) -> int:

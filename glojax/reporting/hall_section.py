@@ -29,7 +29,7 @@ def hall_blocks(run: RunSummary) -> Iterator[Block]:
         yield Text("Not shown: no search of trees trained a loss to the end.")
         return
     score = run.ranking_of(phase)
-    seeds = ", over the fresh seeds of the finals" if phase.finals else ", by the few trainings of the search"
+    seeds = ", over the fresh seeds of the finals" if phase.compared else ", by the few trainings of the search"
     yield Picture(
         "sizes",
         style.panel(figures.by_size, famous, score, phase.baseline, run.task.baseline),
