@@ -10,6 +10,7 @@ the same, and they contain the same of x and y. The slope is that of the interpr
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -82,11 +83,12 @@ class Functions:
 
     def tree(self, place: int) -> Tree:
         """The smallest tree that computes a function; of equally small ones, one of them."""
-        operands = [operand for operand in self.operands[place].tolist() if operand >= 0]
-        if not operands:
-            return Tree(grammar.NODES[self.rows[place]].symbol)
-        assert self.below is not None
-        return Tree(grammar.NODES[self.rows[place]].symbol, tuple(map(self.below.tree, operands)))
+        operands = (operand for operand in self.operands[place].tolist() if operand >= 0)
+        return Tree(grammar.NODES[self.rows[place]].symbol, tuple(self._trees_below[operand] for operand in operands))
+
+    @cached_property
+    def _trees_below(self) -> list[Tree]:
+        return [] if self.below is None else list(map(self.below.tree, range(len(self.below))))
 
 
 class Enumerated(NamedTuple):

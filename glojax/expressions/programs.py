@@ -80,59 +80,78 @@ def encode(
     Raises:
       ValueError: a tree has more than ``instructions`` instructions, or the number of coefficients is wrong.
     """
-    room = max(map(instructions_of, trees), default=1) if instructions is None else instructions
     coefficients = [None] * len(trees) if coefficients is None else coefficients
-    encoded = [_encode(tree, factors, room) for tree, factors in zip(trees, coefficients, strict=True)]
-    program = Program(*(np.stack(column) for column in zip(*encoded, strict=True)))
-    return program._replace(scale=program.scale.astype(dtype), output_scale=program.output_scale.astype(dtype))
+    written = [_instructions(tree, factors) for tree, factors in zip(trees, coefficients, strict=True)]
+    lengths = np.array([len(rows) for rows, _ in written], np.int32)
+    room = int(lengths.max(initial=1)) if instructions is None else instructions
+    if lengths.max(initial=0) > room:
+        place = int(lengths.argmax())
+        raise ValueError(f"encode: {trees[place]} has {lengths[place]} instructions; at most {room} are allowed.")
+    rows = np.array([row for rows, _ in written for row in rows], float).reshape(-1, 8)
+    used = np.arange(room) < lengths[:, None]  # the mask puts the rows in their order, tree by tree
+    opcode, result = np.zeros(used.shape, np.int32), np.full(used.shape, _REGISTERS, np.int32)
+    operand = np.full((*used.shape, 2), _ONE, np.int32)
+    scale, depends = np.zeros((*used.shape, 2), dtype), np.zeros((*used.shape, 2), bool)
+    opcode[used], operand[used], scale[used] = rows[:, 0], rows[:, 1:3], rows[:, 3:5]
+    depends[used], result[used] = rows[:, 5:7], rows[:, 7]
+    return Program(
+        opcode, operand, scale, depends, result, lengths, np.array([factor for _, factor in written], dtype)
+    )
 
 
-def _encode(tree: Tree, coefficients: Sequence[float] | None, room: int) -> Program:
-    if instructions_of(tree) > room:
-        raise ValueError(f"encode: {tree} has {instructions_of(tree)} instructions; at most {room} are allowed.")
+_Operand = tuple[int, float, bool]
+"""Slot, scale, and whether it depends on y."""
+
+_NO_OPERAND: _Operand = (_ONE, 0.0, False)
+
+_Row = tuple[int, int, int, float, float, bool, bool, int]
+"""An instruction: its opcode, of both operands the slots, scales and dependence on y, and the slot of its result."""
+
+
+def _instructions(tree: Tree, coefficients: Sequence[float] | None) -> tuple[list[_Row], float]:
+    """The instructions of a tree, and the factor of the last result."""
     if coefficients is not None and len(coefficients) != tree.size:
         raise ValueError(f"encode: {tree} has {tree.size} nodes but {len(coefficients)} coefficients are given.")
     factors = [1.0] * tree.size if coefficients is None else coefficients
-    opcode, result, length = np.zeros(room, np.int32), np.full(room, _REGISTERS, np.int32), 0
-    operand = np.full((room, 2), _ONE, np.int32)
-    scale, depends = np.zeros((room, 2)), np.zeros((room, 2), bool)
+    needs, rows = _registers(tree), list[_Row]()
 
-    def visit(node: Tree, index: int, register: int) -> tuple[int, float, bool]:
-        """Give slot, scale and dependence on y of the node at ``index``, with ``register`` registers in use."""
-        nonlocal length
-        factor = factors[index]
-        if isinstance(node.symbol, int):
-            return _ONE, factor * node.symbol, False
-        if not node.children:
-            return (_Y, factor, True) if node.symbol == "y" else (_X, factor, False)
-        # (place, node, index) of each operand; the one that needs more registers comes first.
-        operands = [(0, node.children[0], index + 1)]
-        if len(node.children) == 2:
-            operands.append((1, node.children[1], index + 1 + node.children[0].size))
-        operands.sort(key=lambda operand: -_registers(operand[1]))
-        visited, free = {}, register
-        for place, child, child_index in operands:
-            visited[place] = visit(child, child_index, free)
-            free += bool(child.children)
-        for place, (slot, operand_scale, depends_on_y) in visited.items():
-            operand[length, place], scale[length, place], depends[length, place] = slot, operand_scale, depends_on_y
-        opcode[length], result[length] = _OPCODES[node.symbol], _REGISTERS + register
-        length += 1
-        return _REGISTERS + register, factor, any(depends_on_y for _, _, depends_on_y in visited.values())
+    def visit(node: Tree, index: int, register: int) -> _Operand:
+        """The operand that is the node at ``index``, with ``register`` registers in use."""
+        symbol, children = node.symbol, node.children
+        if not children:
+            if isinstance(symbol, int):
+                return _ONE, factors[index] * symbol, False
+            return (_Y, factors[index], True) if symbol == "y" else (_X, factors[index], False)
+        first, second = index + 1, index + 1 + children[0].size
+        if len(children) == 1:
+            one, other = visit(children[0], first, register), _NO_OPERAND
+        elif needs[second] > needs[first]:  # the operand that needs more registers comes first
+            other = visit(children[1], second, register)
+            one = visit(children[0], first, register + bool(children[1].children))
+        else:
+            one = visit(children[0], first, register)
+            other = visit(children[1], second, register + bool(children[0].children))
+        rows.append((_OPCODES[symbol], one[0], other[0], one[1], other[1], one[2], other[2], _REGISTERS + register))
+        return _REGISTERS + register, factors[index], one[2] or other[2]
 
-    slot, output_scale, depends_on_y = visit(tree, 0, 0)
+    slot, factor, depends_on_y = visit(tree, 0, 0)
     if not tree.children:  # a leaf is itself plus an operand of scale 0
-        opcode[0], operand[0, 0], scale[0, 0], depends[0, 0], length = _OPCODES["+"], slot, 1, depends_on_y, 1
-    return Program(opcode, operand, scale, depends, result, np.array(length, np.int32), np.array(output_scale))
+        rows.append((_OPCODES["+"], slot, _ONE, 1.0, 0.0, depends_on_y, False, _REGISTERS))
+    return rows, factor
 
 
-def _registers(tree: Tree) -> int:
-    """Count the registers that evaluating the tree needs: its Ershov number, where leaves need none."""
-    if not tree.children:
-        return 0
-    needs = sorted(map(_registers, tree.children), reverse=True)
-    second = needs[1] if len(needs) == 2 else 0
-    return max(needs[0], second + 1)
+def _registers(tree: Tree) -> list[int]:
+    """Of each node in pre-order the registers that evaluating it needs: its Ershov number, where leaves need none."""
+    nodes = list(tree.nodes())
+    needs = [0] * len(nodes)
+    for index in reversed(range(len(nodes))):
+        children = nodes[index].children
+        if len(children) == 1:
+            needs[index] = max(needs[index + 1], 1)
+        elif children:
+            one, other = needs[index + 1], needs[index + 1 + children[0].size]
+            needs[index] = max(one, other, min(one, other) + 1)
+    return needs
 
 
 def value_and_slope(

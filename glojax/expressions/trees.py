@@ -79,9 +79,11 @@ class Tree:
 
     def nodes(self) -> Iterator["Tree"]:
         """Yield every subtree in pre-order: the root, then the nodes of each child. Its place is a node's index."""
-        yield self
-        for child in self.children:
-            yield from child.nodes()
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.children))
 
     def replaced(self, index: int, subtree: "Tree") -> "Tree":
         """Make a copy of this tree in which ``subtree`` replaces a node.
