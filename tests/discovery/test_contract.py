@@ -72,7 +72,7 @@ def test_every_search_has_the_same_keywords(one: Search) -> None:
     if one.function is search_taylor:  # passes them on
         assert parameters["options"].kind is inspect.Parameter.VAR_KEYWORD
     else:
-        own = {"on_screening"} if one.function is exhaust else set()
+        own = {exhaust: {"on_screening"}, search: {"proposals"}}.get(one.function, set())
         assert keywords == set(SearchOptions.__annotations__) | own
         assert parameters["resume"].default is False
         assert all(parameters[name].default is None for name in ("on_event", "executor", "group", *own))

@@ -127,7 +127,7 @@ def test_few_programs_are_compiled_and_none_of_them_twice(tmp_path: Path) -> Non
         code = f"import sys; sys.argv[1:] = ['{generations}']\n" + SEARCH
         return json.loads(output(code, GLOJAX_CACHE_DIR=str(tmp_path / cache)))
 
-    short, long = ran(2, "cache"), ran(20, "other")
+    short, long = ran(2, "cache"), ran(8, "other")
     searched, all_of_them, hits, *found = short
     # Start, advance, score, and regroup where candidates are dropped; besides these, two of screening, one of what
     # losses do, two that try the metric and the margins that candidates are ranked by, and one for how the optimizer's

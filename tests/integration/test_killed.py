@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from glojax.records.candidates import Record
+
 ARGUMENTS = (
     "search", "digits", "--steps", "10", "--population", "8", "--generations", "6", "--tune-generations", "5",
     "--seeds", "2", "--candidate-seeds", "1",
 )  # fmt: skip
 DRIVER = Path(__file__).with_name("kill_often.py")
 KILLS = 20
+
+
+def without_seconds(record: list[object]) -> list[object]:
+    return [value for name, value in zip(Record._fields, record, strict=True) if name != "seconds"]
 
 
 def left(directory: Path) -> dict[str, object]:
@@ -34,7 +40,7 @@ def left(directory: Path) -> dict[str, object]:
     for line in (directory / "events.jsonl").read_text().splitlines():
         event = json.loads(line)
         del event["time"]
-        event["candidates"] = [record[:-1] for record in event.get("candidates", [])]
+        event["candidates"] = [without_seconds(record) for record in event.get("candidates", [])]
         if event["event"] not in ("begun", "ended"):
             log.append(event)
     files = {path.name: path.read_bytes() for path in [*directory.glob("*.json"), *directory.glob("report/*.png")]}

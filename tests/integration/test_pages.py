@@ -97,10 +97,12 @@ def run_command(command: str) -> None:
         name, arguments, options = parsed(command)
         if name in ("export", "show"):
             invoke(name, arguments)
-        elif name == "search" and options["task"] == SEARCHED:
+        elif name == "search" and options["task"] == [SEARCHED]:
             invoke(name, arguments + REDUCED.split())
-        elif name == "search" and ".py:" in (options["task"] or ""):
-            tasks.task_by_name(options["task"])
+        elif name == "search" and options["task"]:
+            for task in options["task"]:
+                if ".py:" in task:
+                    tasks.task_by_name(task)
         elif name == "search" and options.get("csv"):
             tasks.table(options["csv"], options["target"])
     elif re.match(r"python (experiments|docs)/\w+\.py", command):
