@@ -55,8 +55,8 @@ def _main_line(line: Sequence[Ancestor], family: Sequence[Ancestor]) -> Table:
         ["generation", "loss", "made by", "other parent", "fitness then", "fate"],
         rows,
         f"The main line{cut_remark(line)}, from the loss back to a tree without parents; each was made from the one "
-        "below it. A crossover puts a subtree of the other parent into it, and mutations may follow. A trained candidate "
-        "was trained to the end, a dropped one was stopped early by halving.",
+        "below it. A crossover puts a subtree of the other parent into it, and mutations may follow. A trained "
+        "candidate was trained to the end, a dropped one was stopped early by halving.",
     )
 
 
