@@ -94,9 +94,7 @@ def encode(
     scale, depends = np.zeros((*used.shape, 2), dtype), np.zeros((*used.shape, 2), bool)
     opcode[used], operand[used], scale[used] = rows[:, 0], rows[:, 1:3], rows[:, 3:5]
     depends[used], result[used] = rows[:, 5:7], rows[:, 7]
-    return Program(
-        opcode, operand, scale, depends, result, lengths, np.array([factor for _, factor in written], dtype)
-    )
+    return Program(opcode, operand, scale, depends, result, lengths, np.array([factor for _, factor in written], dtype))
 
 
 _Operand = tuple[int, float, bool]
