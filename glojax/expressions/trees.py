@@ -79,7 +79,7 @@ class Tree:
 
     def nodes(self) -> Iterator["Tree"]:
         """Yield every subtree in pre-order: the root, then the nodes of each child. Its place is a node's index."""
-        waiting = [self]
+        waiting: list[Tree] = [self]
         while waiting:
             node = waiting.pop()
             yield node
