@@ -79,6 +79,13 @@ StartFrom = Annotated[
         "known losses; may be repeated.",
     ),
 ]
+Operators = Annotated[
+    str | None,
+    typer.Option(
+        help="What trees are made of, such as paper,exp: any of log,square,sqrt,+,-,*,/,exp,tanh,abs,max,power; paper "
+        "is the first seven, all is all. Defaults to paper."
+    ),
+]
 Parsimony = Annotated[
     float | None, typer.Option(help="What a node must add to validation fitness to be worth having, such as 0.0005.")
 ]
@@ -121,6 +128,7 @@ def _options(
             help="Stages before training: any of finite,guided,distinct,trainable, or none. Defaults to the preset's."
         ),
     ] = None,
+    operators: Operators = None,
     start_from: StartFrom = None,
     parsimony: Parsimony = None,
     averaging: Averaging = None,
@@ -155,6 +163,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         halving: int | None,
         fair_rates: bool | None,
         screening: str | None,
+        operators: str | None,
         start_from: list[str] | None,
         parsimony: float | None,
         averaging: float | None,
@@ -175,6 +184,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "halving": halving,
             "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
+            "operators": None if operators is None else _names(operators),
             "start": _start(start_from) or None,
             "parsimony": parsimony,
             "averaging": averaging,
@@ -202,8 +212,8 @@ def _search_config(
         _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate"))
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
-        of_trees = ("halving", "fair_rates", "screening", "start", "parsimony", "budget", "minutes", "aggregate")
-        _refuse("--space taylor", fields, of_trees)
+        of_trees = ("halving", "fair_rates", "screening", "operators", "start", "parsimony", "budget", "minutes")
+        _refuse("--space taylor", fields, (*of_trees, "aggregate"))
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)
 
@@ -225,8 +235,12 @@ def _discovery_config(
     )
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
 def _stages(text: str) -> tuple[str, ...]:
-    return () if text == "none" else tuple(part.strip() for part in text.split(","))
+    return () if text == "none" else _names(text)
 
 
 def _start(given: Sequence[str] | None) -> tuple[str, ...]:

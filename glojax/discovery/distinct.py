@@ -15,6 +15,7 @@ from glojax.discovery.drawing import points_of
 from glojax.discovery.screening import Settings
 from glojax.expressions import functions
 from glojax.expressions.functions import Functions
+from glojax.expressions.grammar import OF_PAPER, Vocabulary
 from glojax.expressions.trees import Tree, count_trees
 from glojax.tasks.problems import Kind
 
@@ -36,7 +37,14 @@ Progress = Callable[[str, int, int], None]
 
 
 def distinct(
-    depth: int, settings: Settings, stages: Collection[str], *, fair_rates: bool, soft_labels: bool, progress: Progress
+    depth: int,
+    settings: Settings,
+    stages: Collection[str],
+    *,
+    fair_rates: bool,
+    soft_labels: bool,
+    vocabulary: Vocabulary = OF_PAPER,
+    progress: Progress,
 ) -> Distinct:
     """Find the losses up to a depth that pass stages of screening, each by its smallest tree.
 
@@ -48,19 +56,23 @@ def distinct(
         prediction are none without ``"finite"``.
       fair_rates: whether gradients that differ in size alone are one.
       soft_labels: whether labels of classes may lie between 0 and 1, as those of the probe then do.
+      vocabulary: what trees are made of. Defaults to that of the paper.
       progress: called now and then.
 
     Returns:
       The losses, and what was covered.
     """
     found = functions.enumerate_functions(
-        depth, points_of(settings, soft_labels=soft_labels), protected=settings.protected
+        depth,
+        points_of(settings, soft_labels=soft_labels),
+        protected=settings.protected,
+        vocabulary=vocabulary,
     )
     grouped = _grouped(found.functions, settings)
     progress("screening", 0, len(grouped.places))
     examined = _examined(found.functions, grouped, settings, progress)
     funnel = {
-        "drawn": count_trees(depth),
+        "drawn": count_trees(depth, vocabulary),
         "valid": int(grouped.counts.sum()) + found.others[True, True],
         "finite": int(grouped.counts[examined.finite].sum()),
         "guided": int(grouped.counts[examined.guided].sum()),

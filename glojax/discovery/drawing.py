@@ -8,8 +8,9 @@ the root is as likely as any other to be an operand.
 import numpy as np
 
 from glojax.discovery.screening import Settings
-from glojax.expressions import functions, grammar
+from glojax.expressions import functions
 from glojax.expressions.functions import Grid
+from glojax.expressions.grammar import OF_PAPER, Vocabulary
 from glojax.expressions.trees import Tree
 from glojax.losses.outputs import predictions
 
@@ -40,7 +41,13 @@ def points_of(settings: Settings, *, soft_labels: bool = False) -> Grid:
 
 
 def draw_by_function(
-    random: np.random.Generator, settings: Settings, count: int, *, max_depth: int, max_nodes: int
+    random: np.random.Generator,
+    settings: Settings,
+    count: int,
+    *,
+    max_depth: int,
+    max_nodes: int,
+    vocabulary: Vocabulary = OF_PAPER,
 ) -> list[Tree]:
     """Draw trees with x and y, whose operands are drawn by what they compute.
 
@@ -53,13 +60,14 @@ def draw_by_function(
       count: of trees.
       max_depth: largest depth of a tree, at least 1.
       max_nodes: largest number of nodes of a tree, at least 3.
+      vocabulary: what trees are made of, with an operator of two operands. Defaults to that of the paper.
     """
     depth = min(max_depth - 1, _OPERAND_DEPTH)
     found = functions.enumerate_functions(
-        depth, points_of(settings), protected=settings.protected, keep_infinite=True
+        depth, points_of(settings), protected=settings.protected, keep_infinite=True, vocabulary=vocabulary
     ).functions
     operands = [found.tree(place) for place in range(len(found))]
-    rows = grammar.operators(settings.protected)
+    rows = vocabulary.rows(settings.protected)
     shares = np.array([row.weight for row in rows], float)
     shares /= shares.sum()
 

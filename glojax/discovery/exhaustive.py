@@ -25,6 +25,7 @@ from glojax.executors.protocol import Executor
 from glojax.expressions import parsing, trees
 from glojax.expressions.canonical import canonical
 from glojax.expressions.functions import MAX_DEPTH
+from glojax.expressions.grammar import OF_PAPER
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
@@ -60,6 +61,12 @@ class ExhaustiveConfig(FitnessConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_bounds(self, depth=(1, MAX_DEPTH), batch=(1, 100_000))
+        beyond = [symbol for symbol in self.operators if symbol not in OF_PAPER.operators]
+        if self.depth > 2 and beyond:
+            raise ValueError(
+                f"ExhaustiveConfig.depth is {self.depth} with the operator {beyond[0]!r}; depth {self.depth} is for "
+                f"{', '.join(OF_PAPER.operators)} alone: with more there are too many functions."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +161,7 @@ def exhaust(
         hall_of_fame=hall_of_fame(record, decided),
         ranking=ranking,
         places_of_known=_places_of_known(fitness, ranking),
-        tree_count=trees.count_trees(config.depth),
+        tree_count=trees.count_trees(config.depth, config.vocabulary),
         coverage=chosen.coverage,
     )
 
@@ -181,6 +188,7 @@ def _losses(
             config.screening,
             fair_rates=config.fair_rates,
             soft_labels=config.soft_labels,
+            vocabulary=config.vocabulary,
             progress=on_screening or (lambda *_: None),
         )
         return chosen._replace(trees=[str(tree) for tree in chosen.trees])._asdict()  # type: ignore[list-item]

@@ -155,6 +155,7 @@ def next_offspring(
             max_depth=config.max_depth,
             max_nodes=config.max_nodes,
             both_variables=config.both_variables,
+            vocabulary=config.vocabulary,
             choose=chooser,
         )
         return [*first, *(Offspring(tree, (), "grown") for tree in trees)], sifted
@@ -167,6 +168,7 @@ def next_offspring(
         selection=config.selection,
         max_nodes=config.max_nodes,
         both_variables=config.both_variables,
+        vocabulary=config.vocabulary,
         choose=chooser,
     )
     return [*offspring[: config.elites], *first, *offspring[config.elites : config.population - len(first)]], sifted

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax.discovery.selection import SELECTIONS, checked_fitness
+from glojax.expressions.grammar import OF_PAPER, Vocabulary
 from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, grow
 
 MAX_ROUNDS = 100
@@ -79,7 +80,7 @@ class Offspring(NamedTuple):
 # VARIATION
 
 
-def mutate(random: np.random.Generator, tree: Tree, variation: Variation) -> Tree:
+def mutate(random: np.random.Generator, tree: Tree, variation: Variation, vocabulary: Vocabulary = OF_PAPER) -> Tree:
     """Give each node of a tree, children before parents, its chance of each mutation.
 
     The chances are independent, and are taken in the order of the fields of ``Variation``. Whether a node has children
@@ -90,6 +91,8 @@ def mutate(random: np.random.Generator, tree: Tree, variation: Variation) -> Tre
       random: source of the draws.
       tree: the tree, which is not changed.
       variation: the probabilities.
+      vocabulary: what new nodes are drawn from; a node with as many children as none of its operators has stays.
+        Defaults to that of the paper.
 
     Returns:
       The mutant.
@@ -98,15 +101,15 @@ def mutate(random: np.random.Generator, tree: Tree, variation: Variation) -> Tre
       ValueError: the mutant is no ``Tree``: over ``trees.MAX_NODES`` or with an integer beyond the bound.
     """
     symbol = tree.symbol
-    children = tuple(mutate(random, child, variation) for child in tree.children)
+    children = tuple(mutate(random, child, variation, vocabulary) for child in tree.children)
     if isinstance(symbol, int) and random.random() < variation.integer_shift:
         symbol += 1 if random.random() < 0.5 else -1
-    if random.random() < variation.replace:
-        symbol = draw_symbol(random, arity=len(children))
+    if random.random() < variation.replace and vocabulary.has(len(children)):
+        symbol = draw_symbol(random, len(children), vocabulary)
     if children and random.random() < variation.collapse:
-        return Tree(draw_symbol(random, arity=0))
+        return Tree(draw_symbol(random, 0, vocabulary))
     if not children and random.random() < variation.extend:
-        return grow(random, max_depth=1)
+        return grow(random, 1, vocabulary)
     return Tree(symbol, children)
 
 
@@ -138,7 +141,7 @@ def swap(first: Tree, i: int, second: Tree, j: int) -> tuple[Tree, Tree]:
     return first.replaced(i, list(second.nodes())[j]), second.replaced(j, list(first.nodes())[i])
 
 
-def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
+def with_both_variables(random: np.random.Generator, tree: Tree, vocabulary: Vocabulary = OF_PAPER) -> Tree:
     """Give a tree the variable that it lacks: a random leaf becomes x, or y.
 
     The only leaf that holds the other variable is never taken: if there is no other leaf, an operator over both
@@ -160,7 +163,7 @@ def with_both_variables(random: np.random.Generator, tree: Tree) -> Tree:
             tree = tree.replaced(free[random.integers(len(free))], Tree(variable))
         else:
             pair = (Tree(variable), Tree(other)) if random.random() < 0.5 else (Tree(other), Tree(variable))
-            tree = tree.replaced(leaves[0][0], Tree(draw_symbol(random, arity=2), pair))
+            tree = tree.replaced(leaves[0][0], Tree(draw_symbol(random, 2, vocabulary), pair))
     return tree
 
 
@@ -174,6 +177,7 @@ def initial_population(
     max_depth: int = 2,
     max_nodes: int,
     both_variables: bool = False,
+    vocabulary: Vocabulary = OF_PAPER,
     choose: Choose | None = None,
 ) -> list[Tree]:
     """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
@@ -188,6 +192,7 @@ def initial_population(
       max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``.
       both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees that lack one,
         with fitness 0; at depth 2 they are five of six.
+      vocabulary: what trees are made of, with an operator of two operands. Defaults to that of the paper.
       choose: picks those of the trees drawn that may enter. Defaults to all.
 
     Returns:
@@ -205,7 +210,7 @@ def initial_population(
     _check_max_nodes(max_nodes, both_variables)
 
     def draw(count: int, around: Sequence[Tree] = ()) -> list[Tree]:
-        return draw_trees(random, count, max_depth, max_nodes, both_variables, around)
+        return draw_trees(random, count, max_depth, max_nodes, both_variables, around, vocabulary)
 
     if choose is None:
         return draw(size)
@@ -229,17 +234,18 @@ def draw_trees(
     max_nodes: int,
     both_variables: bool,
     around: Sequence[Tree] = (),
+    vocabulary: Vocabulary = OF_PAPER,
 ) -> list[Tree]:
     """Draw ``count`` allowed trees, or trees of ``around`` with a random subtree replaced, which may be deeper."""
     drawn: list[Tree] = []
     while len(drawn) < count:
         # A draw that outgrows Tree itself is one more that is not allowed.
         with contextlib.suppress(ValueError):
-            tree = grow(random, max_depth)
+            tree = grow(random, max_depth, vocabulary)
             if around:
                 whole = around[int(random.integers(len(around)))]
                 tree = whole.replaced(int(random.integers(whole.size)), tree)
-            tree = with_both_variables(random, tree) if both_variables else tree
+            tree = with_both_variables(random, tree, vocabulary) if both_variables else tree
             if _allowed(tree, max_nodes, both_variables) and (around or tree.depth <= max_depth):
                 drawn.append(tree)
     return drawn
@@ -255,13 +261,14 @@ def breed_trees(
     selection: str,
     max_nodes: int,
     both_variables: bool,
+    vocabulary: Vocabulary = OF_PAPER,
 ) -> list[Offspring]:
     """Breed ``count`` offspring of selected parents, or one more, less those that are not allowed."""
     pairs = SELECTIONS[selection](random, fitness, count + count % 2).reshape(-1, 2)
     bred = [
         child
         for first, second in pairs.tolist()
-        for child in _breed(random, population, first, second, variation, both_variables)
+        for child in _breed(random, population, first, second, variation, both_variables, vocabulary)
     ]
     return [child for child in bred if _allowed(child.tree, max_nodes, both_variables)]
 
@@ -276,6 +283,7 @@ def next_generation(
     selection: str = "roulette",
     max_nodes: int,
     both_variables: bool = False,
+    vocabulary: Vocabulary = OF_PAPER,
     choose: Choose | None = None,
 ) -> list[Offspring]:
     """Breed the generation that follows: the elites unchanged, then the offspring of selected parents.
@@ -294,6 +302,7 @@ def next_generation(
       selection: a key of ``SELECTIONS``.
       max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``. The paper has no bound; memory has.
       both_variables: give every offspring x and y (``with_both_variables``).
+      vocabulary: what new nodes are drawn from. Defaults to that of the paper.
       choose: picks those of the offspring that may enter. Defaults to all.
 
     Returns:
@@ -327,15 +336,9 @@ def next_generation(
         # A round at a time: a draw from the roulette costs a pass over the population, however many are drawn.
         count = missing if choose is None else max(missing, _ROUND)
         bred = breed_trees(
-            random,
-            population,
-            fitness,
-            count,
-            variation=variation,
-            selection=selection,
-            max_nodes=max_nodes,
-            both_variables=both_variables,
-        )
+            random, population, fitness, count, variation=variation, selection=selection, max_nodes=max_nodes,
+            both_variables=both_variables, vocabulary=vocabulary,
+        )  # fmt: skip
         chosen = range(len(bred)) if choose is None else choose([child.tree for child in bred], missing)
         offspring += [bred[place] for place in chosen][:missing]
     unchanged = select(random, fitness, size - len(offspring))
@@ -349,6 +352,7 @@ def _breed(
     second: int,
     variation: Variation,
     both_variables: bool,
+    vocabulary: Vocabulary,
 ) -> list[Offspring]:
     """The offspring of a pair: two, without those that ``Tree`` refuses."""
     pair = [Offspring(population[place], (place,), "bred") for place in (first, second)]
@@ -361,8 +365,9 @@ def _breed(
     mutants: list[Offspring] = []
     for child in pair:
         with contextlib.suppress(ValueError):
-            tree = mutate(random, child.tree, variation)
-            mutants.append(child._replace(tree=with_both_variables(random, tree) if both_variables else tree))
+            tree = mutate(random, child.tree, variation, vocabulary)
+            tree = with_both_variables(random, tree, vocabulary) if both_variables else tree
+            mutants.append(child._replace(tree=tree))
     return mutants
 
 

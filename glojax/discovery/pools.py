@@ -122,8 +122,11 @@ def _pool(
     """
     count = config.pool if parents is None else config.pool - config.pool // 2
     settings, depth, most = fitness.screener.settings, config.max_depth, config.max_nodes
-    drawn = drawing.draw_by_function(random, settings, count - count // 2, max_depth=depth, max_nodes=most)
-    grown = genetics.draw_trees(random, count // 2, depth, most, True)
+    vocabulary = config.vocabulary
+    drawn = drawing.draw_by_function(
+        random, settings, count - count // 2, max_depth=depth, max_nodes=most, vocabulary=vocabulary
+    )
+    grown = genetics.draw_trees(random, count // 2, depth, most, True, vocabulary=vocabulary)
     made = ([Offspring(tree, (), "drawn") for tree in drawn], [Offspring(tree, (), "grown") for tree in grown])
     # In turns, as the first generation takes those that come first.
     children = [child for pair in itertools.zip_longest(*made) for child in pair if child is not None]
@@ -138,6 +141,7 @@ def _pool(
         selection=config.selection,
         max_nodes=most,
         both_variables=True,
+        vocabulary=vocabulary,
     )
 
 

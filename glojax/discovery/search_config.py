@@ -89,6 +89,11 @@ class SearchConfig(FitnessConfig):
             max_depth=(1, 10),
             max_nodes=(3, trees.MAX_NODES),
         )
+        if not self.vocabulary.has(2):
+            raise ValueError(
+                f"SearchConfig.operators is {', '.join(self.operators)}; one of two operands is needed, such as +, so "
+                "that a tree can hold x and y."
+            )
         if self.selection not in SELECTIONS:
             raise ValueError(f"SearchConfig.selection is {self.selection!r}; allowed are {', '.join(SELECTIONS)}.")
         if self.aggregate not in AGGREGATES:

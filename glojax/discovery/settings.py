@@ -14,6 +14,7 @@ import numpy as np
 
 from glojax import tasks
 from glojax.discovery import screening
+from glojax.expressions import grammar
 from glojax.expressions.trees import Tree
 from glojax.tasks import checks
 from glojax.tasks.task import Task
@@ -88,6 +89,8 @@ class FitnessConfig(SharedSettings):
       halving: one in ``halving`` of the new trainings, the best, goes on at each rung (``scoring.measure``). With 1 all
         are trained to the end, as those are that a search chooses from a pool (``SearchConfig.pool``).
       screening: the stages of ``screening.STAGES`` that a tree must pass to be trained.
+      operators: what trees are made of (``grammar.Vocabulary``): symbols, ``"paper"`` for those of arXiv 1905.11528, or
+        ``"all"``. Defaults to the paper's.
       parsimony: what a node must add to a tree's fitness to be worth having, at least 0. Elites, parents, finalists and
         the winner are chosen by fitness less so much for each node.
       budget: optimizer steps of all candidates together, after which nothing new begins. Finals come on top.
@@ -98,6 +101,7 @@ class FitnessConfig(SharedSettings):
     fair_rates: bool = True
     halving: int = 3
     screening: tuple[str, ...] = screening.STAGES
+    operators: tuple[str, ...] = grammar.OF_PAPER.operators
     parsimony: float = 0.0
     budget: int | None = None
     minutes: float | None = None
@@ -112,9 +116,18 @@ class FitnessConfig(SharedSettings):
             raise ValueError(f"{name}.parsimony is {self.parsimony!r}; a number of at least 0 is allowed.")
         if minutes is not None and not (_is_finite(minutes) and minutes > 0):
             raise ValueError(f"{name}.minutes is {minutes!r}; a number above 0 is allowed.")
+        try:
+            object.__setattr__(self, "operators", grammar.Vocabulary(self.operators).operators)
+        except ValueError as error:
+            raise ValueError(f"{name}.{error}") from None
         unknown = [stage for stage in self.screening if stage not in screening.STAGES]
         if unknown:
             raise ValueError(f"{name}.screening holds {unknown[0]!r}; allowed are {', '.join(screening.STAGES)}.")
+
+    @property
+    def vocabulary(self) -> grammar.Vocabulary:
+        """What trees are made of."""
+        return grammar.Vocabulary(self.operators)
 
     def worth(self, trees: Sequence[Tree], fitness: Sequence[float] | np.ndarray) -> np.ndarray:
         """float64[trees], fitness less what their nodes must add to it; at least 0."""

@@ -4,10 +4,30 @@ Every node of a tree carries a coefficient, a factor of its value (arXiv 1905.11
 df/dy, and many coefficients change it alike; those that tuning need not search are found here and dropped.
 """
 
+from typing import Any
+
 import numpy as np
 
 from glojax.expressions import grammar
 from glojax.expressions.trees import Tree
+
+
+class _Analytic:
+    """NumPy, with functions that keep the derivative which the imaginary part of a complex step is."""
+
+    @staticmethod
+    def abs(a: Any) -> np.ndarray:
+        return np.where(np.real(a) < 0, -a, a)
+
+    @staticmethod
+    def maximum(a: Any, b: Any) -> np.ndarray:
+        return np.where(np.real(a) < np.real(b), b, a)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+_ANALYTIC = _Analytic()
 
 
 def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
@@ -31,7 +51,7 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
 
     factors = random.uniform(0.8, 1.25, tree.size)
     with np.errstate(all="ignore"):
-        # A complex step is exact to rounding, as the grammar's functions are analytic, and compiles nothing.
+        # A complex step is exact to rounding, as the grammar's functions are analytic in pieces, and compiles nothing.
         step = 1e-30
         columns = np.imag(_slope(tree, x, y, (factors + 1j * step * np.eye(tree.size)).T[..., None])) / step
         sound = np.isfinite(_slope(tree, x, y, factors)) & np.isfinite(columns).all(axis=0)
@@ -67,8 +87,8 @@ def _slope(tree: Tree, x: np.ndarray, y: np.ndarray, factors: np.ndarray) -> np.
         assert row.value is not None
         assert row.partials is not None
         values = [value for value, _ in operands]
-        value = row.value(np, *values)
-        partials = row.partials(np, value, *values)
+        value = row.value(_ANALYTIC, *values)
+        partials = row.partials(_ANALYTIC, value, *values)
         terms = [partial * slope for partial, (_, slope) in zip(partials, operands, strict=True) if slope is not None]
         return factor * value, factor * sum(terms[1:], terms[0]) if terms else None
 

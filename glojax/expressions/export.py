@@ -73,6 +73,8 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
         """The array functions that the grammar calls, by their sympy names."""
 
         maximum = staticmethod(sympy.Max)
+        minimum = staticmethod(sympy.Min)
+        abs = staticmethod(sympy.Abs)
 
         @staticmethod
         def where(condition: Any, chosen: Any, other: Any) -> Any:
@@ -105,12 +107,15 @@ def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: boo
         factor = next(factors)
         operands = [visit(child) for child in node.children]
         bits, nodes = sum(bits for bits, _ in operands), 1 + sum(nodes for _, nodes in operands)
+        if node.symbol == "power":
+            bits = operands[0][0] * 2 ** min(operands[1][0], MAX_SYMPY_BITS.bit_length())
         if isinstance(node.symbol, int):
             bits = node.symbol.bit_length()
-        grown = {"+": bits + 1, "-": bits + 1, "square": 2 * bits, "sqrt": (bits + 1) // 2, "log": 0}
-        bits = grown.get(str(node.symbol), bits)
-        if protected and operands:  # Max, Abs and a constant; Abs; the denominator again
-            nodes += {"log": 3, "sqrt": 1, "/": operands[-1][1]}.get(str(node.symbol), 0)
+        grown = {"+": bits + 1, "-": bits + 1, "square": 2 * bits, "sqrt": (bits + 1) // 2}
+        bits = 0 if node.symbol in ("log", "exp", "tanh") else grown.get(str(node.symbol), bits)
+        if protected and operands:  # Max, Abs and a constant; Abs; the denominator again; Min; both operands again
+            more = {"log": 3, "sqrt": 1, "/": operands[-1][1], "exp": 2, "power": 2 * nodes + 8}
+            nodes += more.get(str(node.symbol), 0)
         if abs(factor) != 1 and factor == int(factor):
             bits += int(factor).bit_length()
         if bits > MAX_SYMPY_BITS or nodes > MAX_SYMPY_NODES:

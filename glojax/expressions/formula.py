@@ -13,7 +13,7 @@ import numpy as np
 from glojax.expressions import grammar, trees
 from glojax.expressions.trees import Tree
 
-_LONGEST = 72  # characters of an operator's operands in one line; it also keeps nesting far from Python's limit
+_LONGEST = 64  # characters of an operator's operands in one line; it also keeps nesting far from Python's limit
 
 
 class _Source(NamedTuple):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax.expressions import grammar
+from glojax.expressions.grammar import OF_PAPER, Vocabulary
 from glojax.expressions.trees import Tree
 
 MAX_DEPTH = 3
@@ -62,9 +63,10 @@ class Functions:
       counts: ``int64[functions]``, how many trees compute it.
       sizes: ``int64[functions]``, nodes of the smallest of them.
       operands: ``int64[functions, 2]``, the places of that tree's operands in ``below``; -1 where there is none.
-      rows: ``int64[functions]``, the row of ``grammar.NODES`` at its root.
+      rows: ``int64[functions]``, the place in ``symbols`` of that at its root.
       below: the functions that it is made of; ``None`` at depth 0.
       points: x and y of the grid.
+      symbols: of all operators and leaves that trees are made of.
     """
 
     values: np.ndarray = field(repr=False)
@@ -77,6 +79,7 @@ class Functions:
     operands: np.ndarray = field(repr=False)
     below: "Functions | None" = field(repr=False)
     points: Grid = field(repr=False)
+    symbols: tuple[str | int, ...] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -84,7 +87,7 @@ class Functions:
     def tree(self, place: int) -> Tree:
         """The smallest tree that computes a function; of equally small ones, one of them."""
         operands = (operand for operand in self.operands[place].tolist() if operand >= 0)
-        return Tree(grammar.NODES[self.rows[place]].symbol, tuple(self._trees_below[operand] for operand in operands))
+        return Tree(self.symbols[self.rows[place]], tuple(self._trees_below[operand] for operand in operands))
 
     @cached_property
     def _trees_below(self) -> list[Tree]:
@@ -99,7 +102,12 @@ class Enumerated(NamedTuple):
 
 
 def enumerate_functions(
-    depth: int, points: Grid | None = None, *, protected: bool = False, keep_infinite: bool = False
+    depth: int,
+    points: Grid | None = None,
+    *,
+    protected: bool = False,
+    keep_infinite: bool = False,
+    vocabulary: Vocabulary = OF_PAPER,
 ) -> Enumerated:
     """Every distinct function that trees of depth at most ``depth`` compute.
 
@@ -108,6 +116,7 @@ def enumerate_functions(
       points: where functions are compared. Defaults to ``grid()``.
       protected: use the protected operators.
       keep_infinite: keep functions that are infinite somewhere, as operands of larger trees may be.
+      vocabulary: what trees are made of. Defaults to that of the paper.
 
     Returns:
       The functions, and how many trees compute none of them.
@@ -118,7 +127,7 @@ def enumerate_functions(
     if not 0 <= depth <= MAX_DEPTH:
         raise ValueError(f"enumerate_functions: depth is {depth}; 0 to {MAX_DEPTH} is allowed.")
     points = grid() if points is None else points
-    rows = [*grammar.operators(protected), *grammar.LEAVES]
+    rows = vocabulary.nodes(protected)
     found, lost = None, np.zeros((2, 2), object)
     with np.errstate(all="ignore"):
         for level in range(depth + 1):
@@ -180,7 +189,7 @@ def _level(
         for first in range(0, len(places), _CHUNK):
             some = places[first : first + _CHUNK]
             values[some], slopes[some] = _computed(node, points, below, found.operands[some])
-    return Functions(values, slopes, *found[1:], below, points), lost
+    return Functions(values, slopes, *found[1:], below, points, tuple(row.symbol for row in rows)), lost
 
 
 def _containing(lost: np.ndarray, below: Functions | None, rows: Sequence[grammar.Node]) -> np.ndarray:

@@ -18,6 +18,10 @@ ANY, SUM, PRODUCT, POWER, ATOM = range(5)
 PROTECTION = 1e-7
 """Distance from a singularity, in units of the operand, within which protected operators differ from raw ones."""
 
+LARGEST, LARGEST_EXPONENT = 1e30, 69.0
+"""The largest value of a protected power, and the operand above which a protected exponential grows no more: with 1e30
+too."""
+
 MAX_INTEGER = 2**24
 """Largest magnitude of an integer in a tree; all integers up to it are exact in float32."""
 
@@ -45,6 +49,7 @@ class Node:
       partials: ``partials(xp, value, *operands)``, the derivative of the value by each operand; ``None`` for a leaf.
       monomial_log: the exponent of y in the value from those in the operands, for an operator that makes powers of y
         of powers of y, such as ``*``. It keeps ``log`` exact where y underflows. Defaults to ``None``.
+      drawn: whether a search has it that is not told its operators (``Vocabulary``). Defaults to True.
     """
 
     symbol: str | int
@@ -56,10 +61,15 @@ class Node:
     value: Callable[..., Any] | None = None
     partials: Callable[..., tuple[Any, ...]] | None = None
     monomial_log: Callable[..., Any] | None = None
+    drawn: bool = True
 
 
-def _function(symbol: str, weight: float, latex: Notation, **mathematics: Any) -> Node:
-    return Node(symbol, 1, weight, Notation(symbol + "({})"), latex, Notation(f"jnp.{symbol}({{}})"), **mathematics)
+def _function(symbol: str, weight: float, latex: Notation, python: str = "", **mathematics: Any) -> Node:
+    arity = len(latex.operands)
+    places = "(" + ", ".join(["{}"] * arity) + ")"
+    any_operands = (ANY,) * arity
+    text, in_python = (Notation(name + places, operands=any_operands) for name in (symbol, f"jnp.{python or symbol}"))
+    return Node(symbol, arity, weight, text, latex, in_python, **mathematics)
 
 
 def _infix(symbol: str, weight: float, binds: int, latex: Notation, **mathematics: Any) -> Node:
@@ -84,6 +94,20 @@ def leaf(symbol: str | int, weight: float) -> Node:
 def _sign(xp: Any, a: Any) -> Any:
     # Unlike xp.sign, 1 at 0, so that a protected denominator never vanishes.
     return xp.where(a < 0, -1.0, 1.0)
+
+
+def _fits(xp: Any, a: Any, b: Any) -> Any:
+    return b * xp.log(xp.maximum(xp.abs(a), PROTECTION)) < LARGEST_EXPONENT
+
+
+def _protected_power(xp: Any, a: Any, b: Any) -> Any:
+    fits = _fits(xp, a, b)  # the branch that is not taken must not put infinity into gradients
+    return xp.where(fits, xp.maximum(xp.abs(a), PROTECTION) ** xp.where(fits, b, 0.0), LARGEST)
+
+
+def _share(xp: Any, a: Any, b: Any) -> Any:
+    # Of two equal operands each is half of the greater one, as for jax.grad.
+    return xp.where(a > b, 1.0, xp.where(a < b, 0.0, 0.5))
 
 
 OPERATORS: tuple[Node, ...] = (
@@ -126,13 +150,40 @@ OPERATORS: tuple[Node, ...] = (
         partials=lambda xp, v, a, b: (1 / b, -v / b),
         monomial_log=lambda a, b: a - b,
     ),
+    _function(
+        "exp", 1, Notation(r"\exp\left({}\right)"), drawn=False,
+        value=lambda xp, a: xp.exp(a),
+        partials=lambda xp, v, a: (v,),
+    ),
+    _function(
+        "tanh", 1, Notation(r"\tanh\left({}\right)"), drawn=False,
+        value=lambda xp, a: xp.tanh(a),
+        partials=lambda xp, v, a: (1 - v * v,),
+    ),
+    _function(
+        "abs", 1, Notation(r"\left|{}\right|"), drawn=False,
+        value=lambda xp, a: xp.abs(a),
+        partials=lambda xp, v, a: (2 * _share(xp, a, 0.0) - 1,),
+        monomial_log=lambda a: a,
+    ),
+    _function(
+        "max", 1, Notation(r"\max\left({}, {}\right)", operands=(ANY, ANY)), "maximum", drawn=False,
+        value=lambda xp, a, b: xp.maximum(a, b),
+        partials=lambda xp, v, a, b: (_share(xp, a, b), _share(xp, b, a)),
+    ),
+    _function(
+        "power", 1, Notation("{}^{{{}}}", POWER, (ATOM, ANY)), "pow", drawn=False,
+        value=lambda xp, a, b: a**b,
+        # As for jax.grad, a power of 0 does not depend on its exponent, and one with the exponent 0 not on its base.
+        partials=lambda xp, v, a, b: (
+            xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1)),
+            xp.log(xp.where(a == 0, 1.0, a)) * v,
+        ),
+    ),
 )  # fmt: skip
 
 LEAVES: tuple[Node, ...] = (leaf("x", 3), leaf("y", 3), leaf(1, 1), leaf(-1, 1))
 """The leaves that are drawn and enumerated; mutation makes other integers."""
-
-NODES: tuple[Node, ...] = OPERATORS + LEAVES
-"""All rows."""
 
 # What differs from the raw operators. Away from singularities the values are equal, digit for digit.
 _PROTECTED: dict[str, dict[str, Any]] = {
@@ -157,6 +208,21 @@ _PROTECTED: dict[str, dict[str, Any]] = {
         python=Notation("protected_divide({}, {})", operands=(ANY, ANY)),
         latex=Notation(r"\mathrm{{pdiv}}\left({}, {}\right)", operands=(ANY, ANY)),
     ),
+    "exp": dict(
+        value=lambda xp, a: xp.exp(xp.minimum(a, LARGEST_EXPONENT)),
+        partials=lambda xp, v, a: (xp.where(a < LARGEST_EXPONENT, v, 0.0),),
+        python=Notation(f"jnp.exp(jnp.minimum({{}}, {LARGEST_EXPONENT}))"),
+        latex=Notation(rf"\exp\left(\min\left({{}}, {LARGEST_EXPONENT:.0f}\right)\right)"),
+    ),
+    "power": dict(
+        value=_protected_power,
+        partials=lambda xp, v, a, b: (
+            xp.where((xp.abs(a) > PROTECTION) & _fits(xp, a, b), b * v / a, 0.0),
+            xp.where(_fits(xp, a, b), xp.log(xp.maximum(xp.abs(a), PROTECTION)) * v, 0.0),
+        ),
+        python=Notation("protected_power({}, {})", operands=(ANY, ANY)),
+        latex=Notation(r"\mathrm{{ppow}}\left({}, {}\right)", operands=(ANY, ANY)),
+    ),
 }
 
 PROTECTED_OPERATORS: tuple[Node, ...] = tuple(
@@ -176,6 +242,57 @@ def operators(protected: bool = False) -> tuple[Node, ...]:
     """
     return PROTECTED_OPERATORS if protected else OPERATORS
 
+
+PAPER, ALL = "paper", "all"
+"""What stands for several operators in a list of them: those that are drawn by default, and all."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What trees are made of: some of the operators, and all leaves.
+
+    Attributes:
+      operators: their symbols, or ``PAPER`` and ``ALL``, which are written out. Defaults to those of arXiv 1905.11528.
+
+    Raises:
+      ValueError: an unknown operator, or none.
+
+    Example:
+      ``Vocabulary(("paper", "exp"))``
+    """
+
+    operators: tuple[str, ...] = (PAPER,)
+
+    def __post_init__(self) -> None:
+        given = tuple(self.operators) if isinstance(self.operators, list | tuple) else (self.operators,)
+        every = [str(row.symbol) for row in OPERATORS]
+        groups = {PAPER: [str(row.symbol) for row in OPERATORS if row.drawn], ALL: every}
+        allowed = [*groups, *every]
+        unknown = [name for name in given if name not in allowed]
+        if unknown or not given:
+            holds = f"holds {unknown[0]!r}" if unknown else "is empty"
+            raise ValueError(f"operators {holds}; allowed are {', '.join(allowed)}.")
+        wanted = {symbol for name in given for symbol in groups.get(name, [name])}
+        object.__setattr__(self, "operators", tuple(symbol for symbol in every if symbol in wanted))
+
+    def rows(self, protected: bool = False) -> tuple[Node, ...]:
+        """The rows of its operators, in the order of the table."""
+        return tuple(row for row in operators(protected) if row.symbol in self.operators)
+
+    def has(self, arity: int) -> bool:
+        """Whether there is a leaf, for 0, or an operator with so many operands."""
+        return any(node.arity == arity for node in self.nodes())
+
+    def nodes(self, protected: bool = False) -> tuple[Node, ...]:
+        """The rows of its operators, then those of the leaves."""
+        return self.rows(protected) + LEAVES
+
+
+OF_PAPER = Vocabulary()
+"""The operators of arXiv 1905.11528."""
+
+NODES: tuple[Node, ...] = OF_PAPER.nodes()
+"""The rows of what is drawn by default."""
 
 Power = tuple[Any, float]
 """``(c, k)`` of a value that is ``c * y**k`` by construction."""

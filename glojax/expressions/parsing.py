@@ -19,20 +19,24 @@ MAX_NESTING = MAX_NODES
 """Most levels of parentheses, functions and signs in an expression; the text of a tree never has more."""
 
 MAX_EXPONENT = 16
-"""Largest exponent of a power."""
+"""Largest exponent of a power that is written as squares, products, a root and a quotient."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
-_OTHER_NAMES = {"ln": "log", "√": "sqrt"}
+_OTHER_NAMES = {"ln": "log", "√": "sqrt", "pow": "power"}
 _OTHER_SIGNS = str.maketrans("−–×·⋅∗÷", "--****/")
 _SUPERSCRIPTS = {"²": 2.0, "³": 3.0}
 
 _PREFIX = re.compile(r"\s*(?:Found loss\s+)?f\s*\(\s*x\s*,\s*y\s*\)\s*=")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\.?\d(?:[eE][-+](?=\d)|[^\W²³]|\.)*)|(?P<name>[A-Za-z_][^\W²³]*|√)"
-    r"|(?P<sign>\*\*|[-+*/()^²³])|(?P<other>\S))"
+    r"|(?P<sign>\*\*|[-+*/(),^²³])|(?P<other>\S))"
 )
 _REAL = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+
+
+def _is_made_of_squares(exponent: float) -> bool:
+    return 0 < abs(exponent) <= MAX_EXPONENT and (2 * exponent).is_integer()
 
 
 class _Part(NamedTuple):
@@ -160,7 +164,11 @@ class _Parser:
 
     def exponent(self) -> float:
         """A number, perhaps with a sign, or in parentheses a number or a fraction."""
-        expected = f"an exponent: a multiple of 0.5 up to {MAX_EXPONENT} (a loss has no other powers)"
+        expected = (
+            "an exponent: "
+            + ("a number other than 0" if self.reals else f"a multiple of 0.5 up to {MAX_EXPONENT}")
+            + " (the power of any two expressions is power(a, b))"
+        )
         inside = self.token == "("
         self.place += inside
         sign = -1.0 if self.token == "-" else 1.0
@@ -174,14 +182,17 @@ class _Parser:
             if self.token != ")":
                 raise self.fail("')'")
             self.place += 1
-        if not (0 < abs(value) <= MAX_EXPONENT and (2 * value).is_integer()) or self.is_power(self.place):
+        allowed = value != 0 and math.isfinite(value) and (self.reals or _is_made_of_squares(value))
+        if not allowed or self.is_power(self.place):
             self.place -= 1
             raise self.fail(expected)
         return value
 
     def raised(self, base: _Part, exponent: float) -> _Part:
-        """A power as squares, products, a root and a quotient."""
+        """A power as squares, products, a root and a quotient; with any other exponent as the operator."""
         base = base._replace(is_real=False)
+        if not _is_made_of_squares(exponent):
+            return self.node("power", base, self.node(1)._replace(coefficients=(exponent,)))
         if exponent < 0:
             return self.node("/", self.node(1), self.raised(base, -exponent))
         if exponent == 0.5:
@@ -198,18 +209,18 @@ class _Parser:
     def primary(self) -> _Part:
         token = _OTHER_NAMES.get(self.token, self.token)
         if token == "(":
-            return self.parenthesized()
+            return self.arguments(1)[0]
         if token in _VARIABLES:
             self.place += 1
             return self.node(token)
         row = _OPERATORS.get(token)
-        if row is not None and row.arity == 1:
+        if row is not None and row.text.binds == grammar.ATOM:
             is_root = self.token == "√"
             self.place += 1
-            return self.node(token, self.under_root() if is_root else self.parenthesized())
+            return self.node(token, *([self.under_root()] if is_root else self.arguments(row.arity)))
         if self.is_number():
             return self.number(1)
-        functions = [str(node.symbol) for node in grammar.OPERATORS if node.arity == 1]
+        functions = [str(node.symbol) for node in grammar.OPERATORS if node.text.binds == grammar.ATOM]
         number = "a number" if self.reals else "an integer"
         raise self.fail(f"{', '.join(map(str, _VARIABLES))}, {number}, {', '.join(functions)}, '-' or '('")
 
@@ -245,17 +256,20 @@ class _Parser:
         self.place += 1
         return value
 
-    def parenthesized(self) -> _Part:
+    def arguments(self, count: int) -> list[_Part]:
+        """So many expressions in parentheses, with commas between them."""
         if self.token != "(":
             raise self.fail("'('")
         self.place += 1
         self.deeper()
-        part = self.infix(grammar.SUM)
+        parts = []
+        for closing in [*[","] * (count - 1), ")"]:
+            parts.append(self.infix(grammar.SUM))
+            if self.token != closing:
+                raise self.fail(f"an operator or '{closing}'")
+            self.place += 1
         self.nesting -= 1
-        if self.token != ")":
-            raise self.fail("an operator or ')'")
-        self.place += 1
-        return part
+        return parts
 
     def deeper(self) -> None:
         # Each level takes up to five calls; Python allows 1,000 in all.

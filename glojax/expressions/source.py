@@ -54,7 +54,8 @@ def to_torch(
     return _module(source_texts.TORCH, _in_torch, tree, coefficients, protected, name, output)
 
 
-_TAKEN = ("protected_divide", "kept_exp", "log_of_the_others", "logits", "labels", "x", "axis", "dim", "known")
+_HELPERS = ("protected_divide", "protected_power", "kept_exp", "log_of_the_others")
+_TAKEN = (*_HELPERS, "logits", "labels", "x", "axis", "dim", "known")
 """Names that the source itself needs where it calls the function, or beside it."""
 
 
@@ -83,6 +84,7 @@ def _module(
         texts.kept: is_probability,
         texts.others: takes_rest and output == "softmax",
         texts.protected_divide: any("protected_divide" in line for line in lines),
+        texts.protected_power: any("protected_power" in line for line in lines),
     }
     return texts.module.format(
         formula=trees.write(tree, lambda node: node.text, protected, coefficient_texts(coefficients)),

@@ -26,6 +26,7 @@ class Texts(NamedTuple):
     kept: str  # a helper of these
     others: str  # another one, of the complement of softmax
     protected_divide: str
+    protected_power: str
     integers: str
     targets: dict[str, str]  # x and which labels are known, by output
 
@@ -114,6 +115,13 @@ def protected_divide(x, y):
     """A quotient whose denominator is kept {grammar.PROTECTION} away from zero."""
     kept = jnp.maximum(jnp.abs(y), {grammar.PROTECTION})
     return x / jnp.where(y < 0, -kept, kept)
+''',
+    protected_power=f'''
+def protected_power(x, y):
+    """A power of a base kept {grammar.PROTECTION} away from zero, which is at most {grammar.LARGEST}."""
+    kept = jnp.maximum(jnp.abs(x), {grammar.PROTECTION})
+    fits = y * jnp.log(kept) < {grammar.LARGEST_EXPONENT}
+    return jnp.where(fits, kept ** jnp.where(fits, y, 0.0), {grammar.LARGEST})
 ''',
     integers='''
 
@@ -230,6 +238,13 @@ def protected_divide(x, y):
     """A quotient whose denominator is kept {grammar.PROTECTION} away from zero."""
     kept = torch.maximum(torch.abs(y), {grammar.PROTECTION} * torch.ones_like(y))
     return x / torch.where(y < 0, -kept, kept)
+''',
+    protected_power=f'''
+def protected_power(x, y):
+    """A power of a base kept {grammar.PROTECTION} away from zero, which is at most {grammar.LARGEST}."""
+    kept = torch.maximum(torch.abs(x), {grammar.PROTECTION} * torch.ones_like(x))
+    fits = y * torch.log(kept) < {grammar.LARGEST_EXPONENT}
+    return torch.where(fits, kept ** torch.where(fits, y, 0.0), {grammar.LARGEST})
 ''',
     integers='''
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from glojax.errors import quoted
 from glojax.expressions import grammar
-from glojax.expressions.grammar import Notation
+from glojax.expressions.grammar import OF_PAPER, Notation, Vocabulary
 
 MAX_NODES = 128
 """Largest number of nodes of any tree; searches have a smaller bound of their own."""
@@ -187,26 +187,27 @@ def write(
 # GROWING AND ENUMERATING
 
 
-def draw_symbol(random: np.random.Generator, arity: int | None = None) -> str | int:
+def draw_symbol(random: np.random.Generator, arity: int | None = None, vocabulary: Vocabulary = OF_PAPER) -> str | int:
     """Draw a symbol by the grammar's weights.
 
     Args:
       random: the source of randomness.
-      arity: draw among the nodes with this number of operands. Defaults to all nodes.
+      arity: draw among the nodes with this number of operands, of which there must be one. Defaults to all nodes.
+      vocabulary: what is drawn from. Defaults to that of the paper.
     """
-    symbols, shares = _drawn(arity)
+    symbols, shares = _drawn(arity, vocabulary)
     return symbols[np.searchsorted(shares, random.random(), side="right")]
 
 
 @lru_cache
-def _drawn(arity: int | None) -> tuple[list[str | int], np.ndarray]:
+def _drawn(arity: int | None, vocabulary: Vocabulary) -> tuple[list[str | int], np.ndarray]:
     """Symbols with this number of operands, and the sums of their shares of the weight."""
-    rows = [node for node in grammar.NODES if arity is None or node.arity == arity]
+    rows = [node for node in vocabulary.nodes() if arity is None or node.arity == arity]
     shares = np.cumsum(np.array([row.weight for row in rows], dtype=float))
     return [row.symbol for row in rows], shares / shares[-1]
 
 
-def grow(random: np.random.Generator, max_depth: int = 2) -> Tree:
+def grow(random: np.random.Generator, max_depth: int = 2, vocabulary: Vocabulary = OF_PAPER) -> Tree:
     """Grow a random tree from the root (arXiv 1905.11528, section III-A).
 
     Each node is drawn by weight among all nodes, and at ``max_depth`` among the leaves.
@@ -214,19 +215,21 @@ def grow(random: np.random.Generator, max_depth: int = 2) -> Tree:
     Args:
       random: the source of randomness.
       max_depth: largest depth of the tree. Defaults to 2.
+      vocabulary: what is drawn from. Defaults to that of the paper.
     """
-    symbol = draw_symbol(random, arity=0 if max_depth == 0 else None)
-    return Tree(symbol, tuple(grow(random, max_depth - 1) for _ in range(_arity(symbol))))
+    symbol = draw_symbol(random, 0 if max_depth == 0 else None, vocabulary)
+    return Tree(symbol, tuple(grow(random, max_depth - 1, vocabulary) for _ in range(_arity(symbol))))
 
 
-def enumerate_trees(depth: int) -> Iterator[Tree]:
+def enumerate_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> Iterator[Tree]:
     """Yield every tree of depth at most ``depth`` over the leaves x, y, 1 and -1, each once.
 
-    There are 4, 80 and 25,844 trees of depth at most 0, 1 and 2, and 2.7 billion of depth at most 3. Only trees of
-    depth below ``depth`` are kept in memory.
+    There are 4, 80 and 25,844 trees of depth at most 0, 1 and 2 of the paper's operators, and 2.7 billion of depth at
+    most 3. Only trees of depth below ``depth`` are kept in memory.
 
     Args:
       depth: largest depth; a leaf has depth 0.
+      vocabulary: what trees are made of. Defaults to that of the paper.
 
     Raises:
       ValueError: ``depth`` is negative.
@@ -236,19 +239,19 @@ def enumerate_trees(depth: int) -> Iterator[Tree]:
     yield from (Tree(leaf.symbol) for leaf in grammar.LEAVES)
     if depth == 0:
         return
-    operands = list(enumerate_trees(depth - 1))
-    for operator in grammar.OPERATORS:
+    operands = list(enumerate_trees(depth - 1, vocabulary))
+    for operator in vocabulary.rows():
         if operator.arity == 1:
             yield from (Tree(operator.symbol, (operand,)) for operand in operands)
         else:
             yield from (Tree(operator.symbol, (left, right)) for left in operands for right in operands)
 
 
-def count_trees(depth: int) -> int:
+def count_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> int:
     """Count the trees that ``enumerate_trees`` yields."""
     count = len(grammar.LEAVES)
     for _ in range(depth):
-        count = len(grammar.LEAVES) + sum(count**operator.arity for operator in grammar.OPERATORS)
+        count = len(grammar.LEAVES) + sum(count**operator.arity for operator in vocabulary.rows())
     return count
 
 

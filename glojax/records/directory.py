@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 
 from glojax import files, tasks
-from glojax.errors import quoted
+from glojax.errors import quoted, short
 from glojax.records.store import Store
 from glojax.tasks import identity
 from glojax.tasks.task import Task
@@ -156,9 +156,15 @@ def _check_config(directory: Path, phase: str, before: Mapping[str, Any], new: M
     for field, value in before.items():
         if field not in LENGTHS and new.get(field) != value:
             raise ValueError(
-                f"{directory} was run with {phase} setting {field} = {quoted(value)}, now it is "
-                f"{quoted(new.get(field))}; resume with the same settings or choose another run directory."
+                f"{directory} was run with {phase} setting {field} = {_written(value)}, now it is "
+                f"{_written(new.get(field))}; resume with the same settings or choose another run directory."
             )
+
+
+def _written(value: Any) -> str:
+    """A value, or the names in a list of them."""
+    is_names = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+    return short(", ".join(value)) if is_names else quoted(value)
 
 
 def _joined(phrases: list[str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from glojax import losses
 from glojax.expressions import canonical, coefficients, parsing, trees
+from glojax.expressions.grammar import OF_PAPER, Vocabulary
 from glojax.losses.loss import Loss
 from glojax.records.summary import PhaseSummary, RunSummary
 from glojax.reporting import figures, style
@@ -106,7 +107,8 @@ def _ranking(run: RunSummary, phase: PhaseSummary) -> Picture:
 
 
 def _coverage(phase: PhaseSummary, depth: int) -> str:
-    total, drawn = trees.count_trees(depth), phase.funnel.get("drawn", 0)
+    vocabulary = Vocabulary(tuple(phase.config.get("operators", OF_PAPER.operators)))  # none in a record of before
+    total, drawn = trees.count_trees(depth, vocabulary), phase.funnel.get("drawn", 0)
     if not phase.coverage:  # a record of before
         return f"Of {total:,} trees of depth at most {depth}, {drawn:,} were drawn."
     functions, gradients, directions = (

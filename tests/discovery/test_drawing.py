@@ -9,6 +9,7 @@ from glojax.discovery import genetics, screening
 from glojax.discovery.drawing import draw_by_function, points_of
 from glojax.discovery.screening import Settings
 from glojax.expressions import functions, grammar
+from glojax.expressions.grammar import Vocabulary
 from glojax.tasks.problems import KINDS
 
 CLASSES = Settings(given=screening.probe(), kind=KINDS["classification"], protected=False, room=31)
@@ -36,13 +37,27 @@ def test_the_same_seed_draws_the_same_trees() -> None:
 def test_every_pair_of_functions_is_an_operand_as_often() -> None:
     """At depth 1 the operands are x, y, 1 and -1, and the operators have the grammar's weights."""
     found = draw_by_function(np.random.default_rng(0), CLASSES, 20_000, max_depth=1, max_nodes=3)
-    weights = {row.symbol: row.weight for row in grammar.OPERATORS if row.arity == 2}
+    weights = {row.symbol: row.weight for row in grammar.OF_PAPER.rows() if row.arity == 2}
     counts = Counter(tree.symbol for tree in found)
     for symbol, weight in weights.items():
         assert counts[symbol] / len(found) == pytest.approx(weight / sum(weights.values()), abs=0.015)
     pairs = Counter(tuple(child.symbol for child in tree.children) for tree in found)
     assert {*pairs} == {("x", "y"), ("y", "x")}
     assert pairs["x", "y"] / len(found) == pytest.approx(0.5, abs=0.015)
+
+
+def test_trees_are_drawn_of_a_vocabulary_by_its_weights() -> None:
+    found = draw_by_function(
+        np.random.default_rng(0),
+        CLASSES,
+        4000,
+        max_depth=1,
+        max_nodes=3,
+        vocabulary=Vocabulary(("max", "power", "log")),
+    )
+    counts = Counter(tree.symbol for tree in found)
+    assert {*counts} == {"max", "power"}
+    assert counts["max"] / len(found) == pytest.approx(0.5, abs=0.03)
 
 
 def test_operands_are_smallest_trees_of_functions_that_differ() -> None:

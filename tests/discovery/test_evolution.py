@@ -350,6 +350,20 @@ def test_no_generation_is_begun_with_the_budget_spent(
     assert len(search(tiny_task, config, tmp_path, resume=True).generations) == expected
 
 
+@pytest.mark.parametrize("pool", [None, 0])
+def test_a_search_is_of_the_operators_that_it_is_given(tiny_task: Task, tmp_path: Path, pool: int | None) -> None:
+    config = dataclasses.replace(SMALL, operators=("paper", "exp", "max"), generations=3, pool=pool)
+    found = search(tiny_task, config, tmp_path)
+    records = itertools.chain.from_iterable(found.record)
+    drawn = {node.symbol for record in records for node in parse(record.expression).nodes()}
+    assert {"exp", "max", "log"} <= drawn
+    assert not {"tanh", "abs", "power"} & drawn
+    again = search(tiny_task, config, tmp_path, resume=True)
+    assert again.loss == found.loss
+    with pytest.raises(ValueError, match=r"was run with search setting operators = log, .*, exp, max, now it is log"):
+        search(tiny_task, dataclasses.replace(config, operators=("all",)), tmp_path, resume=True)
+
+
 def test_tournament_selection_searches_too(tiny_task: Task) -> None:
     found = search(tiny_task, dataclasses.replace(PLAIN, population=40, selection="tournament"))
     means = [generation.fitness.mean() for generation in found.generations]

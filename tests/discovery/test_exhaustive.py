@@ -138,6 +138,15 @@ def test_all_of_depth_3_is_covered_and_a_budget_ends_the_training(tiny_task: Tas
     assert max(known.tree.size for known in found.ranking) <= 5
 
 
+def test_other_operators_are_covered(tiny_task: Task) -> None:
+    config = dataclasses.replace(DEPTH_1, operators=("-", "exp", "abs"), seeds=1, finalists=1, screening=("finite",))
+    found = exhaust(tiny_task, config)
+    assert found.tree_count == found.funnel["drawn"] == 4 + 2 * 4 + 4**2
+    assert {str(known.tree) for known in found.ranking} <= {"x - y", "y - x"}
+    with pytest.raises(ValueError, match=r"depth is 3 with the operator 'exp'; depth 3 is for log, square, .* alone"):
+        ExhaustiveConfig(depth=3, operators=("paper", "exp"))
+
+
 def test_losses_are_trained_in_the_order_of_their_sizes(tiny_task: Task) -> None:
     found = exhaust(tiny_task, dataclasses.replace(DEPTH_1, depth=2, seeds=1, budget=4000, finalists=1))
     trained = [parse(record.expression) for records in found.record for record in records]

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from glojax.discovery.genetics import (
 )
 from glojax.discovery.selection import SELECTIONS
 from glojax.expressions import grammar
+from glojax.expressions.grammar import Vocabulary
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import MAX_NODES, Tree, grow
 
@@ -429,3 +431,32 @@ def test_a_generation_that_cannot_be_bred_is_refused(changes, message):
     arguments = {"population": [parse("x * y")] * 80, "fitness": np.ones(80), "elites": 6, "variation": Variation()}
     with pytest.raises(ValueError, match=message):
         next_generation(np.random.default_rng(0), **(arguments | {"max_nodes": 9} | changes))
+
+
+# OTHER OPERATORS
+
+
+def drawn_symbols(trees: Iterable[Tree]) -> set[str | int]:
+    return {node.symbol for tree in trees for node in tree.nodes()}
+
+
+def test_all_that_is_drawn_and_bred_is_of_the_vocabulary():
+    few = Vocabulary(("-", "max", "exp"))
+    random = np.random.default_rng(0)
+    population = initial_population(random, 200, max_depth=3, max_nodes=20, both_variables=True, vocabulary=few)
+    assert drawn_symbols(population) == {"-", "max", "exp", "x", "y", 1, -1}
+    variation = Variation(replace=0.5, collapse=0.2, extend=0.5, integer_shift=0)
+    bred = next_generation(
+        random, population, np.ones(200), elites=0, variation=variation, max_nodes=30, both_variables=True,
+        vocabulary=few,
+    )  # fmt: skip
+    assert drawn_symbols(child.tree for child in bred) == {"-", "max", "exp", "x", "y", 1, -1}
+
+
+def test_a_node_stays_where_no_operator_has_as_many_operands():
+    tree = parse("log(x) + y")
+    only_sums = Vocabulary(("+",))
+    variation = Variation(replace=1, collapse=0, extend=0, integer_shift=0)
+    for seed in range(20):
+        mutant = mutate(np.random.default_rng(seed), tree, variation, only_sums)
+        assert [node.symbol for node in mutant.nodes() if node.children] == ["+", "log"]

@@ -44,6 +44,8 @@ def test_the_papers_settings() -> None:
         ("minutes", math.nan, "minutes is nan"),
         ("minutes", "5", "minutes is '5'; a number above 0"),
         ("screening", ("finite", "fast"), "screening holds 'fast'; allowed are finite, guided, distinct, trainable"),
+        ("operators", ("sin",), "operators holds 'sin'; allowed are paper, all, log"),
+        ("operators", ("log", "exp"), r"operators is log, exp; one of two operands is needed, such as \+"),
         ("elite_seeds", -1, "elite_seeds is -1"),
         ("pool", -1, "pool is -1"),
         ("pool", 2.5, "pool is 2.5; an integer from 0"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from glojax.expressions.grammar import OF_PAPER, Vocabulary
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree, grow
 from glojax.losses.loss import Loss
@@ -22,12 +23,12 @@ def grown(count: int, seed: int, max_depth: int, max_size: int) -> Iterator[Tree
             yield tree
 
 
-def random_losses(count: int) -> list[Loss]:
-    """Raw and protected ones, every other with coefficients of either sign, and every fourth with a 0 among them."""
+def random_losses(count: int, vocabulary: Vocabulary = OF_PAPER) -> list[Loss]:
+    """Every other has coefficients of either sign, and every fourth a 0 among them."""
     random = np.random.default_rng(7)
     found: list[Loss] = []
     while len(found) < count:
-        tree = grow(random, int(random.integers(2, 6)))
+        tree = grow(random, int(random.integers(2, 6)), vocabulary)
         if not tree.has_x_and_y or not random.integers(3, 12) < tree.size < 32:
             continue
         coefficients = random.uniform(-2, 2, tree.size) if len(found) % 2 else np.ones(tree.size)
@@ -37,7 +38,7 @@ def random_losses(count: int) -> list[Loss]:
     return found
 
 
-RANDOM_LOSSES = random_losses(50)
+RANDOM_LOSSES = [*random_losses(50), *random_losses(30, Vocabulary(("all",)))]
 
 
 def nested(functions: Sequence[str], text: str) -> Tree:

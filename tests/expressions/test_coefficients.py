@@ -80,6 +80,14 @@ def clear_cases() -> list[tuple[Tree, np.ndarray, tuple[int, ...]]]:
         ("3", 0),
         ("x + 1", 0),
         ("log(x)", 0),
+        # a b exp(b y): the scale, and how fast it grows.
+        ("exp(y)", 2),
+        ("tanh(y)", 2),
+        ("power(y, 2)", 2),
+        ("abs(y)", 1),
+        ("abs(y - 2)", 1),  # 2 - y on the whole interval
+        ("max(x, y + 2)", 1),
+        ("max(y - 2, -y)", 2),  # the second shapes nothing where the first is greater
         ("log(log(log(y)))", 0),
         ("sqrt(-1 - y)", 0),
     ],

@@ -59,12 +59,14 @@ def test_a_protected_quotient_within_a_denominator_keeps_its_sign(text: str):
     ("tree", "protected", "message"),
     [
         (nested(["square"] * 100, "3"), False, r"may have integers of 2048 bits"),
+        (parse("power(1000, power(1000, 1000))"), False, r"may have integers of \d+ bits"),
+        (nested(["exp"] * 100, "power(x, power(x, y))"), True, r"and \d+ nodes"),
         (nested(["square"] * 100, "3 * y"), False, r"integers of 2048 bits"),
         (nested([*["square"] * 20, "sqrt"], "1 + 16777213"), False, r"integers of 3328 bits"),
         (parse("x / (" * 40 + "y" + ")" * 40), True, r"and \d+ nodes; at most 2000 bits and 256 nodes"),
         (nested(["log"] * 100, "y"), True, r"and 257 nodes"),
     ],
-    ids=["constants", "factors", "roots", "denominators", "logarithms"],
+    ids=["constants", "powers", "exponentials", "factors", "roots", "denominators", "logarithms"],
 )
 def test_what_grows_without_bound_is_refused_before_it_does(tree: Tree, protected: bool, message: str):
     with pytest.raises(ValueError, match=message) as error:

@@ -9,6 +9,7 @@ import pytest
 
 from glojax.expressions import functions
 from glojax.expressions.functions import Enumerated, Grid, enumerate_functions, hashed, rounded
+from glojax.expressions.grammar import Vocabulary
 from glojax.expressions.parsing import parse
 from glojax.expressions.programs import encode, value_and_slope
 from glojax.expressions.trees import Tree, count_trees, enumerate_trees, evaluate, grow
@@ -64,6 +65,34 @@ def classes(values: np.ndarray) -> list[np.ndarray]:
     for places in found:
         np.testing.assert_allclose(values[places], np.broadcast_to(values[places[0]], values[places].shape), 1e-9, 1e-9)
     return found
+
+
+# WITH OTHER OPERATORS
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_functions_of_all_operators_are_the_classes_of_equal_trees(protected: bool) -> None:
+    points, every = functions.grid(), Vocabulary(("all",))
+    found = enumerate_functions(1, points, protected=protected, vocabulary=every)
+    population = list(enumerate_trees(1, every))
+    # Leaves, unary operators on them, and binary ones on pairs.
+    assert len(population) == count_trees(1, every) == 4 + 6 * 4 + 6 * 4**2
+    trees = one_by_one(population, points, protected)
+    for has in BOTH:
+        (places,) = np.nonzero((found.functions.has_x == has[0]) & (found.functions.has_y == has[1]))
+        (same,) = np.nonzero((trees.has == has).all(axis=1) & trees.finite)
+        expected = [len(members) for members in classes(trees.values[same])]
+        places = places[np.argsort(projected(found.functions.values[places]))]
+        assert found.functions.counts[places].tolist() == expected
+        assert found.others[has] == ((trees.has == has).all(axis=1) & ~trees.finite).sum()
+
+
+def test_trees_of_a_vocabulary_have_its_operators_alone() -> None:
+    few = Vocabulary(("+", "tanh"))
+    found = enumerate_functions(2, vocabulary=few).functions
+    assert found.counts.sum() == count_trees(2, few) == len(list(enumerate_trees(2, few)))
+    used = {node.symbol for place in range(len(found)) for node in found.tree(place).nodes()}
+    assert used == {"+", "tanh", "x", "y", 1, -1}
 
 
 # AGAINST ALL TREES

@@ -177,6 +177,42 @@ def test_a_loss_has_coefficients_from_one_place() -> None:
     assert str(losses.poly) == "x * log(y) + -2.0 * (x * (1 - y))"
 
 
+# FUNCTIONS AND POWERS BEYOND THE PAPER'S
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("exp(-y) + tanh(2 * x)", np.exp(-Y) + np.tanh(2 * X)),
+        ("abs(x - y) * max(x, 0.5 * y)", abs(X - Y) * np.maximum(X, 0.5 * Y)),
+        ("max(power(y, x), pow(y, 0.25) - 1)", np.maximum(Y**X, Y**0.25 - 1)),
+        ("x * y ** 0.7", X * Y**0.7),
+        ("x * (1 - y) ^ -0.3", X * (1 - Y) ** -0.3),
+        ("x - y ** (1/3)", X - Y ** (1 / 3)),
+        ("x * y ** 17", X * Y**17),
+        ("1.5 * exp(0.5 * y) / power(2 * y, x + 1.25)", 1.5 * np.exp(0.5 * Y) / (2 * Y) ** (X + 1.25)),
+    ],
+)
+def test_functions_and_powers_have_their_values_and_are_read_back(text: str, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(value(text), expected, rtol=1e-14)
+    loss = Loss(text)
+    assert Loss(str(loss)).tree == loss.tree
+    np.testing.assert_allclose(value(str(loss)), expected, rtol=1e-5)
+
+
+def test_generalized_cross_entropy_is_a_tree() -> None:
+    logits = np.array([[0.3, -1.2, 2.0], [4.0, 0.5, -3.0]], np.float32)
+    labels = np.array([[0, 1, 0], [1, 0, 0]], np.float32)
+    tree, known = Loss("x * (y ** 0.7 - 1) / 0.7"), losses.generalized_cross_entropy
+    np.testing.assert_allclose(tree(logits, labels), known(logits, labels, q=0.7), rtol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["x ** 0.3", "x ** 17", "x ** -100", "x ** (1/3)", "x ** 0"])
+def test_a_tree_has_no_power_with_a_real_exponent(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected an exponent: a multiple of 0.5 up to 16 .*power\(a, b\)"):
+        parse(text)
+
+
 # WHAT IS REFUSED
 
 
@@ -192,15 +228,16 @@ def test_a_loss_has_coefficients_from_one_place() -> None:
         ("\u0663.\u0663 * x", "column 1 of"),  # Arabic digits
         ("nan * x", "column 1 .* found 'nan'"),
         ("inf", "column 1 .* found 'inf'"),
-        ("abs(x)", "expected x, y, a number, log, square, sqrt, '-' or '\\(', found 'abs'"),
-        ("exp(y)", "found 'exp'"),
-        ("x ** y", r"column 6 of .*: expected an exponent: a multiple of 0.5 up to 16 .*, found 'y'"),
+        ("abs(x, y)", r"column 6 of .*: expected an operator or '\)', found ','"),
+        ("max(x)", "column 6 of .*: expected an operator or ',', found '\\)'"),
+        ("max(x, y, 1)", r"column 9 of .*: expected an operator or '\)', found ','"),
+        ("max x", r"column 5 of .*: expected '\('"),
+        ("power(y, )", "expected x, y, a number, .* found '\\)'"),
+        ("x, y", "column 2 of .*: expected an operator or the end, found ','"),
+        ("sin(x)", "expected x, y, a number, log, square, sqrt, exp, tanh, abs, max, power, '-' or '\\(', found 'sin'"),
+        ("x ** y", r"column 6 of .*: expected an exponent: a number .*is power\(a, b\)\), found 'y'"),
         ("x ** 0", "expected an exponent"),
-        ("x ** 0.3", "expected an exponent"),
-        ("x ** 17", "expected an exponent"),
-        ("x ** -100", "expected an exponent"),
         ("x ** (1/0)", "expected an exponent"),
-        ("x ** (1/3)", "expected an exponent"),
         ("x ** 2 ** 2", "expected an exponent"),
         ("x ** 9 ** 9 ** 9 ** 9", "expected an exponent"),
         ("x ** (2", r"expected '\)', found the end"),

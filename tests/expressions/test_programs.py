@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from glojax.expressions import grammar, programs, trees
-from glojax.expressions.grammar import PROTECTION
+from glojax.expressions.grammar import PROTECTION, Vocabulary
 from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program, encode, instructions_of, room, value_and_slope
 from glojax.expressions.trees import Tree, evaluate, grow
@@ -22,12 +22,14 @@ EXTREMES = [1e-9, 1e-6, 1 - 1e-6, 1 - 1e-9]
 ROWS = {node.symbol: node for node in grammar.OPERATORS}
 
 
-def random_trees(count: int, seed: int, max_depth: int = 6, max_size: int = MAX_SIZE) -> list[Tree]:
+def random_trees(
+    count: int, seed: int, max_depth: int = 6, max_size: int = MAX_SIZE, vocabulary: Vocabulary = grammar.OF_PAPER
+) -> list[Tree]:
     """Random trees of all sizes up to the bound, not only the small ones that growth yields mostly."""
     random = np.random.default_rng(seed)
     found: list[Tree] = []
     while len(found) < count:
-        tree = grow(random, int(random.integers(1, max_depth + 1)))
+        tree = grow(random, int(random.integers(1, max_depth + 1)), vocabulary)
         if random.integers(1, max_size // 2) < tree.size <= max_size:
             found.append(tree)
     return found
@@ -76,15 +78,17 @@ def assert_agree(found: np.ndarray, expected: np.ndarray, where: np.ndarray, tre
     assert error.max(initial=0) <= 1e-6, tree
 
 
-@pytest.fixture(scope="module")
-def references() -> list[tuple[Tree, np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]]:
+@pytest.fixture(scope="module", params=["paper", "all"])
+def references(
+    request: pytest.FixtureRequest,
+) -> list[tuple[Tree, np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]]:
     """Of each of 500 random trees its coefficients, values, slopes, and where the slope is well-conditioned.
 
     A point is well-conditioned if jax.grad itself changes by less than 1e-8 of its size when y moves by one part in
     1e15, which is a few units in the last place: elsewhere rounding alone moves any answer.
     """
     x, y = points(seed=0)
-    population = random_trees(500, seed=1)
+    population = random_trees(500, seed=1, vocabulary=Vocabulary((request.param,)))
     found = []
     with jax.enable_x64(True):
         moved = np.concatenate([y, y * (1 + 1e-15), y * (1 - 1e-15)])

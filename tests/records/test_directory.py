@@ -124,6 +124,7 @@ OTHER: dict[str, Any] = {
     "rank_by": "metric",
     "start": ("x - y",),
     "aggregate": "ranks",
+    "operators": ("paper", "exp"),
 }
 
 
