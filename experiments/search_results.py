@@ -61,7 +61,12 @@ def result(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     if not (run_dir / "report.html").exists():
         search, config = CONFIGS.get(name, (SearchConfig(), DiscoveryConfig()))
-        search = dataclasses.replace(search, seed=seed, generations=options.generations or search.generations)
+        search = dataclasses.replace(
+            search,
+            seed=seed,
+            generations=options.generations or search.generations,
+            operators=tuple(options.operators),
+        )
         tune = None if config.tune is None else TuneConfig(seed=seed)
         config = dataclasses.replace(config, search=search, tune=tune, seeds=options.seeds)
         task = TASKS[name](options.data_dir)
@@ -98,6 +103,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16, help="fresh trainings of each loss")
     parser.add_argument("--generations", type=int, help="of each search; the default search's if not given")
     parser.add_argument("--steps", type=int, help="of each training; the task's if not given")
+    parser.add_argument("--operators", nargs="+", default=["paper"], help="what trees are made of")
     parser.add_argument("--data-dir", type=Path, help="folder of the images, as for glojax.data.mnist")
     parser.add_argument("--output", type=Path, default=Path("results/searches"), help="folder for the runs")
     options = parser.parse_args()
