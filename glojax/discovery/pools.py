@@ -148,7 +148,23 @@ def _pool(
 def _by_promise(
     fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
 ) -> list[Offspring]:
+    """What may be worth most first, in turns of those that were bred and those that were made anew.
+
+    What is near the best of one kind of losses looks better than all others, long before it is known which kind is the
+    best. So half of the places are for trees that do not descend from what was trained.
+    """
+    bred = _ordered(fitness, archive, baseline, [child for child in pool if child.origin == "bred"])
+    anew = _ordered(fitness, archive, baseline, [child for child in pool if child.origin != "bred"])
+    turns = itertools.chain.from_iterable(itertools.zip_longest(bred, anew))
+    return [child for child in turns if child is not None]
+
+
+def _ordered(
+    fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
+) -> list[Offspring]:
     """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
+    if not pool:
+        return []
     known = list(archive.known.values())
     trees = [one.tree for one in known]
     tried, acts = fitness.screener.behaviours(trees), fitness.screener.behaviours([child.tree for child in pool])

@@ -31,10 +31,10 @@ class SearchConfig(FitnessConfig):
       elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
         may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
       pool: trees that are made for every generation, half of them bred, the others grown or drawn by what they compute
-        (``drawing``). Those that may be worth most, by what losses that act alike were worth (``surrogate``), are
-        trained, each at one of the fair rates and to the end. With 0, or without screening, trees are only bred, after
-        a first generation of grown ones, and those that pass screening first are trained. Defaults to 50 times the
-        population.
+        (``drawing``). As many of either half as of the other are trained, each at one of the fair rates and to the end:
+        those that may be worth most, by what losses that act alike were worth (``surrogate``). With 0, or without
+        screening, trees are only bred, after a first generation of grown ones, and those that pass screening first are
+        trained. Defaults to 50 times the population.
       breeding: breed every generation from the one before. Without it each is grown anew, which is random search
         (``random_search``).
       selection: how parents are drawn, a key of ``selection.SELECTIONS``.

@@ -3,8 +3,11 @@
 import dataclasses
 from collections import Counter
 
+import pytest
+
 from glojax.discovery.evolution import search
 from glojax.discovery.search_config import SearchConfig
+from glojax.discovery.sieve import Screener
 from glojax.tasks.task import Task
 
 CONFIG = SearchConfig(population=8, generations=2, elites=2, seeds=1, finalists=1, pool=64, seed=5)
@@ -26,6 +29,16 @@ def test_without_given_trees_nothing_has_their_origin(tiny_task: Task) -> None:
     origins = Counter(record.origin for row in search(tiny_task, CONFIG).record for record in row)
     assert origins["start"] == origins["proposed"] == 0
     assert sum(origins.values()) == 16
+
+
+def test_half_of_the_places_are_for_trees_that_were_not_bred(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much more is promised by those that were."""
+    monkeypatch.setattr(Screener, "trainable", lambda _, trees: [True] * len(trees))
+    found = search(tiny_task, dataclasses.replace(CONFIG, population=20, elites=4, pool=400, generations=3))
+    for generation in found.record[1:]:
+        origins = [record.origin for record in generation[4:]]
+        # In turns, one that was bred first.
+        assert [origin == "bred" for origin in origins] == [place % 2 == 0 for place in range(16)]
 
 
 def test_parsimony_keeps_smaller_losses(tiny_task: Task) -> None:
