@@ -19,7 +19,7 @@ from typing import Any
 Graph = dict[str, set[str]]
 """What each module, or each package, imports. Names are without the leading ``glojax.``."""
 
-BASE = ("defaults", "deprecation", "errors", "files", "seeds", "statistics")
+BASE = ("defaults", "deprecation", "errors", "files", "platforms", "seeds", "statistics")
 """The modules that any package may import; in the graph of packages they are one, ``base``."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

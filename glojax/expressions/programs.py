@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from glojax.expressions import grammar
+from glojax import platforms
+from glojax.expressions import grammar, interpreter_kernels
 from glojax.expressions.trees import Tree
 
 _X, _Y, _ONE, _REGISTERS = range(4)
@@ -158,7 +159,7 @@ def value_and_slope(
     """Compute f(x, y) and df/dy of one program at every point.
 
     ``jax.vmap`` over programs runs a population. On CPU it takes the candidates one after another with a real branch
-    for each instruction; elsewhere it computes every operator and selects, for all candidates at once.
+    for each instruction; on a GPU or TPU it is one kernel for all candidates (``interpreter_kernels``).
 
     Args:
       program: one tree, without a leading axis.
@@ -179,21 +180,36 @@ def value_and_slope(
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)
     chex.assert_rank(program, _RANKS)
-    return _sweep(protected, _branches_are_fast())(program, x, y)
-
-
-def _branches_are_fast() -> bool:
-    return jax.default_backend() == "cpu"
+    return _sweep(protected)(program, x, y)
 
 
 @lru_cache
-def _sweep(protected: bool, branches: bool) -> _Sweep:
-    run = partial(_run, grammar.operators(protected))
+def _sweep(protected: bool) -> _Sweep:
+    operators = grammar.operators(protected)
 
+    def run(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The form of the platform; shapes are those of ``_run``."""
+
+        def in_kernel(
+            kernel: Callable[..., tuple[jax.Array, jax.Array]], program: Program, x: jax.Array, y: jax.Array
+        ) -> tuple[jax.Array, jax.Array]:
+            return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y)
+
+        return platforms.choose(
+            program,
+            x,
+            y,
+            cpu=partial(_run, operators),
+            gpu=partial(in_kernel, interpreter_kernels.on_gpu),
+            tpu=partial(in_kernel, interpreter_kernels.on_tpu),
+        )
+
+    @custom_vmap
     def one(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         value, slope = run(jax.tree.map(lambda leaf: leaf[None], program), x.reshape(1, -1), y.reshape(1, -1))
         return value.reshape(y.shape), slope.reshape(y.shape)
 
+    @one.def_vmap
     def population(
         size: int, batched: tuple[Program, bool, bool], program: Program, x: jax.Array, y: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
@@ -208,11 +224,7 @@ def _sweep(protected: bool, branches: bool) -> _Sweep:
         value, slope = run(program, x.reshape(size if x_batched else 1, -1), y.reshape(size if y_batched else 1, -1))
         return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
 
-    if not branches:
-        return one
-    swept = custom_vmap(one)
-    swept.def_vmap(population)
-    return swept
+    return one
 
 
 def _run(

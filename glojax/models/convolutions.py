@@ -6,8 +6,9 @@ A population trains inside a compiled loop, each network with its own kernels. T
 algorithm for a convolution that ``vmap`` has batched over kernels, and for the gradients of any convolution (jax issue
 12868). Here the gradients are ordinary convolutions of operands that were transposed beforehand. Candidates run one
 after another or, where they all share the input, as in a first layer, as one convolution with all their kernels.
-Accelerators differ from each other, so there several forms are timed once for each shape, and the fastest is remembered
-on disk (``autotune``).
+The program of an accelerator has another form, also where a CPU compiles it. Accelerators differ from each other, so
+where there is one several forms are timed once for each shape, and the fastest is remembered on disk (``autotune``);
+a program for a device that is not there has one convolution for all, which takes the least memory.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -19,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
+from glojax import platforms
 from glojax.models.autotune import Form, fastest
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -96,7 +98,7 @@ def _reach(size: int, step: int) -> int:
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _convolution(geometry: _Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
     chex.assert_rank([x, kernel], 4)
-    return _batched(_forward, geometry)(x, kernel)
+    return _batched("forward", geometry)(x, kernel)
 
 
 def _with_residuals(
@@ -119,7 +121,7 @@ def _gradients(
     backward = _Geometry((1, 1), (padding[0], padding[1]), geometry.strides, geometry.rhs_dilation)
     flipped = jax.lax.optimization_barrier(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
     window = _pair(kernel.shape[:2])
-    dx, dkernel = _batched(_forward, backward)(dy, flipped), _batched(_kernel_gradient, geometry, window)(x, dy)
+    dx, dkernel = _batched("forward", backward)(dy, flipped), _batched("kernel_gradient", geometry, window)(x, dy)
     chex.assert_trees_all_equal_shapes((dx, dkernel), (x, kernel))
     return dx, dkernel
 
@@ -138,10 +140,12 @@ def _forward_as_product(geometry: _Geometry, x: jax.Array, kernel: jax.Array) ->
 
 
 def _kernel_gradient(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
-    if jax.default_backend() != "cpu":
-        # cuDNN and the TPU have an operation for this form.
-        kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], dy.shape[-1]), x.dtype)
-        return jax.linear_transpose(partial(_forward, geometry, x), kernel)(dy)[0]
+    # cuDNN and the TPU have an operation for this form.
+    kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], dy.shape[-1]), x.dtype)
+    return jax.linear_transpose(partial(_forward, geometry, x), kernel)(dy)[0]
+
+
+def _kernel_gradient_in_parts(geometry: _Geometry, window: Pair, x: jax.Array, dy: jax.Array) -> jax.Array:
     # Every example is read once for each point of the kernel, which is fastest for as many examples as the cache holds.
     size = min(len(x), max(1, _CACHE_BYTES * len(x) // (x.nbytes + dy.nbytes)))
 
@@ -191,52 +195,75 @@ def _patches(geometry: _Geometry, window: Pair, x: jax.Array) -> jax.Array:
     return jnp.concatenate(slices, axis=-1)
 
 
-_AS_PRODUCT: dict[Callable[..., jax.Array], Callable[..., jax.Array]] = {
-    _forward: _forward_as_product,
-    _kernel_gradient: _kernel_gradient_as_product,
+class _Operation(NamedTuple):
+    """A part of a convolution as each platform computes it, of one network."""
+
+    cpu: Callable[..., jax.Array]
+    accelerator: Callable[..., jax.Array]
+    as_product: Callable[..., jax.Array]
+
+
+_OPERATIONS = {
+    "forward": _Operation(_forward, _forward, _forward_as_product),
+    "kernel_gradient": _Operation(_kernel_gradient_in_parts, _kernel_gradient, _kernel_gradient_as_product),
 }
 
 
 @lru_cache(maxsize=1024)
-def _batched(operation: Callable[..., jax.Array], *static: Hashable) -> Form:
-    """The operation as a function of two arrays whose ``vmap`` takes the fastest form."""
+def _batched(name: str, *static: Hashable) -> Form:
+    """The operation of this name as a function of two arrays, whose ``vmap`` takes the form of the platform."""
+    operation = _OPERATIONS[name]
 
     @custom_vmap
     def function(a: jax.Array, b: jax.Array) -> jax.Array:
-        return operation(*static, a, b)
+        if operation.cpu is operation.accelerator:
+            return operation.cpu(*static, a, b)
+        accelerator = partial(operation.accelerator, *static)
+        return platforms.choose(a, b, cpu=partial(operation.cpu, *static), gpu=accelerator, tpu=accelerator)
 
     @function.def_vmap
     def rule(size: int, batched: Sequence[bool], a: jax.Array, b: jax.Array) -> tuple[jax.Array, bool]:
         chex.assert_tree_shape_prefix([each for each, mapped in zip((a, b), batched, strict=True) if mapped], (size,))
         in_axes = tuple(0 if each else None for each in batched)
-        forms = _forms(operation, static, in_axes)
-        if jax.default_backend() == "cpu":
-            return forms["one by one" if all(batched) else "together"](a, b), True
-        key = " ".join([operation.__name__.strip("_"), repr(static), *(f"{v.dtype}{v.shape}" for v in (a, b))])
-        shapes = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (a, b)]
-        return forms[fastest(key, forms, shapes)](a, b), True
+        one = _batched(name, *static)
+        on_cpu = _forms(one, operation.cpu, operation.as_product, static, in_axes)
+        forms = _forms(one, operation.accelerator, operation.as_product, static, in_axes)
+
+        def fastest_on(platform: str, a: jax.Array, b: jax.Array) -> jax.Array:
+            if not platforms.has_device(platform):
+                return forms["together"](a, b)
+            key = " ".join([name, repr(static), *(f"{v.dtype}{v.shape}" for v in (a, b))])
+            shapes = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (a, b)]
+            return forms[fastest(key, forms, shapes)](a, b)
+
+        gpu, tpu = (partial(fastest_on, platform) for platform in ("gpu", "tpu"))
+        return platforms.choose(a, b, cpu=on_cpu["one by one" if all(batched) else "together"], gpu=gpu, tpu=tpu), True
 
     return function
 
 
 def _forms(
-    operation: Callable[..., jax.Array], static: Sequence[Hashable], in_axes: Sequence[int | None]
+    one: Form,
+    operation: Callable[..., jax.Array],
+    as_product: Callable[..., jax.Array],
+    static: Sequence[Hashable],
+    in_axes: Sequence[int | None],
 ) -> dict[str, Form]:
-    """Forms of the batched operation by name."""
+    """Forms of the batched operation by name; ``one`` is that of a single network, with a ``vmap`` of its own."""
 
     def one_by_one(a: jax.Array, b: jax.Array) -> jax.Array:
         shared = [each if axis is None else None for each, axis in zip((a, b), in_axes, strict=True)]
         mapped = [each for each, axis in zip((a, b), in_axes, strict=True) if axis == 0]
 
-        def one(values: list[jax.Array]) -> jax.Array:
+        def network(values: list[jax.Array]) -> jax.Array:
             rest = iter(values)
-            return _batched(operation, *static)(*(next(rest) if each is None else each for each in shared))
+            return one(*(next(rest) if each is None else each for each in shared))
 
-        return jax.lax.map(one, mapped)
+        return jax.lax.map(network, mapped)
 
     return {
         # vmap makes one convolution: with all kernels side by side where x is shared, and in groups where it is not.
         "together": jax.vmap(partial(operation, *static), in_axes),
         "one by one": one_by_one,
-        "products": jax.vmap(partial(_AS_PRODUCT[operation], *static), in_axes),
+        "products": jax.vmap(partial(as_product, *static), in_axes),
     }

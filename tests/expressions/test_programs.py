@@ -6,11 +6,13 @@ from functools import cache, partial
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glojax.expressions import grammar, programs, trees
+from glojax import platforms
+from glojax.expressions import grammar, interpreter_kernels, programs, trees
 from glojax.expressions.grammar import PROTECTION, Vocabulary
 from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program, encode, instructions_of, room, value_and_slope
@@ -18,6 +20,7 @@ from glojax.expressions.trees import Tree, evaluate, grow
 
 MAX_SIZE = 32
 FIRST_REGISTER = 3
+PLATFORMS = ["cpu", "gpu", "tpu"]
 EXTREMES = [1e-9, 1e-6, 1 - 1e-6, 1 - 1e-9]
 ROWS = {node.symbol: node for node in grammar.OPERATORS}
 
@@ -35,6 +38,20 @@ def random_trees(
     return found
 
 
+def joined_trees(count: int, seed: int, size: int) -> list[Tree]:
+    """Random trees of up to ``size`` nodes, most of them large: several small ones joined by operators."""
+    random = np.random.default_rng(seed)
+    pieces = random_trees(200, seed)
+    found: list[Tree] = []
+    while len(found) < count:
+        tree = pieces[random.integers(len(pieces))]
+        while fitting := [piece for piece in pieces if tree.size + 1 + piece.size <= size]:
+            other = fitting[random.integers(len(fitting))]
+            tree = Tree("+-*/"[random.integers(4)], (tree, other) if random.integers(2) else (other, tree))
+        found.append(tree)
+    return found
+
+
 def random_coefficients(population: list[Tree], seed: int) -> list[np.ndarray | None]:
     """For every other tree a factor of each node, of either sign."""
     random = np.random.default_rng(seed)
@@ -47,17 +64,24 @@ def points(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def interpreter(branches: bool | None = None, protected: bool = False) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """The compiled interpreter of a population: as on a CPU, as on an accelerator, or as this backend has it."""
+def interpreter(platform: str = "cpu", protected: bool = False) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """The compiled interpreter of a population: as on this platform, by Pallas' own interpreter if it is not a CPU."""
     compiled = jax.jit(jax.vmap(partial(value_and_slope, protected=protected), in_axes=(0, None, None)))
 
     def run(program: Program, x: np.ndarray, y: np.ndarray) -> tuple[jax.Array, jax.Array]:
         with pytest.MonkeyPatch.context() as patch:
-            if branches is not None:
-                patch.setattr(programs, "_branches_are_fast", lambda: branches)
+            interpret(patch, platform)
             return compiled(program, x, y)
 
     return run
+
+
+def interpret(patch: pytest.MonkeyPatch, platform: str) -> None:
+    """Compute the form of a platform here."""
+    patch.setattr(platforms, "choose", lambda *arguments, **forms: forms[platform](*arguments))
+    for name in ("on_gpu", "on_tpu"):
+        patch.setattr(interpreter_kernels, name, partial(getattr(interpreter_kernels, name), interpret=True))
+    programs._sweep.cache_clear()
 
 
 def reference(
@@ -104,12 +128,12 @@ def references(
 # MATHEMATICS
 
 
-@pytest.mark.parametrize("branches", [True, False])
-def test_value_and_slope_are_those_of_evaluate_and_grad(references, branches):
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_value_and_slope_are_those_of_evaluate_and_grad(references, platform):
     x, y = points(seed=0)
     population, coefficients, *_ = zip(*references, strict=True)
     with jax.enable_x64(True):
-        values, slopes = interpreter(branches)(encode(population, coefficients, MAX_SIZE, np.float64), x, y)
+        values, slopes = interpreter(platform)(encode(population, coefficients, MAX_SIZE, np.float64), x, y)
     finite_points = conditioned_points = 0
     for (tree, _, value, slope, conditioned), found_value, found_slope in zip(
         references, np.asarray(values), np.asarray(slopes), strict=True
@@ -125,13 +149,37 @@ def test_value_and_slope_are_those_of_evaluate_and_grad(references, branches):
     assert conditioned_points >= 0.9 * finite_points
 
 
-def test_both_ways_to_run_a_population_give_the_same(references):
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_kernel_gives_what_the_cpu_gives(platform, protected):
+    """To the last digits: a compiler may round a product and a sum once or twice."""
     x, y = points(seed=0)
-    population, coefficients, *_ = zip(*references[:100], strict=True)
+    population = [*random_trees(150, seed=13), *joined_trees(150, seed=17, size=64)]
+    assert max(instructions_of(tree) for tree in population) > 31
+    assert max(tree.size for tree in population) == 64
     with jax.enable_x64(True):
-        program = encode(population, coefficients, MAX_SIZE, np.float64)
-        for one, other in zip(interpreter(True)(program, x, y), interpreter(False)(program, x, y), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-7)
+        program = encode(population, random_coefficients(population, seed=14), 63, np.float64)
+        expected, found = (
+            [np.asarray(each) for each in interpreter(form, protected)(program, x, y)] for form in ("cpu", platform)
+        )
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_a_kernel_takes_points_of_each_candidate_and_more_than_a_block(platform):
+    population = random_trees(5, seed=15)
+    random = np.random.default_rng(16)
+    x = random.integers(0, 2, (5, 2100)).astype(np.float32)
+    y = random.uniform(0.01, 0.99, (5, 2100)).astype(np.float32)
+    program = encode(population, instructions=MAX_SIZE)
+    found = []
+    for form in ("cpu", platform):
+        with pytest.MonkeyPatch.context() as patch:
+            interpret(patch, form)
+            found.append(jax.jit(jax.vmap(value_and_slope))(program, x, y))
+    for expected, one in zip(*found, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-3, atol=1e-3)
 
 
 def distance_to_singularity(tree: Tree, x: np.ndarray, y: np.ndarray, coefficients: np.ndarray | None) -> np.ndarray:
@@ -153,15 +201,15 @@ def distance_to_singularity(tree: Tree, x: np.ndarray, y: np.ndarray, coefficien
     return smallest
 
 
-@pytest.mark.parametrize("branches", [True, False])
-def test_protected_programs_are_finite_and_agree_away_from_singularities(branches):
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_protected_programs_are_finite_and_agree_away_from_singularities(platform):
     x, y = points(seed=3)
     population = random_trees(40, seed=4, max_depth=4)
     coefficients = random_coefficients(population, seed=5)
     compared = 0
     with jax.enable_x64(True):
         program = encode(population, coefficients, MAX_SIZE, np.float64)
-        values, slopes = map(np.asarray, interpreter(branches, protected=True)(program, x, y))
+        values, slopes = map(np.asarray, interpreter(platform, protected=True)(program, x, y))
         assert np.isfinite(values).all()
         assert np.isfinite(slopes).all()
         for tree, factors, value, slope in zip(population, coefficients, values, slopes, strict=True):
@@ -190,7 +238,7 @@ def test_slopes_are_those_of_the_calculus(text, value, slope):
     np.testing.assert_allclose(found[1][0], slope(x, y), rtol=4e-6)
 
 
-@pytest.mark.parametrize("branches", [True, False])
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
     ("text", "value", "slope"),
     [
@@ -202,8 +250,8 @@ def test_slopes_are_those_of_the_calculus(text, value, slope):
         ("sqrt(x) - log(x)", np.inf, 0),
     ],
 )
-def test_an_operand_without_y_adds_no_slope_whatever_its_partial(text, value, slope, branches):
-    found_value, found_slope = interpreter(branches)(
+def test_an_operand_without_y_adds_no_slope_whatever_its_partial(text, value, slope, platform):
+    found_value, found_slope = interpreter(platform)(
         encode([parse(text)], instructions=4), np.zeros(1), np.full(1, 0.25)
     )
     assert abs(found_value[0, 0]) == value
@@ -221,7 +269,7 @@ def test_a_coefficient_of_zero_removes_its_node():
 # SHAPES
 
 
-@pytest.mark.parametrize("branches", [True, False])
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("instructions", [None, 7])
 @pytest.mark.parametrize(
     ("text", "coefficients", "value", "slope"),
@@ -234,20 +282,20 @@ def test_a_coefficient_of_zero_removes_its_node():
         ("4", [0.5], lambda x, y: 2 + 0 * y, 0),
     ],
 )
-def test_a_single_leaf_is_a_program(text, coefficients, value, slope, instructions, branches):
+def test_a_single_leaf_is_a_program(text, coefficients, value, slope, instructions, platform):
     x, y = np.float32([0, 1, 1]), np.float32([0.1, 0.4, 0.8])
     program = encode([parse(text)], [coefficients], instructions)
-    found_value, found_slope = interpreter(branches)(program, x, y)
+    found_value, found_slope = interpreter(platform)(program, x, y)
     np.testing.assert_allclose(found_value[0], value(x, y), rtol=1e-6)
     np.testing.assert_array_equal(found_slope[0], np.full_like(y, slope))
 
 
-@pytest.mark.parametrize("branches", [True, False])
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("shape", [(), (6,), (3, 2, 1), (0,)])
-def test_value_and_slope_have_the_shape_of_the_points(shape, branches):
+def test_value_and_slope_have_the_shape_of_the_points(shape, platform):
     random = np.random.default_rng(0)
     x, y = random.integers(0, 2, shape).astype(np.float32), random.uniform(0.1, 0.9, shape).astype(np.float32)
-    value, slope = interpreter(branches)(encode([parse("log(y) - x / y")] * 2), x, y)
+    value, slope = interpreter(platform)(encode([parse("log(y) - x / y")] * 2), x, y)
     assert value.shape == slope.shape == (2, *shape)
     np.testing.assert_allclose(value[1], np.log(y) - x / y, rtol=1e-5)
 
@@ -290,34 +338,34 @@ def test_a_population_without_its_axis_mapped_is_refused():
 # POPULATIONS
 
 
-@pytest.mark.parametrize("branches", [True, False])
-def test_room_for_more_instructions_changes_no_result(branches):
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_room_for_more_instructions_changes_no_result(platform):
     x, y = map(np.float32, points(seed=6))
     population = random_trees(20, seed=7)
     coefficients = random_coefficients(population, seed=8)
-    tight = interpreter(branches)(encode(population, coefficients), x, y)
-    roomy = interpreter(branches)(encode(population, coefficients, MAX_SIZE), x, y)
+    tight = interpreter(platform)(encode(population, coefficients), x, y)
+    roomy = interpreter(platform)(encode(population, coefficients, MAX_SIZE), x, y)
     for one, other in zip(tight, roomy, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("branches", [True, False])
-def test_a_result_does_not_depend_on_the_slot_nor_on_the_neighbours(branches):
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_result_does_not_depend_on_the_slot_nor_on_the_neighbours(platform):
     x, y = map(np.float32, points(seed=6))
     population = random_trees(20, seed=9)
-    results = interpreter(branches)(encode(population, instructions=MAX_SIZE), x, y)
+    results = interpreter(platform)(encode(population, instructions=MAX_SIZE), x, y)
     order = np.random.default_rng(10).permutation(len(population))
-    shuffled = interpreter(branches)(encode([population[place] for place in order], instructions=MAX_SIZE), x, y)
+    shuffled = interpreter(platform)(encode([population[place] for place in order], instructions=MAX_SIZE), x, y)
     for one, other in zip(results, shuffled, strict=True):
         np.testing.assert_array_equal(np.asarray(one)[order], other)
-    twins = interpreter(branches)(encode([population[3]] * 20, instructions=MAX_SIZE), x, y)
+    twins = interpreter(platform)(encode([population[3]] * 20, instructions=MAX_SIZE), x, y)
     for one, other in zip(results, twins, strict=True):
         np.testing.assert_array_equal(np.broadcast_to(one[3], other.shape), other)
 
 
-@pytest.mark.parametrize("branches", [True, False])
-def test_new_trees_and_coefficients_do_not_recompile(branches, monkeypatch):
-    monkeypatch.setattr(programs, "_branches_are_fast", lambda: branches)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_new_trees_and_coefficients_do_not_recompile(platform, monkeypatch):
+    interpret(monkeypatch, platform)
     chex.clear_trace_counter()  # which tells functions apart by their place in the file
     x, y = map(np.float32, points(seed=6))
 
@@ -333,10 +381,19 @@ def test_new_trees_and_coefficients_do_not_recompile(branches, monkeypatch):
     assert run._cache_size() == 1
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
-def test_only_a_cpu_branches_for_each_instruction(backend, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    assert programs._branches_are_fast() == (backend == "cpu")
+@pytest.mark.parametrize(
+    ("platform", "call"),
+    [("cpu", None), ("cuda", "__gpu$xla.gpu.triton"), ("rocm", "__gpu$xla.gpu.triton"), ("tpu", "tpu_custom_call")],
+)
+def test_a_program_exported_on_a_cpu_has_one_kernel_for_all_losses_on_an_accelerator(platform, call):
+    program = encode(random_trees(8, seed=1), instructions=MAX_SIZE)
+    x, y = map(np.float32, points(seed=0))
+    run = jax.jit(jax.vmap(value_and_slope, in_axes=(0, None, None)))
+    checks = [jax.export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")]
+    text = jax.export.export(run, platforms=[platform], disabled_checks=checks)(program, x, y).mlir_module()
+    assert text.count("custom_call @") == (call is not None)
+    assert ("stablehlo.while" in text) == (call is None)
+    assert call is None or f"custom_call @{call}" in text
 
 
 # ENCODING

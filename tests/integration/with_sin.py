@@ -3,6 +3,7 @@
 Prints, as JSON, the file of the package that was checked and what failed by the name of the check, empty if nothing.
 """
 
+import functools
 import sys
 import tempfile
 import traceback
@@ -18,7 +19,8 @@ import pytest
 import sympy
 
 import glojax
-from glojax.expressions import canonical, coefficients, grammar, programs, trees
+from glojax import platforms
+from glojax.expressions import canonical, coefficients, grammar, interpreter_kernels, programs, trees
 
 TEXT = "x * sin(y) - sin(2 * y - x) / 2"
 Y = np.array([[0.05, 0.2, 0.75], [1e-6, 0.5, 0.499999]])
@@ -66,6 +68,13 @@ def growth_draws_it_by_its_weight() -> None:
     assert len(found) == trees.count_trees(1)
 
 
+def compute_as_on(platform: str, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(platforms, "choose", lambda *arguments, **forms: forms[platform](*arguments))
+    for name in ("on_gpu", "on_tpu"):
+        patch.setattr(interpreter_kernels, name, functools.partial(getattr(interpreter_kernels, name), interpret=True))
+    programs._sweep.cache_clear()
+
+
 def interpreter() -> None:
     tree, factors = glojax.parse(TEXT), np.random.default_rng(1).uniform(0.5, 2, glojax.parse(TEXT).size)
     with jax.enable_x64(True):
@@ -75,9 +84,9 @@ def interpreter() -> None:
             def function(y: Any, given: Any = given) -> Any:
                 return trees.evaluate(tree, jnp.asarray(X), y, jnp, coefficients=given)
 
-            for branches in (True, False):
+            for platform in ("cpu", "gpu", "tpu"):
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(programs, "_branches_are_fast", lambda branches=branches: branches)
+                    compute_as_on(platform, patch)
                     value, slope = programs.value_and_slope(program, jnp.asarray(X), jnp.asarray(Y))
                 np.testing.assert_allclose(value, trees.evaluate(tree, X, Y, np, coefficients=given), rtol=1e-12)
                 expected = jax.grad(lambda y, function=function: function(y).sum())(jnp.asarray(Y))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from glojax import platforms
 from glojax.models import autotune, convolutions
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -72,12 +73,19 @@ def test_values_and_gradients_equal_those_of_jax(geometry: str, in_axes: Any) ->
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
+def on_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the forms of a GPU on this CPU, as if it were one."""
+    convolutions._batched.cache_clear()
+    monkeypatch.setattr(platforms, "has_device", lambda platform: platform == "gpu")
+    monkeypatch.setattr(platforms, "choose", lambda *arguments, cpu, gpu, tpu: gpu(*arguments))
+
+
 @pytest.mark.parametrize("form", ["together", "one by one", "products"])
 @pytest.mark.parametrize("geometry", ["plain", "all", "cropped"])
 def test_every_form_of_an_accelerator_equals_jax(
     form: str, geometry: str, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    on_accelerator(monkeypatch)
     monkeypatch.setattr(convolutions, "fastest", lambda *_: form)
     for in_axes in [(0, 0), (None, 0)]:
         convolutions._batched.cache_clear()
@@ -108,7 +116,11 @@ def convolutions_of(function: Callable[..., Any], *arguments: Any) -> list[Any]:
         for equation in jaxpr.eqns:
             if equation.primitive.name == "conv_general_dilated":
                 yield equation
-            for part in jax.tree.leaves(equation.params):
+            parts = equation.params
+            if "branches_platforms" in parts and parts["branches_platforms"] is not None:
+                (place,) = (i for i, names in enumerate(parts["branches_platforms"]) if names is None or "cpu" in names)
+                parts = parts["branches"][place]
+            for part in jax.tree.leaves(parts):
                 inner = getattr(part, "jaxpr", part)
                 if hasattr(inner, "eqns"):
                     yield from walk(inner)
@@ -247,7 +259,7 @@ def test_groups_of_features_and_one_dimension_are_jax_unchanged(monkeypatch: pyt
 def test_an_accelerator_times_each_operation_and_takes_what_it_remembers(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    on_accelerator(monkeypatch)
     in_axes = (0, 0)
     x, kernel = (array.astype(np.float32) for array in arrays(in_axes))
     found, expected = (

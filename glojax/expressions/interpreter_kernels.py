@@ -1,0 +1,263 @@
+"""The interpreter as one kernel of an accelerator: by Pallas, through Triton on a GPU and Mosaic on a TPU.
+
+One instance of the kernel takes one candidate and a block of points. It walks through the candidate's own instructions
+and branches on their opcodes, which are scalars there; all slots, values and slopes, are values of the kernel and never
+arrays in memory. So a step of training has one kernel for the losses of all candidates, whatever their length.
+
+The arithmetic is that of the interpreter of a CPU (``programs``), operation by operation. Types of 16 bits are computed
+in 32.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as mosaic
+from jax.experimental.pallas import triton
+
+from glojax.expressions import grammar
+
+_POINTS = 256  # of a block on a GPU; slots of a candidate then fit the registers of its threads
+_LANES, _MOST_ROWS = 128, 16  # of a block on a TPU
+_SLOT_BITS, _OPCODE_BITS = 5, 8  # of a field of an instruction
+
+Pair = tuple[jax.Array, jax.Array]
+"""Value and slope."""
+
+
+class Instructions(NamedTuple):
+    """The instructions of a population, ready for a kernel."""
+
+    word: jax.Array  # int32[candidates, instructions], all whole numbers of an instruction
+    scale: jax.Array  # float32 or float64[candidates, 2 * instructions]
+    length: jax.Array  # int32[candidates, 1]
+    output_scale: jax.Array  # of the type of scale, [candidates, 1]
+
+
+def pack(
+    opcode: jax.Array,
+    operand: jax.Array,
+    scale: jax.Array,
+    depends: jax.Array,
+    result: jax.Array,
+    length: jax.Array,
+    output_scale: jax.Array,
+) -> Instructions:
+    """Put the fields of programs ``[candidates, ...]`` (``programs.Program``) together, as a kernel reads them."""
+    width = jnp.promote_types(scale.dtype, jnp.float32)
+    fields = (
+        (opcode, _OPCODE_BITS),
+        (operand[..., 0], _SLOT_BITS),
+        (operand[..., 1], _SLOT_BITS),
+        (result, _SLOT_BITS),
+        (depends[..., 0], 1),
+        (depends[..., 1], 1),
+    )
+    word, shift = jnp.zeros(opcode.shape, jnp.int32), 0
+    for field, bits in fields:
+        word |= field.astype(jnp.int32) << shift
+        shift += bits
+    return Instructions(
+        word,
+        scale.astype(width).reshape(len(opcode), -1),
+        length.astype(jnp.int32)[:, None],
+        output_scale.astype(width)[:, None],
+    )
+
+
+def _unpack(word: jax.Array) -> list[jax.Array]:
+    """Opcode, slots of both operands and of the result, and whether each operand depends on y."""
+    fields = []
+    for bits in (_OPCODE_BITS, _SLOT_BITS, _SLOT_BITS, _SLOT_BITS, 1, 1):
+        fields.append(word & (2**bits - 1))
+        word = word >> bits
+    return fields
+
+
+# THE WALK THROUGH A PROGRAM
+
+
+def _walk(
+    operators: Sequence[grammar.Node],
+    registers: int,
+    length: jax.Array,
+    word_at: Callable[[Any], jax.Array],
+    scale_at: Callable[[Any], jax.Array],
+    x: jax.Array,
+    y: jax.Array,
+) -> Pair:
+    """Value and slope of one program at a block of points; slots are x, y, 1 and then the registers."""
+    zero, one = jnp.zeros_like(y), jnp.ones_like(y)
+    values, slopes = (x, y, one), (zero, one, zero)
+
+    def instruction(i: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        opcode, first, second, result, first_depends, second_depends = _unpack(word_at(i))
+        held = (*values, *state[:registers]), (*slopes, *state[registers:])
+        scales = [scale_at(2 * i + place).astype(y.dtype) for place in range(2)]
+        read = [
+            [scale * _slot(slots, slot) for scale, slot in zip(scales, (first, second), strict=True)] for slots in held
+        ]
+        depends = (first_depends == 1, second_depends == 1)
+        branches = [partial(_operate, node, depends) for node in operators]
+        found = jax.lax.switch(opcode, branches, read[0], read[1])
+        return tuple(
+            jnp.where(result == len(values) + register, new, old)
+            for new, olds in zip(found, (state[:registers], state[registers:]), strict=True)
+            for register, old in enumerate(olds)
+        )
+
+    state = jax.lax.fori_loop(0, length, instruction, (zero,) * (2 * registers))
+    return state[0], state[registers]  # a tree's own value is always in the first register
+
+
+def _slot(slots: Sequence[jax.Array], slot: jax.Array) -> jax.Array:
+    found = slots[0]
+    for place, each in enumerate(slots[1:], start=1):
+        found = jnp.where(slot == place, each, found)
+    return found
+
+
+def _operate(
+    node: grammar.Node, depends: Sequence[jax.Array], values: Sequence[jax.Array], slopes: Sequence[jax.Array]
+) -> Pair:
+    assert node.value is not None
+    assert node.partials is not None
+    operands = values[: node.arity]
+    value = node.value(jnp, *operands)
+    terms = [
+        jnp.where(depends[place], derivative * slopes[place], 0)
+        for place, derivative in enumerate(node.partials(jnp, value, *operands))
+    ]
+    return value, sum(terms[1:], terms[0])
+
+
+def _registers(instructions: Instructions) -> int:
+    return (instructions.word.shape[1] + 1).bit_length() - 1
+
+
+# GPU
+
+
+def on_gpu(
+    operators: tuple[grammar.Node, ...],
+    instructions: Instructions,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    interpret: bool = False,
+) -> Pair:
+    """Run programs as one Triton kernel.
+
+    Args:
+      operators: by their opcodes.
+      instructions: of the programs, ``[candidates, ...]``.
+      x: labels ``[candidates, points]``, or ``[1, points]`` if all candidates share them.
+      y: predictions, of either shape.
+      interpret: compute on any device what the kernel would. Defaults to False.
+
+    Returns:
+      Value and slope, ``[candidates, points]``, of the type of ``y``.
+    """
+    size, points = len(instructions.word), y.shape[1]
+    if points == 0:
+        return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype)
+    block = min(_POINTS, pl.next_power_of_2(points))
+    wide = jnp.promote_types(y.dtype, jnp.float32)
+
+    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, x: Any, y: Any, value: Any, slope: Any) -> None:
+        candidate = pl.program_id(0)
+        places = pl.program_id(1) * block + jnp.arange(block)
+        mask = places < points
+
+        def load(points: Any) -> jax.Array:
+            row = candidate if points.shape[0] == size else 0
+            return triton.load(points.at[row, places], mask=mask, other=1).astype(wide)
+
+        found = _walk(
+            operators,
+            _registers(instructions),
+            length[candidate, 0],
+            lambda i: word[candidate, i],
+            lambda i: scale[candidate, i],
+            load(x),
+            load(y),
+        )
+        factor = output_scale[candidate, 0].astype(wide)
+        for each, to in zip(found, (value, slope), strict=True):
+            triton.store(to.at[candidate, places], (factor * each).astype(to.dtype), mask=mask)
+
+    whole = pl.BlockSpec(memory_space=pl.ANY)
+    shape = jax.ShapeDtypeStruct((size, points), y.dtype)
+    return pl.pallas_call(
+        kernel,
+        out_shape=(shape, shape),
+        grid=(size, pl.cdiv(points, block)),
+        in_specs=[whole] * 6,
+        out_specs=(whole, whole),
+        compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
+        interpret=interpret,
+        name="losses",
+    )(*instructions, x, y)
+
+
+# TPU
+
+
+def on_tpu(
+    operators: tuple[grammar.Node, ...],
+    instructions: Instructions,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    interpret: bool = False,
+) -> Pair:
+    """Run programs as one Mosaic kernel; arguments and results are those of ``on_gpu``."""
+    size, points = len(instructions.word), y.shape[1]
+    if points == 0:
+        return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype)
+    x, y_tiles = (_tiled(array.astype(jnp.promote_types(y.dtype, jnp.float32))) for array in (x, y))
+    wide, lines = y_tiles.dtype, y_tiles.shape[1]
+    block = min(_MOST_ROWS, lines)
+
+    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, x: Any, y: Any, value: Any, slope: Any) -> None:
+        found = _walk(
+            operators,
+            _registers(instructions),
+            length[0, 0, 0],
+            lambda i: word[0, 0, i],
+            lambda i: scale[0, 0, i],
+            x[0],
+            y[0],
+        )
+        factor = output_scale[0, 0, 0].astype(wide)
+        value[0], slope[0] = factor * found[0], factor * found[1]
+
+    def scalars(array: jax.Array) -> pl.BlockSpec:
+        return pl.BlockSpec((1, 1, array.shape[-1]), lambda i, j: (i, 0, 0), memory_space=mosaic.SMEM)
+
+    def tile(count: int) -> pl.BlockSpec:
+        return pl.BlockSpec((1, block, _LANES), lambda i, j: (i if count == size else 0, j, 0))
+
+    shape = jax.ShapeDtypeStruct((size, lines, _LANES), wide)
+    value, slope = pl.pallas_call(
+        kernel,
+        out_shape=(shape, shape),
+        grid=(size, lines // block),
+        in_specs=[*map(scalars, instructions), tile(len(x)), tile(len(y))],
+        out_specs=(tile(size), tile(size)),
+        interpret=interpret,
+        name="losses",
+    )(*(array[:, None] for array in instructions), x, y_tiles)
+    value, slope = (array.reshape(size, -1)[:, :points].astype(y.dtype) for array in (value, slope))
+    return value, slope
+
+
+def _tiled(array: jax.Array) -> jax.Array:
+    """Points ``[candidates, points]`` as lines ``[candidates, lines, 128]``, filled up with 1 to whole blocks."""
+    lines = 8 * pl.cdiv(array.shape[1], 8 * _LANES)
+    lines = min(lines, _MOST_ROWS) * pl.cdiv(lines, _MOST_ROWS)
+    padded = jnp.pad(array, ((0, 0), (0, lines * _LANES - array.shape[1])), constant_values=1)
+    return padded.reshape(len(array), lines, _LANES)
