@@ -37,8 +37,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "discovery": ("executors", "records"),
     "workflow": ("discovery", "reporting"),
     "benchmark": ("executors",),
+    "compiled_step": ("training",),
     "glojax": ("workflow",),
-    "cli": ("glojax", "benchmark"),
+    "cli": ("glojax", "benchmark", "compiled_step"),
 }
 """The direction of imports: a package may import these and whatever these may import.
 
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """
 
 COLUMN = {
-    **dict.fromkeys(("benchmark", "executors", "training", "models", "distributed"), -1),
+    **dict.fromkeys(("benchmark", "compiled_step", "executors", "training", "models", "distributed"), -1),
     **dict.fromkeys(("glojax", "workflow", "reporting", "losses", "expressions"), 1),
 }
 """Where the picture has each package: left, right, or else in the middle, so that no arrow passes behind a box."""

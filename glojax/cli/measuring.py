@@ -11,7 +11,7 @@ from glojax.cli.options import Devices, app, console_of, plain, prepare
 from glojax.cli.training import Group
 
 if TYPE_CHECKING:
-    from glojax.benchmark import Speed
+    from glojax.benchmark import BenchmarkPlan, Speed
 
 
 @app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
@@ -31,6 +31,12 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(help="Trainings of the population; the median is shown.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="A file to save the figures in, too.")] = None,
+    compile_for: Annotated[
+        str | None,
+        typer.Option(
+            help="Compile a training step for a device that is not here, h100, v5e, v6e or v5p, and count its kernels."
+        ),
+    ] = None,
     devices: Devices = None,
     group: Group = None,
 ) -> None:
@@ -46,12 +52,16 @@ def bench(
     from glojax import benchmark, files
 
     console = console_of()
+    if compile_for is not None:
+        _compute_on_cpu(json_file)
     prepare(devices)
     plans = [
         benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
         for name in network or ["mlp"]
         for size in population or [None]
     ]
+    if compile_for is not None:
+        return console.print(_compiled(plans, compile_for))
     machine = benchmark.machine()
     console.print(", ".join(f"{name} {plain(str(value))}" for name, value in machine.items()))
     speeds = []
@@ -62,6 +72,39 @@ def bench(
     console.print(_table(speeds, f"losses of {nodes} nodes, median of {rounds}"))
     if json_file is not None:
         console.print(f"Saved {json_file}", soft_wrap=True)
+
+
+def _compute_on_cpu(json_file: Path | None) -> None:
+    """Let the compiler of another platform not look for a device of it."""
+    import jax
+
+    if json_file is not None:
+        raise ValueError("--json is for what is measured; --compile-for measures nothing.")
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _compiled(plans: Sequence["BenchmarkPlan"], target: str) -> Table:
+    """A row for each network and population size, of its training step compiled for another device."""
+    from glojax import compiled_step
+    from glojax.expressions import programs
+
+    table = Table(
+        Column("network", overflow="fold"),
+        "candi-\ndates",
+        "kernels\na step",
+        "loops",
+        "copies",
+        "temporary\nmemory",
+        title=f"one training step, compiled for {target}",
+    )
+    for plan in plans:
+        step = compiled_step.compile_step(
+            plan.task(), target, plan.population, instructions=programs.room(plan.nodes - 1)
+        )
+        memory = f"{step.temporary_bytes / 2**20:,.1f} MiB"
+        counts = (plan.population, step.kernels, step.loops, step.copies)
+        table.add_row(plain(plan.network), *map(str, counts), memory)
+    return table
 
 
 def _table(speeds: Sequence["Speed"], title: str) -> Table:
