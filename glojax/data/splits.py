@@ -9,7 +9,7 @@ class Split(NamedTuple):
     """Inputs and labels of one part of a data set."""
 
     x: np.ndarray  # float32[examples, ...], uint8 for raw pixels, or int32 for ids
-    labels: np.ndarray  # int32[examples] of classes, or float32[examples] of targets
+    labels: np.ndarray  # int32[examples, ...] of classes, or float32[examples, ..., outputs] of targets
 
 
 class Splits(NamedTuple):

@@ -96,7 +96,7 @@ def best_known(
 
 def candidates(task: Task) -> list[KnownLoss]:
     """The known losses for a task's output, its baseline first."""
-    problem, labels = task.problem, task.splits["train"].labels
+    problem, labels = task.problem, task.flat["train"].labels
     spread = 1.0 if problem.has_classes else _spread(labels[known_of(labels)])
     known = known_losses(problem.output, task.outputs, spread)
     baseline = KnownLoss(problem.baseline_name, "", problem.baseline)

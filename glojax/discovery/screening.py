@@ -70,7 +70,7 @@ def probe_of(task: Task, samples: int = 100, seed: int = 0) -> Probe:
     kind = task.problem
     if kind.has_classes:
         return probe(seed=seed)
-    labels = task.splits["train"].labels
+    labels = task.flat["train"].labels
     random = named_random(seed, "probe")
     drawn = labels[random.permutation(np.resize(np.arange(len(labels)), max(samples, len(labels))))[:samples]]
     drawn = np.where(np.isnan(drawn), np.nanmean(labels, axis=0), drawn)

@@ -16,13 +16,16 @@ import numpy as np
 from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
+from glojax.tasks import dense
 from glojax.tasks.labels import known_of
 from glojax.tasks.problems import Kind
 
 # DATA
 
 
-def split(kind: Kind, field: str, given: Any, ignore_label: int | None = None) -> Split:
+def split(
+    kind: Kind, field: str, given: Any, ignore_label: int | None = None, positions: tuple[int, ...] = ()
+) -> Split:
     """Check one part of the data and convert it to the form that a task keeps.
 
     Args:
@@ -30,6 +33,7 @@ def split(kind: Kind, field: str, given: Any, ignore_label: int | None = None) -
       field: ``"train"``, ``"validation"`` or ``"test"``, for messages.
       given: a pair of arrays (inputs, labels).
       ignore_label: the label that stands for none. Defaults to none.
+      positions: the axes of labels between examples and outputs (``dense``). Defaults to none.
 
     Returns:
       Inputs as float32, or uint8 if they were, and labels as ``Kind.checked`` converts them.
@@ -53,7 +57,9 @@ def split(kind: Kind, field: str, given: Any, ignore_label: int | None = None) -
         rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
         raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
     ignored = () if ignore_label is None else (ignore_label,)
-    return Split(x, kind.checked(field, labels, len(x), *ignored))
+    rows, count = dense.given_rows(field, labels, len(x), positions)
+    kept = kind.checked(field, rows, count, *ignored)
+    return Split(x, kept.reshape(len(x), *positions, *kept.shape[1:]) if positions else kept)
 
 
 def whole_numbers(given: Any) -> np.ndarray | None:
@@ -197,14 +203,17 @@ def model_input(
     return batch
 
 
-def model(given: Model, batch: jax.ShapeDtypeStruct, kind: Kind, splits: Mapping[str, Split]) -> None:
+def model(
+    given: Model, batch: jax.ShapeDtypeStruct, kind: Kind, splits: Mapping[str, Split], positions: tuple[int, ...] = ()
+) -> None:
     """Check that a model can be called in both modes, and that its outputs suit the labels.
 
     Args:
       given: the model as pure functions.
       batch: shape and type of its input.
       kind: the kind of problem.
-      splits: the data, by name.
+      splits: the data, by name, with the labels of rows.
+      positions: the axes of outputs between batch and outputs. Defaults to none.
 
     Raises:
       ValueError: the model raises, changes the structure of its state, or gives outputs that do not suit the labels.
@@ -218,24 +227,27 @@ def model(given: Model, batch: jax.ShapeDtypeStruct, kind: Kind, splits: Mapping
         before, after = described(found.state), described(found.new_state)
         if before != after:
             raise ValueError(f"Task.model makes of the state {before} the state {after}; both must be alike.")
-        _outputs(outputs, batch.shape[0], kind, splits)
+        _outputs(outputs, (batch.shape[0], *positions), kind, splits)
 
 
-def _outputs(outputs: jax.ShapeDtypeStruct, batch_size: int, kind: Kind, splits: Mapping[str, Split]) -> None:
+def _outputs(outputs: jax.ShapeDtypeStruct, before: tuple[int, ...], kind: Kind, splits: Mapping[str, Split]) -> None:
     """Check the shape of a model's outputs against the labels, and what ``Kind.output`` makes of them."""
     shape = outputs.shape
-    gives = f"Task.model gives an output of shape {list(shape)} for a batch of {batch_size}"
-    fits = len(shape) == 2 and shape[0] == batch_size
+    gives = f"Task.model gives an output of shape {list(shape)} for a batch of {before[0]}"
+    fits = len(shape) > 1 and shape[:-1] == before
+    between = "".join(f"{size}, " for size in before[1:])
     if kind.has_classes:
-        _classes(gives, shape[1] if fits else 0, splits)
+        _classes(gives, shape[-1] if fits else 0, splits, between)
         return
     columns = {name: part.labels.shape[-1] for name, part in splits.items()}
-    if not (fits and set(columns.values()) == {shape[1]}):
+    if not (fits and set(columns.values()) == {shape[-1]}):
         raise ValueError(
-            f"{gives}, and labels have {columns} columns; [batch, outputs] with an output for each column is expected."
+            f"{gives}, and labels have {columns} columns; [batch, {between}outputs] with an output for each "
+            "column is expected."
         )
     if callable(predict := kind.output):
         with users_code("Kind.output"):
+            outputs = jax.eval_shape(dense.rows, outputs)
             predicted = jax.eval_shape(predict, outputs)
         if described(predicted) != described(outputs):
             raise ValueError(
@@ -243,7 +255,7 @@ def _outputs(outputs: jax.ShapeDtypeStruct, batch_size: int, kind: Kind, splits:
             )
 
 
-def _classes(gives: str, outputs: int, splits: Mapping[str, Split]) -> None:
+def _classes(gives: str, outputs: int, splits: Mapping[str, Split], between: str = "") -> None:
     """Check the number of a model's outputs against labels that are classes."""
     soft = {name: part.labels.shape[1] for name, part in splits.items() if part.labels.ndim == 2}
     if outputs and any(columns != outputs for columns in soft.values()):
@@ -261,7 +273,8 @@ def _classes(gives: str, outputs: int, splits: Mapping[str, Split]) -> None:
     if outputs < count:
         hint = ' One output is for kind="binary".' if outputs == 1 and count == 2 else ""
         raise ValueError(
-            f"{gives}; [batch, classes] is expected, with at least {count} classes for the labels in the data.{hint}"
+            f"{gives}; [batch, {between}classes] is expected, with at least {count} classes for the labels in the "
+            f"data.{hint}"
         )
 
 

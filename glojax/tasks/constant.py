@@ -64,7 +64,7 @@ def constant_metric(task: Task) -> float | None:
     """
     if callable(task.problem.output):
         return None
-    labels = task.splits["validation" if task.test is None else "test"].labels
+    labels = task.flat["validation" if task.test is None else "test"].labels
     found = of_constant(task.metric_function, labels, task.problem)
     return found if np.isfinite(found) else None
 
@@ -76,7 +76,7 @@ def _of_classes(metric: Metric, labels: np.ndarray) -> np.ndarray:
         shares = np.bincount(known, minlength=2) / len(known)
     else:
         rows = labels[labels_of.known_of(labels).all(axis=1)].astype(np.float64)
-        is_of_shares = metric in (metrics.log_loss, metrics.brier)
+        is_of_shares = metric in (metrics.log_loss, metrics.perplexity, metrics.brier)
         shares = rows.mean(axis=0) if is_of_shares else np.eye(rows.shape[1])[rows.argmax(axis=1)].mean(axis=0)
     if isinstance(metric, F1OfClass):
         shares = np.eye(max(len(shares), metric.of + 1))[metric.of]
@@ -88,7 +88,7 @@ def _of_binary(metric: Metric, labels: np.ndarray) -> np.ndarray:
     count = labels.shape[1]
     if isinstance(metric, F1OfClass):
         return np.full(count, -1.0 if count == 1 and metric.of == 0 else 1.0)
-    if metric is metrics.f1:
+    if metric in (metrics.f1, metrics.dice, metrics.iou):
         return np.ones(count)
     known = np.maximum((labels == labels).sum(axis=0), 1)
     shares = np.nansum(labels.astype(np.float64), axis=0) / known

@@ -17,7 +17,7 @@ from glojax.tasks.metrics_of_choices import F1OfClass
 from glojax.tasks.problems import Kind
 
 _MEANS_OF_OUTPUTS = (
-    metrics.f1, metrics.auc, metrics.r2,
+    metrics.f1, metrics.dice, metrics.iou, metrics.auc, metrics.r2,
     metrics.balanced_accuracy, metrics.average_precision, metrics.calibration_error,
 )  # fmt: skip
 
@@ -117,8 +117,8 @@ def _check_columns(metric: Metric, part: str, columns: list[np.ndarray]) -> None
             raise ValueError(
                 f"Task.{part}: no label is {positive}; {name} needs some there. Choose another split or metric."
             )
-    if metric is metrics.f1 and not any((column == 1).any() for column in columns):
-        raise ValueError(f"Task.{part}: no label is 1; f1 needs positives there. Choose another split or metric.")
+    if metric in (metrics.f1, metrics.dice, metrics.iou) and not any((column == 1).any() for column in columns):
+        raise ValueError(f"Task.{part}: no label is 1; {name} needs positives there. Choose another split or metric.")
 
 
 def metric_value(found: Any, name: str, for_search: bool) -> None:

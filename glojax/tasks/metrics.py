@@ -28,11 +28,13 @@ from glojax.tasks.metrics_of_choices import (
     accuracy,
     balanced_accuracy,
     binary_accuracy,
+    dice,
     f1,
     f1_of_class,
+    iou,
 )
 from glojax.tasks.metrics_of_numbers import QuantileLoss, mae, quantile_loss, r2, rmse
-from glojax.tasks.metrics_of_probabilities import brier, calibration_error, log_loss
+from glojax.tasks.metrics_of_probabilities import brier, calibration_error, log_loss, perplexity
 from glojax.tasks.metrics_of_ranks import auc, average_precision
 
 __all__ = [
@@ -52,15 +54,18 @@ __all__ = [
     "bound",
     "brier",
     "calibration_error",
+    "dice",
     "f1",
     "f1_of_class",
     "from_scores",
+    "iou",
     "is_error",
     "log_loss",
     "mae",
     "metric_by_name",
     "name_of",
     "names",
+    "perplexity",
     "quantile_loss",
     "r2",
     "rmse",
@@ -73,9 +78,12 @@ METRICS: dict[str, Metric] = {
     "balanced_accuracy": balanced_accuracy,
     "binary_accuracy": binary_accuracy,
     "f1": f1,
+    "dice": dice,
+    "iou": iou,
     "auc": auc,
     "average_precision": average_precision,
     "log_loss": log_loss,
+    "perplexity": perplexity,
     "brier": brier,
     "calibration_error": calibration_error,
     "r2": r2,
@@ -84,12 +92,12 @@ METRICS: dict[str, Metric] = {
 }
 """Metrics by name. What ``f1_of_class`` and ``quantile_loss`` make has names too: ``"f1:3"``, ``"quantile:0.9"``."""
 
-MINIMIZED = frozenset({log_loss, brier, calibration_error, rmse, mae})
+MINIMIZED = frozenset({log_loss, perplexity, brier, calibration_error, rmse, mae})
 """Metrics of ``METRICS`` that are errors; ``is_error`` also knows those that are made."""
 
-_OF_BOTH = frozenset({balanced_accuracy, f1, auc, average_precision, log_loss, brier, calibration_error})
+_OF_BOTH = frozenset({balanced_accuracy, f1, dice, iou, auc, average_precision, log_loss, brier, calibration_error})
 
-OF_CLASSES = _OF_BOTH | {accuracy}
+OF_CLASSES = _OF_BOTH | {accuracy, perplexity}
 """Metrics of ``METRICS`` for labels that are classes."""
 
 OF_BINARY = _OF_BOTH | {binary_accuracy}

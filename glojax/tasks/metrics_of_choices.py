@@ -10,6 +10,16 @@ import numpy as np
 from glojax.tasks import metric_inputs as inputs
 
 
+class Counts(NamedTuple):
+    """What is counted of each class, or of the positives of each output."""
+
+    hits: jax.Array  # int32[classes], right predictions
+    labels: jax.Array  # int32[classes], examples of it
+    answers: jax.Array  # int32[classes], predictions of it
+    examples: jax.Array  # int32[classes], whose label is known
+    lost: jax.Array  # bool[classes], whether an output is NaN
+
+
 def accuracy(outputs: jax.Array, labels: jax.Array) -> jax.Array:
     """The share of examples whose largest output is their label's.
 
@@ -57,10 +67,14 @@ def balanced_accuracy(outputs: jax.Array, labels: jax.Array, *, classes: bool | 
       ValueError: other shapes or labels, or labels of which ``classes`` must say what they are.
     """
     name = "balanced_accuracy"
-    if inputs.means_classes(name, outputs, labels, classes):
-        counts = _of_classes(name, outputs, labels)
+    of_classes = inputs.means_classes(name, outputs, labels, classes)
+    return recall_of(counts(name, outputs, labels, of_classes), of_classes)
+
+
+def recall_of(counts: Counts, of_classes: bool) -> jax.Array:
+    """The balanced accuracy of counts; ``of_classes`` says what they are of."""
+    if of_classes:
         return jnp.where(counts.lost, jnp.nan, _mean_recall(counts.hits, counts.labels))
-    counts = _of_outputs(name, outputs, labels)
     hits = jnp.stack([counts.examples - counts.labels - counts.answers + counts.hits, counts.hits])
     recall = _mean_recall(hits, jnp.stack([counts.examples - counts.labels, counts.labels]))
     return jnp.mean(jnp.where(counts.lost, jnp.nan, recall))
@@ -91,13 +105,46 @@ def f1(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) ->
     Raises:
       ValueError: other shapes or labels; or, without ``classes``, rows of labels that all sum to 1.
     """
-    if inputs.means_classes("f1", outputs, labels, classes, several=True):
-        counts = _of_classes("f1", outputs, labels)
-        present = counts.labels + counts.answers > 0
-        of_each = _f1(counts)
-        return jnp.where(counts.lost, jnp.nan, jnp.sum(of_each) / jnp.sum(present).astype(of_each.dtype))
-    counts = _of_outputs("f1", outputs, labels)
-    return jnp.mean(jnp.where(counts.lost | (counts.examples == 0), jnp.nan, _f1(counts)))
+    of_classes = inputs.means_classes("f1", outputs, labels, classes, several=True)
+    return f1_of(counts("f1", outputs, labels, of_classes), of_classes)
+
+
+def f1_of(counts: Counts, of_classes: bool) -> jax.Array:
+    """The F1 of counts; ``of_classes`` says what they are of."""
+    return _mean_of_present(counts, _f1(counts), of_classes)
+
+
+def dice(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) -> jax.Array:
+    """The Dice coefficient, 2 TP / (2 TP + FP + FN), which is the F1 of pixels: see ``f1``, whose value it has."""
+    of_classes = inputs.means_classes("dice", outputs, labels, classes, several=True)
+    return f1_of(counts("dice", outputs, labels, of_classes), of_classes)
+
+
+def iou(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) -> jax.Array:
+    """The mean of TP / (TP + FP + FN) over classes, or over outputs of labels 0 and 1: scikit-learn's macro Jaccard.
+
+    Intersection over union. A class that is neither among the labels nor predicted does not count; an output without
+    positives has 0.
+
+    Args:
+      outputs: ``[examples, classes]``, or ``[examples, outputs]`` where above 0 predicts the label 1.
+      labels: as ``f1`` takes them.
+      classes: as there.
+
+    Returns:
+      From 0 to 1; NaN where nothing is known.
+
+    Raises:
+      ValueError: other shapes or labels; or, without ``classes``, rows of labels that all sum to 1.
+    """
+    of_classes = inputs.means_classes("iou", outputs, labels, classes, several=True)
+    return iou_of(counts("iou", outputs, labels, of_classes), of_classes)
+
+
+def iou_of(counts: Counts, of_classes: bool) -> jax.Array:
+    """The intersection over union of counts; ``of_classes`` says what they are of."""
+    union = counts.labels + counts.answers - counts.hits
+    return _mean_of_present(counts, counts.hits / jnp.maximum(union, 1), of_classes)
 
 
 @dataclass(frozen=True)
@@ -107,10 +154,15 @@ class F1OfClass:
     of: int
 
     def __call__(self, outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) -> jax.Array:
-        name, of = self.__name__, self.of
+        name = self.__name__
         is_of_classes = inputs.means_classes(name, outputs, labels, classes, several=True)
-        counts = (_of_classes if is_of_classes else _of_outputs)(name, outputs, labels)
-        if not is_of_classes and len(counts.hits) == 1 and of < 2:  # one output has the classes 0 and 1
+        found = counts(name, outputs, labels, is_of_classes)
+        return self.of_counts(found, is_of_classes)
+
+    def of_counts(self, counts: Counts, of_classes: bool) -> jax.Array:
+        """The F1 of the class by counts; ``of_classes`` says what they are of."""
+        name, of = self.__name__, self.of
+        if not of_classes and len(counts.hits) == 1 and of < 2:  # one output has the classes 0 and 1
             counts = counts if of else _of_negatives(counts)
             of = 0
         if of >= len(counts.hits):
@@ -143,17 +195,12 @@ def f1_of_class(of: int) -> F1OfClass:
 # COUNTS
 
 
-class _Counts(NamedTuple):
-    """What is counted of each class, or of the positives of each output."""
-
-    hits: jax.Array  # int32[classes], right predictions
-    labels: jax.Array  # int32[classes], examples of it
-    answers: jax.Array  # int32[classes], predictions of it
-    examples: jax.Array  # int32[classes], whose label is known
-    lost: jax.Array  # bool[classes], whether an output is NaN
+def counts(metric: str, outputs: jax.Array, labels: jax.Array, of_classes: bool) -> Counts:
+    """Count what a network chooses; both as ``f1`` takes them, and ``metric`` is the name for messages."""
+    return (_of_classes if of_classes else _of_outputs)(metric, outputs, labels)
 
 
-def _of_classes(metric: str, outputs: jax.Array, labels: jax.Array) -> _Counts:
+def _of_classes(metric: str, outputs: jax.Array, labels: jax.Array) -> Counts:
     found = inputs.classes(metric, outputs, labels)
     count = found.outputs.shape[1]
     numbers = jnp.arange(count, dtype=jnp.int32)[None]
@@ -162,23 +209,31 @@ def _of_classes(metric: str, outputs: jax.Array, labels: jax.Array) -> _Counts:
     hits, of_labels, of_answers = (jnp.sum(part, axis=0) for part in (is_label & is_answer, is_label, is_answer))
     everywhere = jnp.full((count,), jnp.sum(found.known))
     # A NaN anywhere makes the answer unknown, and so all counts.
-    return _Counts(hits, of_labels, of_answers, everywhere, inputs.lost(found))
+    return Counts(hits, of_labels, of_answers, everywhere, inputs.lost(found))
 
 
-def _of_outputs(metric: str, outputs: jax.Array, labels: jax.Array) -> _Counts:
+def _of_outputs(metric: str, outputs: jax.Array, labels: jax.Array) -> Counts:
     outputs, labels = inputs.binary(metric, outputs, labels)
     known = ~inputs.is_nan(labels)
     is_label, is_answer = (labels > 0.5) & known, (outputs > 0) & known
     parts = (is_label & is_answer, is_label, is_answer, known)
     hits, of_labels, of_answers, examples = (jnp.sum(part, axis=0) for part in parts)
-    return _Counts(hits, of_labels, of_answers, examples, jnp.asarray((inputs.is_nan(outputs) & known).any(axis=0)))
+    return Counts(hits, of_labels, of_answers, examples, jnp.asarray((inputs.is_nan(outputs) & known).any(axis=0)))
 
 
-def _of_negatives(counts: _Counts) -> _Counts:
+def _of_negatives(counts: Counts) -> Counts:
     """The same counts of the label 0."""
     of_labels, of_answers = counts.examples - counts.labels, counts.examples - counts.answers
     return counts._replace(hits=of_labels - counts.answers + counts.hits, labels=of_labels, answers=of_answers)
 
 
-def _f1(counts: _Counts) -> jax.Array:
+def _f1(counts: Counts) -> jax.Array:
     return 2 * counts.hits / jnp.maximum(counts.labels + counts.answers, 1)
+
+
+def _mean_of_present(counts: Counts, of_each: jax.Array, of_classes: bool) -> jax.Array:
+    """The mean over classes that are there or predicted, or over all outputs."""
+    if of_classes:
+        present = counts.labels + counts.answers > 0
+        return jnp.where(counts.lost, jnp.nan, jnp.sum(of_each) / jnp.sum(present).astype(of_each.dtype))
+    return jnp.mean(jnp.where(counts.lost | (counts.examples == 0), jnp.nan, of_each))

@@ -43,6 +43,11 @@ def log_loss(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = No
     return sums.mean(losses, known)
 
 
+def perplexity(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """The exponential of the log loss of classes, such as tokens; less is better, and 1 the least."""
+    return jnp.exp(log_loss(outputs, labels, classes=True))
+
+
 def brier(outputs: jax.Array, labels: jax.Array, *, classes: bool | None = None) -> jax.Array:
     """The mean squared difference of probabilities and labels (Brier, 1950).
 

@@ -174,7 +174,7 @@ def _parameters(model: Model) -> list[np.ndarray]:
 
 def kind_probe(task: Task) -> dict[str, Any]:
     """What the kind of problem makes of outputs and labels, and its baseline of both."""
-    kind, labels = task.problem, task.splits["train"].labels
+    kind, labels = task.problem, task.flat["train"].labels
     labels = labels[_spread(len(labels), 64)]
     z = 3 * _fixed(0, (len(labels), task.outputs))
 
@@ -201,7 +201,7 @@ def kind_probe(task: Task) -> dict[str, Any]:
 
 def loss_probe(task: Task, loss: LossFunction) -> Probe:
     """What a loss function gives for fixed outputs and labels of a task."""
-    labels = task.splits["train"].labels
+    labels = task.flat["train"].labels
     labels = labels[_spread(len(labels), 64)]
     z = 3 * _fixed(0, (len(labels), task.outputs))
 
@@ -214,7 +214,7 @@ def loss_probe(task: Task, loss: LossFunction) -> Probe:
 
 def metric_probe(task: Task) -> Probe:
     """The metric of outputs that tell the labels of some validation examples well and less well."""
-    labels = task.splits["validation"].labels
+    labels = task.flat["validation"].labels
 
     def compute(size: int) -> Probe:
         some = labels[_spread(len(labels), size)]

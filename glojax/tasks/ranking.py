@@ -74,7 +74,7 @@ def ranked(task: Task, rank_by: str = "margins") -> Task:
       rank_by: ``"margins"``, which changes a task whose metric is accuracy alone, or ``"metric"``, which changes none.
     """
     smooth = _SMOOTH.get(metrics.unbound(task.metric_function)) if rank_by == "margins" else None
-    if smooth is None:
+    if smooth is None or task.positions:  # accuracy over many positions is not coarse
         return task
     kept = vars(task)
     if _MEMO not in kept:

@@ -47,6 +47,11 @@ def _add(one: tuple[jax.Array, jax.Array], other: tuple[jax.Array, jax.Array]) -
     return kept, jnp.where(jnp.isfinite(kept), low - (kept - high), 0)
 
 
+def plus(one: Total, other: Total) -> Total:
+    """Add two sums, with the digits of both."""
+    return Total(*_add(one, other))
+
+
 def total_of_counts(counts: jax.Array, most: int) -> jax.Array:
     """Add integers along the first axis, exactly, however large their sum is.
 

@@ -26,7 +26,7 @@ from glojax.errors import users_code
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import checks, fingerprints, metric_checks, metrics, optimizers, problems
+from glojax.tasks import checks, dense, fingerprints, metric_checks, metrics, optimizers, problems, targets
 from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
@@ -48,10 +48,11 @@ class Task:
     Args:
       model: a Linen module, an NNX constructor, or an (init, apply) pair (``models.as_model``).
       train, validation, test: inputs ``[examples, ...]`` and labels as ``Kind`` describes them, for classification
-        integers ``[examples]``. A search never looks at the test set, and it may be missing. Inputs of uint8 stay
-        uint8 in memory and become float32 of the same values for ``preprocess``, ``augment`` and the model. Whole
-        numbers become float32, too, unless the model takes nothing but integers, as an embedding of token ids does:
-        then they are int32.
+        integers ``[examples]``. Where the model gives ``[batch, ..., outputs]``, as for pixels or tokens, labels are
+        ``[examples, ...]`` or ``[examples, ..., outputs]``. A search never looks at the test set, and it may be
+        missing. Inputs of uint8 stay uint8 in memory and become float32 of the same values for ``preprocess``,
+        ``augment`` and the model. Whole numbers become float32, too, unless the model takes nothing but integers, as
+        an embedding of token ids does: then they are int32.
       optimizer: an optax optimizer, whose updates a candidate may scale; ``optax.MultiSteps`` too. One that needs more
         than gradients and parameters, or cannot bear a scale, is refused. Defaults to plain SGD at 0.01.
       batch_size: examples in a minibatch. Defaults to 100, or to all training examples where they are fewer.
@@ -77,9 +78,9 @@ class Task:
 
     Raises:
       ValueError: inputs that are not finite, labels of the wrong shape, type or range, a single class, sizes that
-        do not fit, an unknown kind or metric, a model whose output is not ``[batch, outputs]``, no optax optimizer, or
-        a function that raises; the message names the field, and the line that raised. Functions are traced, not run,
-        so this takes less than a second.
+        do not fit, an unknown kind or metric, a model whose output is not ``[batch, ..., outputs]``, no optax
+        optimizer, or a function that raises; the message names the field, and the line that raised. Functions are
+        traced, not run, so this takes less than a second.
     """
 
     model: UserModel
@@ -105,20 +106,21 @@ class Task:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
         numbers = {field: checks.whole_numbers(getattr(self, field)) for field in ("train", "validation", "test")}
         object.__setattr__(self, "ignore_label", checks.ignore_label(self.ignore_label))
+        positions = dense.asked(self.model, self.preprocess, self.train)
         for field in ("train", "validation", "test"):
             if field != "test" or self.test is not None:
-                part = checks.split(self.problem, field, getattr(self, field), self.ignore_label)
+                part = checks.split(self.problem, field, getattr(self, field), self.ignore_label, positions)
                 object.__setattr__(self, field, part)
         if self.ignore_label is None and self._has_labels_below_0:  # made of NaN; so the task may be made again of them
             object.__setattr__(self, "ignore_label", -1)
-        checks.data(self.problem, self.splits)
+        checks.data(self.problem, self.flat)
         examples = len(self.splits["train"].labels)
         object.__setattr__(self, "batch_size", derived(self.batch_size, min(100, examples)))
         checks.count("batch_size", self.batch_size, examples)
         checks.count("steps", self.steps)
         checks.share("Task.averaging", self.averaging)
         metric_checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
-        metric_checks.metric_labels(self.metric_function, self.problem, self.splits)
+        metric_checks.metric_labels(self.metric_function, self.problem, self.flat)
         if isinstance(self.optimizer, optax.MultiSteps):
             object.__setattr__(self, "optimizer", self.optimizer.gradient_transformation())
         self._choose_inputs(numbers)
@@ -149,7 +151,7 @@ class Task:
             try:
                 with jax_settings.precision(self.is_wide):
                     batch = checks.model_input(self.evaluation_input, self.training_input, self.raw_batch)
-                    checks.model(self.pure_model, batch, self.problem, self.splits)
+                    checks.model(self.pure_model, batch, self.problem, self.flat, self.positions)
                 return
             except ValueError as error:
                 refused.append(error)
@@ -183,6 +185,16 @@ class Task:
         return {name: data.Split(*part) for name, part in parts.items() if part is not None}  # type: ignore[arg-type]
 
     @property
+    def flat(self) -> dict[str, data.Split]:
+        """The parts of the data with the labels of rows, one for each position of each example (``dense``)."""
+        return dense.flat(self.splits)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The axes of the outputs between ``batch`` and ``outputs``; () where an example has one label."""
+        return dense.positions(self.splits["train"].labels)
+
+    @property
     def problem(self) -> Kind:
         """The kind of problem, as a ``Kind`` also where it was given by name."""
         return problems.kind_by_name(self.kind)
@@ -190,13 +202,13 @@ class Task:
     @cached_property
     def classes(self) -> int:
         """The number of classes in the labels: the largest label plus one."""
-        return checks.class_count(self.splits)
+        return checks.class_count(self.flat)
 
     @cached_property
     def outputs(self) -> int:
         """The number of outputs of the network."""
         with jax_settings.precision(self.is_wide):
-            return checks.called(self.pure_model, self.batch, True).outputs.shape[1]
+            return checks.called(self.pure_model, self.batch, True).outputs.shape[-1]
 
     @cached_property
     def is_wide(self) -> bool:
@@ -214,9 +226,10 @@ class Task:
             model = models.as_model(self.model, np.zeros(batch.shape, batch.dtype))
             params, state = model.init(key)
             outputs, state = model.apply(params, state, self.training_input(key, x), key, True)
+            outputs = dense.rows(outputs)
             made = self.problem.output(outputs) if callable(self.problem.output) else None
             updates, _ = self.optimizer.update(params, self.optimizer.init(params), params)
-            return batch, params, state, outputs, made, updates, self.metric_function(outputs, labels)
+            return batch, params, state, outputs, made, updates, self.metric_function(outputs, dense.label_rows(labels))
 
         return jax.eval_shape(compute, *(part[: self.batch_size] for part in self.splits["train"]))
 
@@ -256,12 +269,12 @@ class Task:
     @cached_property
     def has_gaps(self) -> bool:
         """Whether a label of the training set is unknown, so that the loss leaves it out."""
-        return not known_of(self.splits["train"].labels).all()
+        return not known_of(self.flat["train"].labels).all()
 
     @cached_property
     def _has_labels_below_0(self) -> bool:
         return self.problem.has_classes and any(
-            part.labels.ndim == 1 and bool((part.labels < 0).any()) for part in self.splits.values()
+            part.labels.ndim == 1 and bool((part.labels < 0).any()) for part in self.flat.values()
         )
 
     # THE LOSS AND THE SCORE
@@ -284,18 +297,12 @@ class Task:
           outputs: the number of outputs of the network.
 
         Returns:
-          x ``[batch, outputs]``, and weights that broadcast to it, or ``None`` where all entries weigh the same.
+          x ``[rows, outputs]``, a row for each position of each example, and weights that broadcast to it, or ``None``
+          where all entries weigh the same.
         """
-        x, known = self.problem.targets(labels, outputs)
-        if known is None and self._has_labels_below_0:
-            known = (labels >= 0)[:, None]
-        if self.class_weights is None:
-            return x, known.astype(jnp.float32) if known is not None and self.has_gaps else None
-        weights = jnp.array(self.class_weights, jnp.float32)
-        if known is not None and not self.problem.has_classes:
-            return x, weights[None] * known
-        of_examples = weights[labels] if labels.ndim == 1 else jnp.sum(x * weights[None], axis=-1)
-        return x, of_examples[:, None] if known is None else of_examples[:, None] * known
+        return targets.weighed(
+            self.problem, labels, outputs, self.class_weights, self.has_gaps, self._has_labels_below_0
+        )
 
     @property
     def _given_metric(self) -> str | Metric:
@@ -327,11 +334,14 @@ class Task:
         """Compute the metric as a score: higher is better, and 0 is left for a training that failed.
 
         Args:
-          outputs: of the network, ``[examples, outputs]``.
+          outputs: of the network, ``[examples, ..., outputs]``.
           labels: in the form that the task keeps.
         """
-        found = self.metric_function(outputs, labels)
-        return 1 / (1 + found) if self.is_error else found
+        return self.as_score(self.metric_function(dense.rows(outputs), dense.label_rows(labels)))
+
+    def as_score(self, metric: jax.Array) -> jax.Array:
+        """Convert the metric to a score."""
+        return 1 / (1 + metric) if self.is_error else metric
 
     def as_metric(self, scores: np.ndarray) -> np.ndarray:
         """Convert scores back to the metric; an error is infinite where a training failed."""
@@ -346,7 +356,7 @@ class Task:
         Raises:
           ValueError: it raises, or does not give one finite number, of at least 0 for a search.
         """
-        labels, name = self.splits["validation"].labels, f"Task.metric, {self.metric_name},"
+        labels, name = self.flat["validation"].labels, f"Task.metric, {self.metric_name},"
         outputs = np.random.default_rng(0).normal(size=(len(labels), self.outputs)).astype(np.float32)
         with users_code(name), jax_settings.standard(wide=self.is_wide):
             found = jax.jit(self.metric_function)(outputs, labels)

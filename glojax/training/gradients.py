@@ -172,7 +172,7 @@ def check_loss(task: Task, loss: LossFunction) -> None:
         )
     if not jnp.issubdtype(values.found.dtype, jnp.floating):
         raise ValueError(f"{values.what}; floating values are expected, which have a gradient.")
-    labels = task.splits["train"].labels
+    labels = task.flat["train"].labels
     example = jax.ShapeDtypeStruct((examples, *labels.shape[1:]), labels.dtype)
     _, weights = jax.eval_shape(lambda labels: task.targets(labels, task.outputs), example)
     if weights is None or values.found.shape == values.outputs.shape:
@@ -229,7 +229,7 @@ def check_gradient(task: Task, loss: LossFunction) -> None:
     Raises:
       ValueError: the values of examples depend on each other where some of them do not count.
     """
-    labels = task.splits["train"].labels
+    labels = task.flat["train"].labels
     known = known_of(labels)
     (places,) = np.nonzero(known if known.ndim == 1 else known.any(axis=-1))
     some = labels[np.resize(places[np.linspace(0, len(places) - 1, min(len(places), 64)).astype(int)], task.batch_size)]

@@ -4,7 +4,8 @@ A ``Learner`` is the state: ``start`` makes one from the keys of a seed, ``step`
 ``score`` judges it. ``kernels`` maps these functions over the candidates of a group.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -14,10 +15,13 @@ import optax
 
 from glojax.expressions.programs import Array, Program
 from glojax.seeds import named_random
+from glojax.tasks import dense, metric_parts
+from glojax.tasks.metric_parts import Parts
 from glojax.tasks.task import Task
 from glojax.training.gradients import Gradient
 
 _EVALUATION_BATCH = 500
+_EVALUATION_ROWS = 2**16  # positions in a batch, where an example has several
 
 
 class Learner(NamedTuple):
@@ -126,8 +130,9 @@ def step(
     logits, backward, state = jax.vjp(
         lambda params: task.pure_model.apply(params, state, x, dropout_key, True), params, has_aux=True
     )
-    logits_gradient, step_is_finite = gradient(program, logits, *task.targets(labels, logits.shape[-1]))
-    (params_gradient,) = backward(logits_gradient)
+    rows = dense.rows(logits)
+    rows_gradient, step_is_finite = gradient(program, rows, *task.targets(labels, logits.shape[-1]))
+    (params_gradient,) = backward(rows_gradient if logits.ndim == 2 else rows_gradient.reshape(logits.shape))
     updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
     moved = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
     if average is not None:
@@ -190,23 +195,57 @@ def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Ar
       labels: ``[examples, ...]``.
     """
     chex.assert_equal_shape_prefix([x, labels], 1)
-    outputs = predict(task, learner, keys, x)
-    sound = learner.finite & jnp.isfinite(outputs).all()
+    parts = metric_parts.parts(task.metric_function) if task.positions else None
+    if parts is None:
+        outputs = predict(task, learner, keys, x)
+        finite, found = jnp.isfinite(outputs).all(), task.score(outputs, labels)
+    else:
+        finite, metric = _metric_in_parts(task, parts, learner, keys, x, labels)
+        found = task.as_score(metric)
     # A user's metric may count, or compute in the bits of its outputs, or be NaN for some of them.
-    found = jnp.asarray(task.score(outputs, labels), jnp.float32)
+    found, sound = jnp.asarray(found, jnp.float32), learner.finite & finite
     return jnp.where(sound & jnp.isfinite(found), found, jnp.float32(0))
 
 
-def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:
-    """Outputs ``[examples, outputs]`` outside training, a batch at a time so that large sets fit the memory."""
-    size = min(len(x), _EVALUATION_BATCH)
-    blocks = -(-len(x) // size)
-    padded = jnp.concatenate([x, x[: blocks * size - len(x)]]).reshape(blocks, size, *x.shape[1:])
+def _metric_in_parts(
+    task: Task, parts: Parts, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Whether all outputs are finite, and the metric of a dense task: outputs of one batch are in memory at a time."""
+    size = max(1, min(len(x), _EVALUATION_BATCH, _EVALUATION_ROWS // math.prod(task.positions)))
+    unknown = -1 if jnp.issubdtype(labels.dtype, jnp.integer) else jnp.nan
+    missing = -len(x) % size
+    batches = _in_batches(x, size)
+    # Examples that fill the last batch have labels that do not count.
+    filled = jnp.concatenate([labels, jnp.full((missing, *labels.shape[1:]), unknown, labels.dtype)])
+    filled = filled.reshape(len(batches), size, *labels.shape[1:])
+    weights = scored(learner)
 
+    def of_batch(x: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
+        outputs, _ = task.pure_model.apply(*weights, task.evaluation_input(x), keys.evaluation, False)
+        return jnp.isfinite(outputs).all(), parts.sums(dense.rows(outputs), dense.label_rows(labels))
+
+    def add(carry: tuple[jax.Array, Any], batch: tuple[jax.Array, jax.Array]) -> tuple[tuple[jax.Array, Any], None]:
+        finite, found = of_batch(*batch)
+        return (carry[0] & finite, metric_parts.plus(carry[1], found)), None
+
+    (finite, found), _ = jax.lax.scan(add, of_batch(batches[0], filled[0]), (batches[1:], filled[1:]))
+    return finite, parts.finish(found)
+
+
+def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:
+    """Outputs ``[examples, ..., outputs]`` outside training, a batch at a time so that large sets fit the memory."""
+    padded = _in_batches(x, min(len(x), _EVALUATION_BATCH))
     weights = scored(learner)
 
     def logits(block: jax.Array) -> jax.Array:
         x = task.evaluation_input(block)
         return task.pure_model.apply(*weights, x, keys.evaluation, False)[0]
 
-    return jax.lax.map(logits, padded).reshape(blocks * size, -1)[: len(x)]
+    found = jax.lax.map(logits, padded)
+    return found.reshape(-1, *found.shape[2:])[: len(x)]
+
+
+def _in_batches(x: jax.Array, size: int) -> jax.Array:
+    """Inputs as ``[batches, size, ...]``, where the first of them fill the last batch."""
+    batches = -(-len(x) // size)
+    return jnp.concatenate([x, x[: batches * size - len(x)]]).reshape(batches, size, *x.shape[1:])

@@ -72,8 +72,9 @@ def test_the_message_has_all_that_is_allowed() -> None:
     with pytest.raises(ValueError, match="r2") as raised:
         made("classification", "r2")
     assert str(raised.value) == (
-        "Task.metric is 'r2', which is for numbers; these labels are classes. accuracy, balanced_accuracy, f1, auc, "
-        "average_precision, log_loss, brier, calibration_error, f1:CLASS, or a function, is allowed."
+        "Task.metric is 'r2', which is for numbers; these labels are classes. accuracy, balanced_accuracy, f1, dice, "
+        "iou, auc, average_precision, log_loss, perplexity, brier, calibration_error, f1:CLASS, or a function, is "
+        "allowed."
     )
 
 

@@ -427,7 +427,7 @@ def test_metrics_that_are_made_are_those_of_their_names() -> None:
 
 def test_errors_are_known_as_such() -> None:
     errors = {name for name, metric in metrics.METRICS.items() if metrics.is_error(metric)}
-    assert errors == {"log_loss", "brier", "calibration_error", "rmse", "mae"}
+    assert errors == {"log_loss", "perplexity", "brier", "calibration_error", "rmse", "mae"}
     assert metrics.is_error(metrics.quantile_loss(0.9))
     assert metrics.is_error(metrics.bound(metrics.brier, True))
     assert not metrics.is_error(metrics.f1_of_class(1))
