@@ -14,20 +14,7 @@ def test_options_of_a_table_reach_the_reader_and_what_was_read_is_printed_and_ke
     (tmp_path / "t.csv").write_text("\n".join(rows))
     options = ["--csv", tmp_path / "t.csv", "--target", "4", "--delimiter", ":", "--no-header", "--drop", "1"]
     options += ["--ordinal", "2=S,M,L", "--missing", "49", "--run-dir", tmp_path / "run", "--no-random-search"]
-    small = [
-        "--population",
-        "4",
-        "--generations",
-        "1",
-        "--steps",
-        "5",
-        "--seeds",
-        "1",
-        "--full-steps",
-        "0",
-        "--tune-generations",
-        "0",
-    ]
+    small = {"population": 4, "generations": 1, "steps": 5, "seeds": 1, "full-steps": 0, "tune-generations": 0}
     result = CliRunner().invoke(
         cli.app, ["search", *map(str, options), *(f"--{name}={value}" for name, value in small.items())]
     )
