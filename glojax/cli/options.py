@@ -18,6 +18,7 @@ from glojax.cli.signatures import Command, with_options
 from glojax.distributed import processes
 
 if TYPE_CHECKING:
+    from glojax.data.tables import TableData
     from glojax.losses.loss import Loss
     from glojax.losses.outputs import Output
     from glojax.reporting.tensorboard import Board
@@ -97,8 +98,8 @@ def prepare(devices: int | None) -> None:
 
 # A TASK
 
-MakeTask = Callable[[str | None], "Task"]
-"""Makes the task of this name, with the options that were given."""
+MakeTask = Callable[..., "Task"]
+"""Makes the task of this name, with the options that were given; ``keep_in`` is a folder for a table's transform."""
 
 
 HARDER = "Harder data"
@@ -227,51 +228,6 @@ def with_averaging(command: Command) -> Command:
     return with_options(command, run, _averaging_option)
 
 
-def _table_options(
-    csv: Annotated[Path | None, typer.Option(help="A table to find a loss for, instead of a named task.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column of the table to predict from the others.")] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(help="classification, binary or regression. Defaults to what the target's values suggest."),
-    ] = None,
-    numeric: Annotated[list[str] | None, typer.Option(help="A column that must hold numbers; may be repeated.")] = None,
-    categorical: Annotated[list[str] | None, typer.Option(help="A column of categories; may be repeated.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="For a table: sgd, momentum, adam, adamw or rmsprop.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="For a table: its learning rate. Defaults to 0.01.")
-    ] = None,
-) -> None: ...
-
-
-def with_task_or_table(command: Command) -> Command:
-    """Give a command the options of a task or a table; it gets them as ``make_task``."""
-
-    def run(
-        *,
-        make_task: Callable[..., "Task"],
-        csv: Path | None,
-        target: str | None,
-        kind: str | None,
-        numeric: list[str] | None,
-        categorical: list[str] | None,
-        optimizer: str | None,
-        learning_rate: float | None,
-        **given: Any,
-    ) -> None:
-        table = {
-            "target": target,
-            "kind": kind,
-            "numeric": numeric,
-            "categorical": categorical,
-            "optimizer": optimizer,
-            "learning_rate": learning_rate,
-        }
-        table = {option: value for option, value in table.items() if value not in (None, [], ())}
-        command(make_task=functools.partial(make_task, csv=csv, table=table), **given)
-
-    return with_task(with_options(command, run, _table_options))
-
-
 _HARDER = ("label_noise", "train_examples", "outliers", "imbalance")
 """The options that make a task's data harder."""
 
@@ -288,6 +244,7 @@ def _task_of(
     averaging: float | None = None,
     csv: Path | None = None,
     table: dict[str, Any] | None = None,
+    keep_in: Path | None = None,
 ) -> "Task":
     """The task of this name, or the task of a table, with the options that were given."""
     from glojax import tasks
@@ -299,7 +256,7 @@ def _task_of(
             raise ValueError("--csv needs --target, the column to predict from the others.")
         if name is not None:
             raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
-        task = tasks.table(csv, **table)
+        task = tasks.table(csv, **table, on_read=functools.partial(_say_table, keep_in))
     elif table:
         raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
     else:
@@ -313,6 +270,13 @@ def _task_of(
         over = task.steps if steps is None else steps
         changes["optimizer"] = optimizers.adapted(task.optimizer, over, schedule=schedule)
     return dataclasses.replace(task, **changes) if changes else task
+
+
+def _say_table(keep_in: Path | None, table: "TableData") -> None:
+    """Print what a table was taken for, and keep its transform in a run directory that has none."""
+    console_of().print(table.about, markup=False, soft_wrap=True)
+    if keep_in is not None and not (keep_in / "table.json").exists():
+        keep(table.transform.save, keep_in / "table.json")
 
 
 # A RUN

@@ -25,11 +25,11 @@ from glojax.cli.options import (
     plain,
     say_device,
     stop_cleanly,
-    with_task_or_table,
 )
 from glojax.cli.progress import ProgressDisplay, funnel_line
 from glojax.cli.search_settings import with_search_settings
 from glojax.cli.signatures import renamed_option
+from glojax.cli.table_options import with_task_or_table
 from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def search(
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     stop_cleanly(context, run_dir)
     board = board_of(tensorboard, run_dir)
-    jobs = [make_task(name) for name in task or [None]]
+    jobs = [make_task(name, keep_in=run_dir) for name in task or [None]]
     if len(jobs) > 1:
         if asked is not None:
             raise ValueError("--proposals goes with one task.")

@@ -1,10 +1,10 @@
-"""Data sets as arrays, tables read from CSV files, and augmentation of images.
+"""Data sets as arrays, tables read from files, and augmentation of images.
 
 Modules:
   datasets: the embedded digits and diabetes, MNIST and CIFAR-10, split into training, validation and test parts.
   splits: inputs and labels in three parts.
   images: reads MNIST and CIFAR-10 through TensorFlow Datasets (the extra ``tfds``).
-  tables: a CSV file as standardized and one-hot encoded arrays.
+  tables: a package that reads a CSV or Parquet file as standardized and one-hot encoded arrays.
   corruption: label noise, outliers, few examples and rare classes.
   augmentation: random crops, flips, brightness and contrast, as pure functions of a key.
 

@@ -15,7 +15,7 @@ from glojax.reporting.hall_section import hall_blocks
 from glojax.reporting.loss_section import loss_blocks, use_blocks
 from glojax.reporting.numbers import rate_in_words
 from glojax.reporting.search_section import search_blocks, tuning_blocks
-from glojax.reporting.settings_section import settings_blocks, time_blocks
+from glojax.reporting.settings_section import settings_blocks, table_blocks, time_blocks
 
 
 def sections_of(run: RunSummary) -> list[Section]:
@@ -46,3 +46,4 @@ def summary_blocks(run: RunSummary) -> Iterator[Block]:
             f"It was found at {rate_in_words(run.found.rate)}, after {run.steps:,} candidate-steps: optimizer steps, "
             "summed over candidates."
         )
+    yield from table_blocks(run)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from glojax.data.tables import load_transform
 from glojax.records.summary import RunSummary
 from glojax.reporting.blocks import Block, Table, Text
 
@@ -27,6 +28,13 @@ def settings_blocks(run: RunSummary) -> Iterator[Block]:
         names = dict.fromkeys(name for config in configs.values() for name in config)
         rows = [[name, *(config.get(name, "") for config in configs.values())] for name in names]
         yield Table(["setting", *configs], rows, "The settings of every phase, from settings.json.")
+
+
+def table_blocks(run: RunSummary) -> Iterator[Block]:
+    """What the columns of a table were taken for, where the task is one."""
+    if (path := run.directory / "table.json").exists():
+        rows = [[title, text] for title, text in load_transform(path).about]
+        yield Table(["data", ""], rows, "What each column of the table was taken for, from table.json.")
 
 
 def flattened(config: Mapping[str, object], prefix: str = "") -> dict[str, str]:

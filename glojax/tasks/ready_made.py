@@ -1,8 +1,9 @@
 """Ready-made tasks: digits, digits with wrong labels, diabetes, MNIST, CIFAR-10, and a table of the user's own."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import optax
 
@@ -118,8 +119,10 @@ def table(
     learning_rate: float = 0.01,
     batch_size: int = 32,
     steps: int = 500,
+    on_read: Callable[[tables.TableData], object] | None = None,
+    **reading: Any,
 ) -> Task:
-    """A CSV file: a network of 64 hidden units predicts one of its columns from the others.
+    """A table, CSV or Parquet: a network of 64 hidden units predicts one of its columns from the others.
 
     Args:
       path: the file. Columns of numbers are scaled, and columns of text are made one-hot (``tables.read``).
@@ -130,13 +133,18 @@ def table(
       learning_rate: the optimizer's learning rate. Defaults to 0.01.
       batch_size: examples in a minibatch, at most all of them. Defaults to 32.
       steps: optimizer steps of the shortened training. Defaults to 500.
+      on_read: called with what was read, such as ``lambda table: print(table.about)``.
+      **reading: further options of ``tables.read``: ordinal, drop, missing, delimiter, encoding, header, target_gaps,
+        test and seed.
 
     Raises:
       ValueError: a table that ``tables.read`` refuses, which names column and line, or an unknown optimizer.
       FileNotFoundError: there is no such file.
     """
     made = optimizers.optimizer_by_name(optimizer, learning_rate)
-    read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical)
+    read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical, **reading)
+    if on_read is not None:
+        on_read(read)
     outputs = len(read.classes) if read.kind == "classification" else 1
     return Task(
         models.MLP((64, outputs)),

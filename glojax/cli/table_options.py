@@ -1,0 +1,126 @@
+"""The options of a table in place of a named task."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from glojax.cli.options import with_task
+from glojax.cli.signatures import Command, with_options
+
+if TYPE_CHECKING:
+    from glojax.tasks.task import Task
+
+PANEL = "A table"
+"""The title of these options in a command's help."""
+
+
+def _file_options(
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="A table, CSV or .parquet, in place of a named task.", rich_help_panel=PANEL),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict from the others.", rich_help_panel=PANEL)
+    ] = None,
+    test_csv: Annotated[
+        Path | None,
+        typer.Option(help="Another file for the test part. Defaults to a part of the first.", rich_help_panel=PANEL),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="classification, binary or regression. Defaults to what the target's values suggest.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="What separates cells. Defaults to what the file suggests.", rich_help_panel=PANEL),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Such as utf-16. Defaults to what the file suggests.", rich_help_panel=PANEL)
+    ] = None,
+    header: Annotated[
+        bool, typer.Option(help="Whether the first line names the columns.", rich_help_panel=PANEL)
+    ] = True,
+    target_gaps: Annotated[
+        bool, typer.Option(help="Whether rows without a target are left out, or refused.", rich_help_panel=PANEL)
+    ] = True,
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.", rich_help_panel=PANEL)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Its learning rate. Defaults to 0.01.", rich_help_panel=PANEL)
+    ] = None,
+) -> None: ...
+
+
+def _column_options(
+    numeric: Annotated[
+        list[str] | None, typer.Option(help="A column that must hold numbers; may be repeated.", rich_help_panel=PANEL)
+    ] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(help="A column of categories; may be repeated.", rich_help_panel=PANEL)
+    ] = None,
+    ordinal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=LOW,...,HIGH",
+            help="A column of ordered values, which becomes one number; may be repeated.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="A column to leave out; may be repeated.", rich_help_panel=PANEL)
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(help="A cell that holds no value, beside ?, NA, -, ...; may be repeated.", rich_help_panel=PANEL),
+    ] = None,
+) -> None: ...
+
+
+_DEFAULTS: dict[str, Any] = {"header": True, "target_gaps": True}
+_OPTIONS = (
+    "target",
+    "kind",
+    "numeric",
+    "categorical",
+    "ordinal",
+    "drop",
+    "missing",
+    "delimiter",
+    "encoding",
+    "header",
+    "target_gaps",
+    "test_csv",
+    "optimizer",
+    "learning_rate",
+)
+
+
+def with_task_or_table(command: Command) -> Command:
+    """Give a command the options of a task or a table; it gets them as ``make_task``."""
+
+    def run(*, make_task: Callable[..., "Task"], csv: Path | None, **given: Any) -> None:
+        table = {option: given.pop(option) for option in _OPTIONS}
+        table = {option: value for option, value in table.items() if value not in (None, [], (), _DEFAULTS.get(option))}
+        if "ordinal" in table:
+            table["ordinal"] = dict(_order(text) for text in table["ordinal"])
+        if csv is not None and "test_csv" in table:
+            table["test"] = table.pop("test_csv")
+        if table.get("delimiter") in ("\\t", "tab"):
+            table["delimiter"] = "\t"
+        command(make_task=functools.partial(make_task, csv=csv, table=table), **given)
+
+    inner = with_options(command, run, _file_options)
+    return with_task(with_options(inner, lambda **given: inner(**given), _column_options))
+
+
+def _order(text: str) -> tuple[str, tuple[str, ...]]:
+    """A column and the order of its values; without one, that of their names."""
+    name, _, values = text.partition("=")
+    return name, tuple(value.strip() for value in values.split(",")) if values else ()
