@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 class Summary(NamedTuple):
@@ -30,13 +30,17 @@ class Summary(NamedTuple):
     high: float
 
 
-def summarize(scores: np.ndarray) -> Summary:
+def summarize(scores: np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Summary:
     """Mean, standard deviation and 95% confidence interval of the mean, m ± t(0.975, n - 1) s / sqrt(n).
+
+    An interval that would leave the bounds is taken by the delta method on a scale without bounds: of the logit between
+    two, of the logarithm of the distance to one.
 
     Source: Student 1908, "The probable error of a mean", Biometrika 6.
 
     Args:
-      scores: ``[seeds]``, at least one.
+      scores: ``[seeds]``, at least one, within the bounds.
+      bounds: the smallest and the largest score that is possible. Defaults to none.
 
     Returns:
       The summary; with one seed ``std`` is 0 and the interval NaN.
@@ -47,7 +51,26 @@ def summarize(scores: np.ndarray) -> Summary:
         return Summary(mean, 0.0, float("nan"), float("nan"))
     std = float(scores.std(ddof=1))
     half = float(stats.t.ppf(0.975, count - 1)) * std / count**0.5
-    return Summary(mean, std, mean - half, mean + half)
+    return Summary(mean, std, *_within(mean, half, *bounds))
+
+
+def _within(mean: float, half: float, low: float, high: float) -> tuple[float, float]:
+    """The interval ``mean`` ± ``half``, inside bounds."""
+    if low <= mean - half and mean + half <= high:
+        return mean - half, mean + half
+    if not low < mean < high:
+        return mean, mean
+    with np.errstate(over="ignore"):
+        if np.isinf(high):
+            factor = float(np.exp(half / (mean - low)))
+            return low + (mean - low) / factor, low + (mean - low) * factor
+        if np.isinf(low):
+            factor = float(np.exp(half / (high - mean)))
+            return high - (high - mean) * factor, high - (high - mean) / factor
+        spread = high - low
+        middle, step = special.logit((mean - low) / spread), half * spread / ((mean - low) * (high - mean))
+        first, last = low + spread * special.expit([middle - step, middle + step])
+    return float(first), float(last)
 
 
 def welch(first: np.ndarray, second: np.ndarray) -> float:

@@ -184,3 +184,35 @@ def test_no_module_of_the_package_imports_the_standard_librarys_statistics() -> 
             assert "statistics" not in names, path
             assert not (isinstance(node, ast.ImportFrom) and node.module == "statistics" and not node.level), path
     assert str(folder) not in sys.path  # where an import of the standard library's would find this one
+
+
+# WITHIN BOUNDS
+
+
+def test_an_interval_within_its_bounds_is_students() -> None:
+    scores = np.array([0.4, 0.5, 0.6])
+    assert statistics.summarize(scores, (0, 1)) == statistics.summarize(scores)
+
+
+@pytest.mark.parametrize("scores", [[0.95, 0.99], [0.02, 0.001, 0.03], [0.999, 0.9, 1.0]])
+def test_an_interval_that_would_leave_0_to_1_is_that_of_the_logit(scores: list[float]) -> None:
+    plain, found = (statistics.summarize(np.array(scores), bounds) for bounds in ((-np.inf, np.inf), (0.0, 1.0)))
+    assert plain.high > 1 or plain.low < 0
+    assert 0 < found.low < found.mean < found.high < 1
+    m = np.mean(scores)
+    half = stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores) / (m * (1 - m))
+    expected = 1 / (1 + np.exp(-(np.log(m / (1 - m)) + np.array([-half, half]))))
+    np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-9)
+
+
+def test_intervals_with_one_bound_are_those_of_the_logarithm() -> None:
+    errors = np.array([0.1, 2.0])
+    above = statistics.summarize(errors, (0, np.inf))
+    half = stats.t.ppf(0.975, 1) * stats.sem(errors) / errors.mean()
+    np.testing.assert_allclose([above.low, above.high], errors.mean() * np.exp([-half, half]), rtol=1e-9)
+    below = statistics.summarize(1 - errors, (-np.inf, 1))  # an R² of these errors
+    np.testing.assert_allclose([1 - below.high, 1 - below.low], [above.low, above.high], rtol=1e-9)
+
+
+def test_scores_at_a_bound_have_an_interval_there() -> None:
+    assert statistics.summarize(np.ones(3), (0, 1))[2:] == (1, 1)

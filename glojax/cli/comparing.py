@@ -140,6 +140,7 @@ def _say_point(console: Console, found: "Curves", steps: int) -> None:
 def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
     """Print final scores, with p and g against the baseline or, without one, against the first row."""
     from glojax import statistics
+    from glojax.tasks import metrics
 
     shown = found.shown
     base = shown[-1] if found.baseline else shown[0]
@@ -158,7 +159,7 @@ def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
         )
         for row in shown:
             scores = job.as_metric(row.scores[:, -1, place])
-            summary = statistics.summarize(scores)
+            summary = statistics.summarize(scores, metrics.bounds_of(job.metric_name))
             tests = ["", ""]
             if row is not base and seeds > 1:
                 reference = job.as_metric(base.scores[:, -1, place])

@@ -28,13 +28,15 @@ def say_comparison(console: Console, job: "Task", found: "Discovery") -> None:
 def say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title: str) -> None:
     """Print a row for each loss: mean, deviation and interval of the metric over seeds."""
     from glojax import statistics
+    from glojax.tasks import metrics
 
     metric = job.metric_name
     columns = ("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
     table = Table(*columns, title=plain(title), title_justify="left")
     for row in rows:
         parts = (job.as_metric(part) for part in (row.validation, row.test))
-        validation, test = (statistics.summarize(part) if len(part) else None for part in parts)
+        bounds = metrics.bounds_of(metric)
+        validation, test = (statistics.summarize(part, bounds) if len(part) else None for part in parts)
         table.add_row(
             plain(row.name),
             f"x{row.rate:.3g}",

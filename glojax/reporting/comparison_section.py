@@ -76,7 +76,8 @@ def _table(run: RunSummary, losses: list[ComparedLoss], names: Mapping[str, str]
 
 def _cells(run: RunSummary, name: str, row: Comparison, found: LossDifference | None) -> list[str]:
     values = final_metrics(run, row)
-    cells = [name, f"×{rate(row.rate)}", mean(run.as_metric(row.validation)), mean(values), interval(values)]
+    cells = [name, f"×{rate(row.rate)}", mean(run.as_metric(row.validation)), mean(values)]
+    cells.append(interval(values, run.task.metric))
     if found is None:
         cells += [""] * 4
     else:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from glojax import statistics
+from glojax.tasks import metrics
 
 
 def number(value: float) -> str:
@@ -55,9 +56,12 @@ def mean(values: np.ndarray) -> str:
     return f"{number(summary.mean)} ± {number(summary.std)}"
 
 
-def interval(values: np.ndarray) -> str:
-    """The 95% interval of the mean of a metric ``[seeds]``; empty where there is none."""
+def interval(values: np.ndarray, metric: str = "") -> str:
+    """The 95% interval of the mean of a metric ``[seeds]``, within the bounds of the metric of that name.
+
+    Empty where there is none.
+    """
     if len(values) < 2 or not np.isfinite(values).all():
         return ""
-    summary = statistics.summarize(values)
+    summary = statistics.summarize(values, metrics.bounds_of(metric))
     return f"{number(summary.low)} to {number(summary.high)}"

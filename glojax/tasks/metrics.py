@@ -52,6 +52,7 @@ __all__ = [
     "balanced_accuracy",
     "binary_accuracy",
     "bound",
+    "bounds_of",
     "brier",
     "calibration_error",
     "dice",
@@ -156,6 +157,21 @@ def names(labels: str) -> tuple[str, ...]:
 
 
 # WHAT THEY ARE
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "log_loss": (0, np.inf), "perplexity": (1, np.inf), "brier": (0, 2), "r2": (-np.inf, 1), "rmse": (0, np.inf),
+    "mae": (0, np.inf), "quantile": (0, np.inf),
+}  # fmt: skip
+
+
+def bounds_of(name: str) -> tuple[float, float]:
+    """The smallest and the largest value of a metric by its name, or by ``Task.metric_name``.
+
+    One that is not known has no bounds.
+    """
+    family = name.partition(":")[0].replace(" ", "_")
+    return _BOUNDS.get(family, (0, 1) if family in METRICS else (-np.inf, np.inf))
 
 
 def is_error(metric: Metric) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optax
 
 from glojax import data, models
@@ -108,6 +109,16 @@ def cifar10(steps: int = 4300, data_dir: str | os.PathLike[str] | None = None) -
     )
 
 
+MOST_IMBALANCE = 3.0
+"""How many times the rows of one class another may have before accuracy says little."""
+
+
+def _imbalance(labels: np.ndarray) -> float:
+    """How many times the rows of the smallest class the largest has."""
+    counts = np.bincount(labels.ravel().astype(int))
+    return float(counts.max() / counts[counts > 0].min())
+
+
 def table(
     path: str | os.PathLike[str],
     target: str,
@@ -123,6 +134,9 @@ def table(
     **reading: Any,
 ) -> Task:
     """A table, CSV or Parquet: a network of 64 hidden units predicts one of its columns from the others.
+
+    Classes are judged by accuracy, or by balanced accuracy where one has more than ``MOST_IMBALANCE`` times the rows of
+    another.
 
     Args:
       path: the file. Columns of numbers are scaled, and columns of text are made one-hot (``tables.read``).
@@ -143,6 +157,10 @@ def table(
     """
     made = optimizers.optimizer_by_name(optimizer, learning_rate)
     read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical, **reading)
+    metric = None
+    if read.classes and (ratio := _imbalance(read.splits.train.labels)) > MOST_IMBALANCE:
+        metric = "balanced_accuracy"
+        read = read.with_note("Metric", f"balanced accuracy, as one class has {ratio:.3g} times the rows of another")
     if on_read is not None:
         on_read(read)
     outputs = len(read.classes) if read.kind == "classification" else 1
@@ -153,5 +171,6 @@ def table(
         batch_size=min(batch_size, len(read.splits.train.labels)),
         steps=steps,
         kind=read.kind,
+        metric=metric,
         name=f"{Path(path).stem}-{target}",
     )

@@ -460,3 +460,21 @@ def test_a_metric_of_both_kinds_is_told_what_labels_are() -> None:
         assert metrics.bound(metric, True) is metric
     for metric in (metrics.f1_of_class(1), metrics.auc):
         assert pickle.loads(pickle.dumps(metrics.bound(metric, True))) == metrics.bound(metric, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("accuracy", (0, 1)),
+        ("f1:3", (0, 1)),
+        ("iou", (0, 1)),
+        ("balanced accuracy", (0, 1)),  # as reports have it
+        ("brier", (0, 2)),
+        ("perplexity", (1, np.inf)),
+        ("r2", (-np.inf, 1)),
+        ("quantile:0.9", (0, np.inf)),
+        ("a_metric_of_my_own", (-np.inf, np.inf)),
+    ],
+)
+def test_bounds_are_known_by_name(name: str, bounds: tuple[float, float]) -> None:
+    assert metrics.bounds_of(name) == bounds

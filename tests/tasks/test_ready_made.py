@@ -58,3 +58,18 @@ def test_a_table_becomes_a_task_whose_network_fits_it(tmp_path: Path) -> None:
     assert hidden.shape == (64,)
     update, _ = task.optimizer.update(jnp.ones(2), task.optimizer.init(jnp.ones(2)), jnp.ones(2))
     np.testing.assert_allclose(update, -0.5, rtol=1e-4)  # Adam's first step is the learning rate
+
+
+@pytest.mark.parametrize(("rare", "metric"), [(25, "balanced accuracy"), (26, "accuracy")])
+def test_a_table_with_a_rare_class_is_judged_by_balanced_accuracy(tmp_path: Path, rare: int, metric: str) -> None:
+    """Beyond three to one, in the training part: 15 of 60 rows, or 16."""
+    rows = [f"{place},{place % 7},{'yes' if place < rare else 'no'}" for place in range(101)]
+    (tmp_path / "rare.csv").write_text("first,second,label\n" + "\n".join(rows) + "\n")
+    notes: list[str] = []
+    task = tasks.table(
+        tmp_path / "rare.csv", "label", kind="classification", on_read=lambda read: notes.append(read.about)
+    )
+    counts = np.bincount(task.splits["train"].labels)
+    assert (counts.max() / counts.min() > 3) == (metric == "balanced accuracy")
+    assert task.metric_name == metric
+    assert ("Metric     balanced accuracy" in notes[0]) == (metric == "balanced accuracy")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.core.util.hashing import hash_pandas_object
+from pandas.util import hash_pandas_object
 
 from glojax.data.splits import Split, Splits
 from glojax.data.tables import columns, forms, limits, parts, summary, targets, transform
@@ -29,6 +29,10 @@ class TableData(NamedTuple):
     transform: Transform  # makes inputs of new rows
     target_mean: float = 0.0  # a target in its own units is label * target_std + target_mean
     target_std: float = 1.0
+
+    def with_note(self, title: str, text: str) -> "TableData":
+        """The same with one more line in ``about``."""
+        return self._replace(transform=replace(self.transform, about=(*self.transform.about, (title, text))))
 
     @property
     def about(self) -> str:
@@ -124,7 +128,8 @@ def read(
 def _groups(taken: Sequence[Column], aim: Target) -> np.ndarray:
     """Numbers that are the same for rows with the same inputs and target, uint64 ``[rows]``."""
     cells = {str(place): column.values[aim.rows] for place, column in enumerate(taken)}
-    groups = hash_pandas_object(pd.DataFrame({**cells, "target": aim.labels}), index=False).to_numpy()
+    frame = pd.DataFrame({**cells, "target": aim.labels})
+    groups = hash_pandas_object(frame, index=False).to_numpy()  # type: ignore[operator]  # pandas has no type for it
     # A class of fewer distinct rows than parts would not be in all of them; its rows are split one by one.
     strata = pd.Series(aim.labels if aim.classes else np.zeros(len(groups)))
     few = pd.Series(groups).groupby(strata).transform("nunique").to_numpy() < (3 if aim.classes else limits.FEWEST_ROWS)
