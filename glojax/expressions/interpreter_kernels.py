@@ -102,7 +102,7 @@ def _walk(
         ]
         depends = (first_depends == 1, second_depends == 1)
         branches = [partial(_operate, node, depends) for node in operators]
-        found = jax.lax.switch(opcode, branches, read[0], read[1])
+        found = _branch(opcode, branches, read[0], read[1])
         return tuple(
             jnp.where(result == len(values) + register, new, old)
             for new, olds in zip(found, (state[:registers], state[registers:]), strict=True)
@@ -111,6 +111,19 @@ def _walk(
 
     state = jax.lax.fori_loop(0, length, instruction, (zero,) * (2 * registers))
     return state[0], state[registers]  # a tree's own value is always in the first register
+
+
+def _branch(place: jax.Array, branches: Sequence[Callable[..., Pair]], *operands: Any) -> Pair:
+    """A switch by halves: one after another nests so deep that Mosaic's compiler runs out of stack."""
+    if len(branches) == 1:
+        return branches[0](*operands)
+    half = len(branches) // 2
+    return jax.lax.cond(
+        place < half,
+        partial(_branch, place, branches[:half]),
+        partial(_branch, place - half, branches[half:]),
+        *operands,
+    )
 
 
 def _slot(slots: Sequence[jax.Array], slot: jax.Array) -> jax.Array:
