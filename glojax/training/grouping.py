@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn
 
-from glojax import models
+from glojax import models, platforms
 from glojax.tasks.task import Task
 from glojax.training import learner
 
@@ -123,8 +123,13 @@ def _intermediate_bytes(jaxpr: Jaxpr) -> int:
 
 
 def inner_jaxprs(equation: JaxprEqn) -> list[Jaxpr]:
-    """The functions that an equation of a jaxpr calls."""
-    parts = [getattr(part, "jaxpr", part) for part in jax.tree.leaves(equation.params)]
+    """The functions that an equation of a jaxpr calls; of forms for several platforms, that of this machine."""
+    called = equation.params
+    if forms := called.get("branches_platforms"):
+        here = {name for name, device in (("cuda", "gpu"), ("tpu", "tpu")) if platforms.has_device(device)}
+        place = next((place for place, names in enumerate(forms) if here & {*(names or ())}), len(forms) - 1)
+        called = called["branches"][place]
+    parts = [getattr(part, "jaxpr", part) for part in jax.tree.leaves(called)]
     return [part for part in parts if hasattr(part, "eqns")]
 
 

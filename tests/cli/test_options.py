@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glojax import losses
-from glojax.cli import options
+from glojax.cli import options, table_options
 from glojax.statistics import summarize
 
 HARDER = {
@@ -17,7 +17,10 @@ HARDER = {
 }  # fmt: skip
 PLACE = ["devices", "data_dir", "metric", *HARDER]
 TRAINING = ["steps", "schedule"]
-TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learning_rate"]
+COLUMNS = ["numeric", "categorical", "ordinal", "drop", "missing"]
+FILE = [
+    "csv", "target", "test_csv", "kind", "delimiter", "encoding", "header", "target_gaps", "optimizer", "learning_rate",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,7 @@ TABLE = ["csv", "target", "kind", "numeric", "categorical", "optimizer", "learni
     [
         (options.with_task_of_own_length, PLACE),
         (options.with_task, [*TRAINING, *PLACE]),
-        (options.with_task_or_table, [*TABLE, *TRAINING, *PLACE]),
+        (table_options.with_task_or_table, [*FILE, *COLUMNS, *TRAINING, *PLACE]),
     ],
 )
 def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
