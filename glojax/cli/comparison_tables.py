@@ -33,9 +33,9 @@ def say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title:
     metric = job.metric_name
     columns = ("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
     table = Table(*columns, title=plain(title), title_justify="left")
+    bounds = metrics.bounds_of(metric)
     for row in rows:
         parts = (job.as_metric(part) for part in (row.validation, row.test))
-        bounds = metrics.bounds_of(metric)
         validation, test = (statistics.summarize(part, bounds) if len(part) else None for part in parts)
         table.add_row(
             plain(row.name),

@@ -101,7 +101,7 @@ def _walk(
             [scale * _slot(slots, slot) for scale, slot in zip(scales, (first, second), strict=True)] for slots in held
         ]
         depends = (first_depends == 1, second_depends == 1)
-        branches = [partial(_operate, node, depends) for node in operators]
+        branches = [partial(operate, node, depends) for node in operators]
         found = _branch(opcode, branches, read[0], read[1])
         return tuple(
             jnp.where(result == len(values) + register, new, old)
@@ -133,9 +133,20 @@ def _slot(slots: Sequence[jax.Array], slot: jax.Array) -> jax.Array:
     return found
 
 
-def _operate(
-    node: grammar.Node, depends: Sequence[jax.Array], values: Sequence[jax.Array], slopes: Sequence[jax.Array]
+def operate(
+    node: grammar.Node,
+    depends: Sequence[jax.Array] | jax.Array,
+    values: Sequence[jax.Array],
+    slopes: Sequence[jax.Array],
 ) -> Pair:
+    """Value and slope of an operator; an operand that does not depend on y adds no slope, whatever its partial.
+
+    Args:
+      node: the operator; operands beyond its arity are not looked at.
+      depends: bool[] of each operand, whether it depends on y.
+      values: of each operand, of one shape.
+      slopes: of each operand.
+    """
     assert node.value is not None
     assert node.partials is not None
     operands = values[: node.arity]

@@ -276,19 +276,12 @@ def _operate(
     node: grammar.Node, program: Program, i: jax.Array, values: jax.Array, slopes: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Compute value and slope of instruction ``i``; reading inside the branch avoids copies into it."""
-    assert node.value is not None
-    assert node.partials is not None
     slot, scale, depends = (_at(array, i) for array in (program.operand, program.scale, program.depends))
     scale = scale.astype(values.dtype)
     operands, operand_slopes = (
         [scale[place] * _at(slots, slot[place]) for place in range(node.arity)] for slots in (values, slopes)
     )
-    value = node.value(jnp, *operands)
-    terms = [
-        jnp.where(depends[place], derivative * operand_slopes[place], 0)
-        for place, derivative in enumerate(node.partials(jnp, value, *operands))
-    ]
-    return value, sum(terms[1:], terms[0])
+    return interpreter_kernels.operate(node, depends, operands, operand_slopes)
 
 
 def _at(array: Array, place: Array) -> jax.Array:
