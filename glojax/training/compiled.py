@@ -5,7 +5,7 @@ between devices while candidates train.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -35,11 +35,12 @@ class CompiledKernels(NamedTuple):
     advance: Any  # advance(learners, candidates, counts, places, first, last, data) -> learners
     score: Any  # score(learners, seeds, counts, wanted, data) -> scores
     regroup: Any  # regroup(learners, slots) -> learners
+    traced: list[str]  # the name of a kernel each time that it was traced to be compiled
 
     @property
     def compilations(self) -> int:
         """How many programs were compiled so far."""
-        return sum(program._cache_size() for program in (self.start, self.advance, self.score, self.regroup))
+        return len(self.traced)
 
     def shard(self, arrays: Arrays) -> Arrays:
         """NumPy arrays ``[devices * rows, ...]`` on the devices, to each its own rows."""
@@ -62,10 +63,20 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
     mesh = Mesh(np.array(devices), ("candidates",))
     shard, whole = PartitionSpec("candidates"), PartitionSpec()
 
-    def on_devices(function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
+    traced: list[str] = []
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*arguments: Any) -> Any:
+            traced.append(name)
+            return function(*arguments)
+
+        return run
+
+    def on_devices(name: str, function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
         # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
         mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=shard, check_vma=False)
-        return jax.jit(mapped, **options)
+        return jax.jit(counted(name, mapped), **options)
 
     sharding, replication = NamedSharding(mesh, shard), NamedSharding(mesh, whole)
     return CompiledKernels(
@@ -74,13 +85,16 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         sharding=sharding,
         replication=replication,
         data=_placed(replication, {name: tuple(part) for name, part in task.splits.items()}),
-        start=on_devices(partial(start_groups, task), shard, shard),
+        start=on_devices("start", partial(start_groups, task), shard, shard),
         advance=on_devices(
-            partial(advance_groups, task, gradient), shard, shard, shard, shard, whole, whole, whole, donate_argnums=0
+            "advance",
+            partial(advance_groups, task, gradient),
+            *(shard, shard, shard, shard, whole, whole, whole),
+            donate_argnums=0,
         ),
-        score=on_devices(partial(score_groups, task), shard, shard, shard, whole, whole),
-        # JAX keeps one cache for a function: a partial has its own.
-        regroup=jax.jit(partial(regroup), out_shardings=sharding),
+        score=on_devices("score", partial(score_groups, task), shard, shard, shard, whole, whole),
+        regroup=jax.jit(counted("regroup", regroup), out_shardings=sharding),
+        traced=traced,
     )
 
 
