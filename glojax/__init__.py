@@ -116,6 +116,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"glojax.{_PACKAGE_OF[name]}.{name}")
     if name in __all__:
         return import_module(f"glojax.{name}")
+    if name == "__version__":
+        return import_module("glojax.version").version()
     raise AttributeError(f"module 'glojax' has no attribute {name!r}")
 
 

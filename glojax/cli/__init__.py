@@ -17,6 +17,8 @@ What they share:
 - ``training``: options for what trains, and the executor that they choose.
 - ``multiprocess``: options to run one command in several processes.
 - ``signatures``: decorators that add options to a command.
+- ``json_results``: the option ``--json``.
+- ``help_panels``: the panels of options in a command's help.
 - ``comparison_tables``: how comparisons are printed.
 - ``progress``: a line about the search under way.
 
@@ -30,10 +32,13 @@ import sys
 from rich.console import Console
 
 from glojax.cli import comparing, measuring, reading, searching, showing, transferring, tune
+from glojax.cli.help_panels import sort_commands
 from glojax.cli.options import app, plain
 from glojax.errors import short
 
 __all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing", "transferring", "tune"]
+
+sort_commands(app)
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from glojax.cli.help_panels import COMPARE
+from glojax.cli.json_results import with_json
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
     LossNames,
@@ -15,8 +17,8 @@ from glojax.cli.options import (
     Schedule,
     ScheduleOption,
     TaskName,
-    app,
     check_resume,
+    command,
     console_of,
     interval,
     keep,
@@ -37,12 +39,13 @@ if TYPE_CHECKING:
 Baseline = Annotated[bool, typer.Option(help="Also train cross-entropy at seven learning rates, and show the best.")]
 
 
-@app.command(epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
+@command(rich_help_panel=COMPARE, epilog="Example: `glojax evaluate digits cross_entropy baikal baikal_cma --seeds 16`")
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
 @with_task
 @with_averaging
+@with_json
 def evaluate(
     task: TaskName,
     loss: LossNames,
@@ -52,7 +55,7 @@ def evaluate(
     *,
     make_task: MakeTask,
     trains: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Train losses over several seeds, as a search does, beside cross-entropy at its best learning rate.
 
     Scores are of the validation set: the test set is left for ``train``.
@@ -65,15 +68,21 @@ def evaluate(
     made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
     config = full_training.TrainConfig(job.steps, seeds, 1, rate, baseline=baseline, splits=("validation",))
     say_device(console, job, trains)
-    _print_scores(console, job, full_training.train(job, made, config, **trains))
+    found = full_training.train(job, made, config, **trains)
+    _print_scores(console, job, found)
+    return _result(job, found)
 
 
-@app.command(epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`")
+@command(
+    rich_help_panel=COMPARE,
+    epilog="Example: `glojax train digits baikal baikal_cma --schedule cosine --run-dir runs/full`",
+)
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
 @with_task_of_own_length
 @with_averaging
+@with_json
 def train(
     context: typer.Context,
     task: TaskName,
@@ -93,7 +102,7 @@ def train(
     *,
     make_task: MakeTask,
     trains: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Train in full, ten times as long as a search does: accuracy by steps, and test accuracy.
 
     --run-dir keeps the accuracies so far (curves.json), a figure of them and, at every point, the networks; the same
@@ -126,6 +135,21 @@ def train(
         title = f"{job.name}, {seeds} seeds, mean and 95% interval"
         keep(figures.training_figure, run_dir / "curves.png", found, title, score=job.score_name)
         console.print(f"Saved {run_dir / 'curves.json'} and {run_dir / 'curves.png'}", soft_wrap=True)
+    return _result(job, found)
+
+
+def _result(job: "Task", found: "Curves") -> dict[str, Any]:
+    """What ``--json`` keeps: the metric of every training at every point."""
+    rows = [
+        {
+            "loss": row.name,
+            "rate": row.rate,
+            "steps": [int(steps) for steps in found.steps],
+            **{split: job.as_metric(row.scores[..., place]).tolist() for place, split in enumerate(found.splits)},
+        }
+        for row in found.shown
+    ]
+    return {"task": job.name, "metric": job.metric_name, "rows": rows}
 
 
 def _say_point(console: Console, found: "Curves", steps: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from glojax.cli.comparison_tables import say_comparison, say_conclusions
+from glojax.cli.json_results import of_discovery, of_loss
 from glojax.cli.options import plain, say_device
 from glojax.cli.progress import ProgressDisplay, funnel_line
 
@@ -26,7 +27,7 @@ def search_jointly(
     resume: bool,
     board: "Board | None",
     trains: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Discover one loss for several tasks, and print what was found."""
     import glojax
     from glojax.discovery import joint
@@ -56,6 +57,11 @@ def search_jointly(
         if own.report is not None:
             say_conclusions(console, own.report.parent)
     _say_end(console, found, run_dir)
+    return {
+        "loss": of_loss(found.loss),
+        "rates": found.rates,
+        "tasks": {name: of_discovery(job, found.of[name]) for name, job in zip(found.of, jobs, strict=True)},
+    }
 
 
 def _say_phase(console: Console, progress: ProgressDisplay, config: "DiscoveryConfig", name: str) -> None:

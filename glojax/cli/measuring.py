@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from glojax.cli.options import Devices, app, console_of, plain, prepare
+from glojax.cli.help_panels import COMPARE
+from glojax.cli.json_results import STDOUT, JsonFile, write
+from glojax.cli.options import Devices, command, console_of, plain, prepare, says_on_stderr
 from glojax.cli.training import Group
 
 if TYPE_CHECKING:
     from glojax.benchmark import BenchmarkPlan, Speed
 
 
-@app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
+@command(
+    rich_help_panel=COMPARE, epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`"
+)
 def bench(
     network: Annotated[
         list[str] | None,
@@ -30,7 +34,7 @@ def bench(
         typer.Option(help="Steps of each candidate in a round. Defaults to 2 to 500, by network."),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Trainings of the population; the median is shown.")] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="A file to save the figures in, too.")] = None,
+    json_file: JsonFile = None,
     compile_for: Annotated[
         str | None,
         typer.Option(
@@ -47,10 +51,9 @@ def bench(
     optimizer step of one candidate; candidates per second count whole shortened trainings. Arithmetic is given as a
     share of what a large matrix product reaches on this machine in the same run.
     """
-    import json
+    from glojax import benchmark
 
-    from glojax import benchmark, files
-
+    says_on_stderr.set(json_file == STDOUT)
     console = console_of()
     if compile_for is not None:
         _compute_on_cpu(json_file)
@@ -67,10 +70,12 @@ def bench(
     speeds = []
     for plan in plans:
         speeds.append(benchmark.measure(plan))
-        if json_file is not None:  # after each, so that an interrupted command keeps what it measured
-            files.write_atomically(json_file, json.dumps(benchmark.as_json(machine, speeds), indent=2) + "\n")
+        if json_file not in (None, STDOUT):  # after each, so that an interrupted command keeps what it measured
+            write(json_file, benchmark.as_json(machine, speeds))
     console.print(_table(speeds, f"losses of {nodes} nodes, median of {rounds}"))
-    if json_file is not None:
+    if json_file == STDOUT:
+        write(STDOUT, benchmark.as_json(machine, speeds))
+    elif json_file is not None:
         console.print(f"Saved {json_file}", soft_wrap=True)
 
 

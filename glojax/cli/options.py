@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from glojax.cli.help_panels import in_panels
 from glojax.cli.signatures import Command, with_options
 from glojax.distributed import processes
 
@@ -29,10 +31,30 @@ app = typer.Typer(
     name="glojax",
     help="Discover loss functions by genetic programming and CMA-ES, and compare them honestly.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+command = in_panels(app)
+"""The decorator of commands, as ``app.command``."""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        import glojax
+
+        print(f"glojax {glojax.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
 
 TaskName = Annotated[
     str,
@@ -63,9 +85,16 @@ Tensorboard = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that is in the run directory.")]
 
 
+says_on_stderr: ContextVar[bool] = ContextVar("says_on_stderr", default=False)
+"""Whether what is said for people goes to standard error, because standard output is for a result."""
+
+
 def console_of() -> Console:
-    """Standard output, wide enough for tables in a log; with several processes, only the first one prints."""
-    console = Console(highlight=False, quiet=not processes.is_first())
+    """Where a command says what it does: standard output, wide enough for tables in a log.
+
+    With several processes, only the first one prints.
+    """
+    console = Console(highlight=False, quiet=not processes.is_first(), stderr=says_on_stderr.get())
     if not console.is_terminal:
         console.width = 120  # a log has no width; tables need this much
     return console

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from glojax.cli.options import app, console_of, plain
+from glojax.cli.help_panels import LOOK
+from glojax.cli.json_results import of_loss, with_json
+from glojax.cli.options import command, console_of, plain
 
 if TYPE_CHECKING:
     from glojax.records.summary import RunSummary
@@ -16,36 +18,42 @@ if TYPE_CHECKING:
 Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
 
 
-@app.command(epilog="Example: `glojax report runs/digits`")
+@command(rich_help_panel=LOOK, epilog="Example: `glojax report runs/digits`")
+@with_json
 def report(
     run: Run,
     output: Annotated[Path | None, typer.Option(help="The page. Defaults to RUN/report.html.")] = None,
-) -> None:
+) -> dict[str, Any]:
     """Write a report of a run: one HTML page, with its figures as images beside it."""
     from glojax.reporting.page import write_report
 
-    console_of().print(f"Saved {write_report(run, output)}", soft_wrap=True)
+    written = write_report(run, output)
+    console_of().print(f"Saved {written}", soft_wrap=True)
+    return {"report": str(written)}
 
 
-@app.command(epilog="Example: `glojax record runs/digits --output candidates.csv`")
+@command(rich_help_panel=LOOK, epilog="Example: `glojax record runs/digits --output candidates.csv`")
+@with_json
 def record(
     run: Run,
     output: Annotated[Path, typer.Option(help="The file; its ending, .csv or .parquet, sets the format.")],
-) -> None:
+) -> dict[str, Any]:
     """Write every candidate of a run, finished or under way, as a table: CSV or Parquet (extra: parquet)."""
     from glojax.records.candidate_table import write_candidate_table
 
     rows = write_candidate_table(run, output)
     console_of().print(f"Saved {rows:,} candidates to {output}", soft_wrap=True)
+    return {"output": str(output), "rows": rows}
 
 
-@app.command(epilog="Example: `glojax runs runs/first runs/second`")
+@command(rich_help_panel=LOOK, epilog="Example: `glojax runs runs/first runs/second`")
+@with_json
 def runs(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="FOLDER or RUN", help="Folders of runs, or runs. Defaults to the folder runs."),
     ] = None,
-) -> None:
+) -> dict[str, Any]:
     """List the runs of a folder, newest last, or compare the named runs side by side."""
     from glojax.records import summary
 
@@ -62,6 +70,7 @@ def runs(
             is_list = True
     read = [(path, _read(path)) for path in found]
     (_list if is_list else _compare)(console, read)
+    return {"runs": [{"path": str(path), **_result(run)} for path, run in read]}
 
 
 def _read(path: Path) -> "RunSummary | str":
@@ -72,6 +81,25 @@ def _read(path: Path) -> "RunSummary | str":
         return summary.read(path)
     except (ValueError, OSError) as error:
         return str(error)
+
+
+def _result(run: "RunSummary | str") -> dict[str, Any]:
+    """What ``--json`` keeps of a run, or the reason why it cannot be read."""
+    from glojax.reporting import conclusions
+
+    if isinstance(run, str):
+        return {"error": run}
+    found, (test, baseline) = run.found, conclusions.mean_metrics(run)
+    return {
+        "task": run.task.name,
+        "state": run.state,
+        "loss": None if found is None else of_loss(found.loss),
+        "fitness": None if found is None else found.fitness,
+        "metric": run.task.metric,
+        "of_the_loss": test,
+        "of_the_baseline": baseline,
+        "candidate_steps": run.steps,
+    }
 
 
 def _list(console: Console, read: Sequence[tuple[Path, "RunSummary | str"]]) -> None:

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from glojax.cli.comparison_tables import say_comparison, say_conclusions
+from glojax.cli.help_panels import DISCOVER
 from glojax.cli.joint_searching import search_jointly
+from glojax.cli.json_results import of_discovery, with_json
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
     MakeTask,
@@ -18,9 +20,9 @@ from glojax.cli.options import (
     RunDir,
     TaskNames,
     Tensorboard,
-    app,
     board_of,
     check_resume,
+    command,
     console_of,
     plain,
     say_device,
@@ -50,12 +52,15 @@ ProposalCommand = Annotated[
 ProposalSeconds = Annotated[float, typer.Option(help="After which that program is stopped.")]
 
 
-@app.command(epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`")
+@command(
+    rich_help_panel=DISCOVER, epilog="Example: `glojax search digits --generations 30 --run-dir runs/digits --seed 1`"
+)
 @in_several_processes
 @with_training
 @renamed_option("control", "random_search")
 @with_task_or_table
 @functools.partial(with_search_settings, before="tensorboard")
+@with_json
 def search(
     context: typer.Context,
     task: TaskNames = None,
@@ -68,7 +73,7 @@ def search(
     config: "DiscoveryConfig",
     make_task: MakeTask,
     trains: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Discover a loss: a search, coefficient tuning, and a comparison with cross-entropy and the best known loss.
 
     Of several tasks, one loss is searched for all of them, and compared on each.
@@ -86,8 +91,7 @@ def search(
     if len(jobs) > 1:
         if asked is not None:
             raise ValueError("--proposals goes with one task.")
-        search_jointly(console, jobs, config, run_dir, resume, board, trains)
-        return
+        return search_jointly(console, jobs, config, run_dir, resume, board, trains)
     job = jobs[0]
     say_device(console, job, trains)
     console.print("Compiling, and training the baseline ...")
@@ -109,6 +113,7 @@ def search(
         board.finish()
     say_conclusions(console, run_dir)
     _say_end(console, found, run_dir)
+    return of_discovery(job, found)
 
 
 # WHAT IS SHOWN

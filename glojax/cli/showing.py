@@ -1,16 +1,17 @@
 """The commands ``glojax show`` and ``glojax export``."""
 
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from glojax.cli.options import app, console_of, plain, tree_loss
+from glojax.cli.help_panels import LOOK
+from glojax.cli.json_results import of_loss, with_json
+from glojax.cli.options import command, console_of, plain, tree_loss
 
 if TYPE_CHECKING:
     from glojax.records.summary import RunSummary
@@ -26,11 +27,12 @@ class Format(StrEnum):
     json = "json"
 
 
-@app.command(epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
+@command(rich_help_panel=LOOK, epilog="Example: `glojax show 'log(y) - x / y' --figure baikal.png`")
+@with_json
 def show(
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, a saved .json, or the directory of a run.")],
     figure: Annotated[Path, typer.Option(help="The file for the figure of its curve.")] = Path("loss.png"),
-) -> None:
+) -> dict[str, Any]:
     """Show a loss: its formula, LaTeX, canonical form, the coefficients that matter, and a figure of its curve.
 
     Of a run it shows the found loss, and the best loss of every size; of a run of several tasks, that on the first.
@@ -52,8 +54,28 @@ def show(
     console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
     figures.loss_figure(figure, shown)
     console.print(f"figure       {figure}", soft_wrap=True)
+    result: dict[str, Any] = {
+        "loss": of_loss(shown),
+        "latex": shown.latex(),
+        "canonical": str(canonical.canonical(shown.tree)),
+        "identifiable_coefficients": len(nodes),
+        "figure": str(figure),
+    }
     if run is not None:
         _say_hall_of_fame(console, run)
+        famous = [] if run.searched is None else run.searched.hall_of_fame
+        result["hall_of_fame"] = [
+            {
+                "nodes": one.size,
+                "expression": one.expression,
+                "rate": one.record.rate,
+                "fitness": one.record.fitness,
+                "trainings": one.trainings,
+                "is_leading": one.is_leading,
+            }
+            for one in famous
+        ]
+    return result
 
 
 def _say_hall_of_fame(console: Console, run: "RunSummary") -> None:
@@ -84,12 +106,13 @@ def _say_hall_of_fame(console: Console, run: "RunSummary") -> None:
         console.print(f"{run.task.baseline.capitalize()}: {score} {number(phase.baseline.fitness)}.")
 
 
-@app.command(epilog="Example: `glojax export runs/digits/loss.json --to python --output my_loss.py`")
+@command(rich_help_panel=LOOK, epilog="Example: `glojax export runs/digits/loss.json --to python --output my_loss.py`")
+@with_json
 def export(
     loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json.")],
     to: Annotated[Format, typer.Option(help="The form to write.")] = Format.python,
     output: Annotated[Path | None, typer.Option(help="The file. Defaults to standard output.")] = None,
-) -> None:
+) -> dict[str, Any]:
     """Write a loss as Python source that needs only jax or torch, LaTeX, a sympy expression, or glojax's JSON."""
     from glojax import files
 
@@ -103,6 +126,7 @@ def export(
     }
     text = forms[to]().rstrip("\n") + "\n"
     if output is None:
-        sys.stdout.write(text)
+        console_of().file.write(text)
     else:
         files.write_atomically(output, text)
+    return {"form": to.value, "text": text, "output": None if output is None else str(output)}

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-Command = Callable[..., None]
+Command = Callable[..., Any]
 
 
 def with_options(

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from glojax.cli.help_panels import DISCOVER
+from glojax.cli.json_results import of_loss, with_json
 from glojax.cli.multiprocess import in_several_processes
 from glojax.cli.options import (
     MakeTask,
@@ -13,9 +15,9 @@ from glojax.cli.options import (
     Seed,
     TaskName,
     Tensorboard,
-    app,
     board_of,
     check_resume,
+    command,
     console_of,
     keep,
     plain,
@@ -30,11 +32,12 @@ from glojax.cli.search_settings import RankByOption
 from glojax.cli.training import with_training
 
 
-@app.command(epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
+@command(rich_help_panel=DISCOVER, epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
 @in_several_processes
 @with_training
 @with_task
 @with_averaging
+@with_json
 def tune(
     context: typer.Context,
     task: TaskName,
@@ -53,7 +56,7 @@ def tune(
     *,
     make_task: MakeTask,
     trains: dict[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Tune the coefficients of a loss by CMA-ES."""
     import glojax
 
@@ -77,3 +80,13 @@ def tune(
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
     if board is not None:
         board.finish()
+    return {
+        "task": job.name,
+        "score": config.ranked(job).score_name,
+        "loss": of_loss(tuned.loss),
+        "rate": tuned.rate,
+        "start_fitness": tuned.start_fitness,
+        "fitness": tuned.fitness,
+        "candidate_steps": tuned.steps,
+        "run_dir": None if run_dir is None else str(run_dir),
+    }

@@ -7,7 +7,6 @@ computes is kept as rows of a few floats, its probe, and compared with a toleran
 little differently.
 """
 
-import importlib.metadata
 import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import jax
 
 from glojax.tasks import probes
 from glojax.tasks.task import Task
+from glojax.version import version
 
 MAX_HORIZON = 10_000_000
 """Largest number of steps over which an optimizer is probed."""
@@ -118,11 +118,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def versions() -> dict[str, str]:
     """The versions of glojax and JAX; a difference in them is worth a warning."""
-    try:
-        own = importlib.metadata.version("glojax")
-    except importlib.metadata.PackageNotFoundError:  # a source tree that is not installed
-        own = "unknown"
-    return {"glojax": own, "jax": jax.__version__}
+    return {"glojax": version(), "jax": jax.__version__}
 
 
 def _tolerance(key: str, now: Mapping[str, Any]) -> float:
