@@ -19,7 +19,7 @@ def failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         cli.main()
     assert stopped.value.code == 2
     message = capsys.readouterr().err.strip()
-    assert message.startswith("glojax: ")
+    assert message.startswith("glojax: "), message
     assert "\n" not in message
     return message
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from as_typed import failed, run
 
-COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export", "report", "record", "runs")
+COMMANDS = ("search", "tune", "evaluate", "train", "bench", "show", "export", "report", "record", "runs", "transfer")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

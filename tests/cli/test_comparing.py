@@ -30,7 +30,7 @@ def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> No
 
 def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:
     arguments = ("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3, "--schedule", "cosine")
-    result = run(*arguments, "--run-dir", tmp_path)
+    result = run(*arguments, "--run-dir", tmp_path, "--json", tmp_path / "result.json")
     assert result.exit_code == 0, result.output
     steps = [line.split()[1] for line in result.output.splitlines() if line.startswith("step ")]
     assert steps == ["20/60", "40/60", "60/60"]
@@ -39,6 +39,11 @@ def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:
     rows = [cells(line) for line in result.output.splitlines() if line.startswith("│ baikal")]
     assert [row[2] for row in rows] == [f"{end.mean():.4f} ± {end.std(ddof=1):.4f}" for end in ends.T]
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+    kept = json.loads((tmp_path / "result.json").read_text())
+    assert (kept["metric"], [row["loss"] for row in kept["rows"]]) == ("accuracy", ["baikal", "cross-entropy"])
+    assert [kept["rows"][0][split] for split in ("validation", "test")] == np.array(baikal["scores"]).transpose(
+        2, 0, 1
+    ).tolist()
     again = run(*arguments, "--run-dir", tmp_path, "--resume")
     assert again.output.splitlines()[2:] == result.output.splitlines()[4:]
 

@@ -53,3 +53,4 @@ def test_every_network_is_measured_at_every_size_and_shown_and_kept(
     assert rows[0] == ["mlp", "4", "5", "1,500", "1,400 to 1,600", "3.25", "25%", "1", "2.50 s", "1.00 GiB"]
     assert len(rows) == 4
     assert json.loads((tmp_path / "a.json").read_text()) == {"devices": 2, "speeds": 4}
+    assert json.loads(run("bench", "--json", "-").stdout) == {"devices": 2, "speeds": 1}

@@ -105,11 +105,16 @@ def test_runs_that_are_named_are_compared(folder: Path, tiny_task: Task) -> None
         row["scores"] = (np.array(row["scores"]) * 0.9).tolist()
     with Run(folder / "a second", "comparison", tiny_task, {}, resume=True) as record:
         record.save("scores", scores)
-    result = run("runs", folder / "b first", folder / "a second", folder / "none")
+    named = ("runs", folder / "b first", folder / "a second", folder / "none")
+    result = run(*named, "--json", folder / "result.json")
+    kept = json.loads((folder / "result.json").read_text())["runs"]
     shown = {row[0]: row[1:] for row in rows(result.output)}
     entries = [summary.read(folder / name).found_in_comparison for name in ("b first", "a second")]
     tests = [entry.best.test for entry in entries if entry is not None]
     assert shown["of the loss"] == [f"{test.mean():.4f}" for test in tests]
+    assert [one.get("of_the_loss") for one in kept] == [*(pytest.approx(test.mean()) for test in tests), None]
+    assert [one.get("state") for one in kept] == ["finished", "finished", None]
+    assert "none" in kept[2]["error"]
     assert shown["difference"] == ["", f"−{tests[0].mean() - tests[1].mean():.4f}"]
     assert statistics.welch(*tests) > 1e-4
     assert shown["Welch's p"] == ["", f"{statistics.welch(*tests):.2g}"]

@@ -15,7 +15,7 @@ from glojax.reporting import conclusions
 def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> None:
     sizes = ["--population", "24", "--generations", "2", "--tune-generations", "1", "--seeds", "2", "--steps", "40"]
     arguments = ("search", *sizes, "--no-random-search", "--full-steps", 90, "--tensorboard", "--run-dir", tmp_path)
-    result = run(*arguments)
+    result = run(*arguments, "--json", tmp_path / "result.json")
     assert result.exit_code == 0, result.output
     output = result.output
     for text in (
@@ -40,6 +40,16 @@ def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> 
     assert {path.parent.name for path in tmp_path.glob("tensorboard/*/events*")} >= scalars - {
         "comparison found, tuned"
     }
+    kept = json.loads((tmp_path / "result.json").read_text())
+    assert (kept["loss"]["text"], kept["report"]) == (str(loss), str(tmp_path / "report.html"))
+    assert kept["conclusions"] == conclusions.about_comparison(summary.read(tmp_path))
+    shown_rows = [cells(line) for line in output.splitlines() if line.startswith("│")]
+    assert [[row["loss"], f"x{row['rate']:.3g}"] for row in kept["comparison"] + kept["full_training"]] == [
+        row[:2] for row in shown_rows
+    ]
+    assert [f"{row['test']:.4f} ± {row['test_std']:.4f}" for row in kept["comparison"] + kept["full_training"]] == [
+        row[3] for row in shown_rows
+    ]
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["phases"]["search"]["population"] == 24
     again = run(*arguments, "--resume")

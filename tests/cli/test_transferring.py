@@ -1,5 +1,6 @@
 """The command ``glojax transfer``."""
 
+import json
 from pathlib import Path
 
 from as_typed import run
@@ -10,7 +11,7 @@ from glojax.losses.loss import Loss
 def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
     result = run(
         "transfer", "baikal", "--to", "digits", "--steps", 10, "--train-examples", 100, "--seeds", 2, "--output",
-        tmp_path,
+        tmp_path / "kept", "--json", tmp_path / "result.json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     for text in (
@@ -20,7 +21,10 @@ def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
         "Over 2 fresh seeds its mean test accuracy is",
     ):
         assert text in result.output
-    (folder,) = tmp_path.iterdir()
+    (kept,) = json.loads((tmp_path / "result.json").read_text())["results"]
+    assert (kept["loss"]["text"], kept["metric"]) == ("log(y) - x / y", "accuracy")
+    assert all(f"{row['test']:.4f} ± {row['test_std']:.4f}" in result.output for row in kept["comparison"])
+    (folder,) = (tmp_path / "kept").iterdir()
     assert (folder / "record.sqlite").exists()
     assert run("report", folder).exit_code == 0
 

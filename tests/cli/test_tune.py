@@ -1,5 +1,6 @@
 """The command ``glojax tune``."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,13 @@ from glojax import losses
 
 
 def test_tune_saves_what_it_found(tmp_path: Path) -> None:
-    result = run("tune", "digits", "baikal", "--generations", 1, "--steps", 20, "--run-dir", tmp_path)
+    result = run("tune", "digits", "baikal", "--generations", 1, "--steps", 20, "--run-dir", tmp_path, "--json", "-")
     assert result.exit_code == 0, result.output
-    assert str(losses.load(tmp_path / "loss.json").tree) == "log(y) - x / y"
+    loss = losses.load(tmp_path / "loss.json")
+    assert str(loss.tree) == "log(y) - x / y"
+    kept = json.loads(result.stdout)  # what is said for people is on standard error
+    assert (kept["loss"]["coefficients"], kept["run_dir"]) == (list(loss.coefficients), str(tmp_path))
+    assert f"{kept['start_fitness']:.4f} to {kept['fitness']:.4f}" in result.stderr
 
 
 def test_the_run_directory_of_another_length_is_one_line(
