@@ -18,14 +18,15 @@ The packages, each of which may import those before it:
 - ``records``: the record of a run, written and read.
 - ``discovery``: searches, tuning and comparison.
 - ``reporting``: reports of recorded runs.
-- ``workflow``, ``benchmark``, ``cli``: all of it together.
+- ``workflow``, ``opened_run``, ``notebooks``, ``benchmark``, ``cli``: all of it together.
 """
 
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glojax import data, losses, models, tasks
+    from glojax import data, losses, models, notebooks, tasks
     from glojax.data import augmentation, tables
     from glojax.discovery.evolution import search
     from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from glojax.expressions.trees import Tree
     from glojax.losses.loss import Loss, load
     from glojax.models.convolutions import convolution
+    from glojax.opened_run import open_run
     from glojax.tasks import metrics, optimizers
     from glojax.tasks.problems import Kind
     from glojax.tasks.task import Task
@@ -68,6 +70,8 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "notebooks",
+    "open_run",
     "optimizers",
     "parse",
     "processes",
@@ -95,6 +99,7 @@ _NAMES_OF_MODULES = {
     "expressions.trees": ("Tree",),
     "losses.loss": ("Loss", "load"),
     "models.convolutions": ("convolution",),
+    "opened_run": ("open_run",),
     "tasks.problems": ("Kind",),
     "tasks.task": ("Task",),
     "workflow": ("Discovery", "DiscoveryConfig", "discover"),
@@ -123,3 +128,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "IPython" in modules:
+    import_module("glojax.notebooks").register()

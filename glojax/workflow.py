@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from glojax.discovery import joint_runs
 from glojax.discovery.best_known import BestKnown, best_known
@@ -24,6 +24,10 @@ from glojax.distributed import processes
 from glojax.losses.loss import Loss, LossFunction
 from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
 from glojax.tasks.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 T = TypeVar("T", bound=Result | JointResult)
 
@@ -76,6 +80,8 @@ class Discovery:
     """What a discovery ends with.
 
     Attributes:
+      task: the task, with the averaging of the search.
+      config: its settings.
       search: the result of the search.
       tuning: the result of the tuning, if there was one.
       random_search: the result of random search, if there was one.
@@ -85,6 +91,8 @@ class Discovery:
       report: the report, if there is a run directory.
     """
 
+    task: Task = field(repr=False)
+    config: DiscoveryConfig = field(repr=False)
     search: Result
     tuning: TuningResult | None
     random_search: SearchResult | None
@@ -107,6 +115,40 @@ class Discovery:
     def rate(self) -> float:
         """The scale of the task's learning rate that goes with the loss."""
         return self.best.rate
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the loss as a file, which ``glojax.load`` reads; raises as ``Loss.save``."""
+        self.loss.save(path)
+
+    def table(self, *, full: bool = False) -> "pd.DataFrame":
+        """The comparison over fresh seeds, or that of full trainings, a row for each loss.
+
+        Args:
+          full: of full trainings. Defaults to False.
+
+        Returns:
+          The columns of ``reporting.comparison_rows``: loss, rate, and the metric's mean, deviation and 95% interval.
+        """
+        import pandas as pd
+
+        from glojax.reporting.comparison_rows import comparison_rows
+
+        rows = self.full if full else self.comparison
+        return pd.DataFrame(comparison_rows(self.task.metric_name, self.task.as_metric, rows))
+
+    def plot(self) -> "Figure":
+        """The figure of the whole discovery: fitness by generation, tuning, screening, and the loss's curve."""
+        from glojax.reporting import figures
+
+        problem = self.task.problem
+        curves = {"this loss": self.loss, problem.baseline_name: problem.baseline}
+        return figures.search_figure(
+            self.search.record,
+            self.search.funnel if any(self.search.funnel.values()) else {},
+            [] if self.tuning is None else self.tuning.record,
+            {} if callable(problem.output) else curves,
+            score=self.config.search.ranked(self.task).score_name,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +275,7 @@ def discover(
     named |= {"random search": random} if random is not None else {}
     compared = _compared(task, config, named, begin, shared)
     begin("report")
-    return Discovery(found, tuned, random, *compared, None if run_dir is None else _report(run_dir))
+    return Discovery(task, config, found, tuned, random, *compared, None if run_dir is None else _report(run_dir))
 
 
 def _discover_jointly(
@@ -266,10 +308,11 @@ def _discover_jointly(
                 found.loss.save(path / "loss.json")
         named: dict[str, Result] = {"found": result}
         named |= {} if random is None else {"random search": random.results[name]}
-        compared = _compared(settings.applied_to(task), config, named, begin, shared | {"run_dir": own})
+        task = settings.applied_to(task)
+        compared = _compared(task, config, named, begin, shared | {"run_dir": own})
         begin("report")
         report = None if own is None else _report(own)
-        of_tasks[name] = Discovery(result, None, random and random.results[name], *compared, report)
+        of_tasks[name] = Discovery(task, config, result, None, random and random.results[name], *compared, report)
     return JointDiscovery(found, random, of_tasks)
 
 

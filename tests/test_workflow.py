@@ -53,6 +53,13 @@ def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_train
     assert losses.load(tmp_path / "loss.json") == found.loss == found.best.loss
     assert found.report == tmp_path / "report.html"
     assert str(found.loss.tree) in (tmp_path / "report.html").read_text().replace("&#x27;", "'")
+    table = found.table()
+    assert table["loss"].tolist() == [row.name for row in found.comparison]
+    np.testing.assert_allclose(table["test"], [row.test.mean() for row in found.comparison])
+    assert found.table(full=True)["loss"].tolist() == [row.name for row in found.full]
+    assert [part.get_suptitle() for part in found.plot().subfigs] == [
+        "Search", "Trees that passed each stage", "CMA-ES", "Loss",
+    ]  # fmt: skip
     ours = "found, tuned" if found.tuning.loss.tuned else "found"
     named = ["cross-entropy", "found", ours, "random search", "best known loss"]
     assert {row.name.removesuffix(", best rate") for row in found.comparison} == set(named)

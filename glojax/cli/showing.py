@@ -40,7 +40,7 @@ def show(
     from glojax.discovery import joint_runs
     from glojax.expressions import canonical, coefficients
     from glojax.records import summary
-    from glojax.reporting import figures
+    from glojax.reporting import figures, style
 
     console = console_of()
     run = summary.read(joint_runs.first_folder(loss)) if Path(loss).is_dir() else None
@@ -52,7 +52,7 @@ def show(
     console.print(f"LaTeX        {plain(shown.latex())}", soft_wrap=True)
     console.print(f"canonical    {plain(str(canonical.canonical(shown.tree)))}", soft_wrap=True)
     console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
-    figures.loss_figure(figure, shown)
+    style.save(figures.loss_figure(shown), figure)
     console.print(f"figure       {figure}", soft_wrap=True)
     result: dict[str, Any] = {
         "loss": of_loss(shown),

@@ -42,12 +42,17 @@ def write_candidate_table(run_dir: str | os.PathLike[str], path: str | os.PathLi
     if path.suffix == ".parquet":
         _pyarrow()
     with files.replaced(path) as file:
-        return writers[path.suffix](_rows(Path(run_dir)), file)
+        return writers[path.suffix](candidate_rows(run_dir), file)
 
 
-def _rows(run_dir: Path) -> Iterator[list[Row]]:
-    """The rows of each generation in turn, then of the trees that each phase rejected."""
-    _, store = directory.read(run_dir)
+def candidate_rows(run_dir: str | os.PathLike[str]) -> Iterator[list[Row]]:
+    """The rows of each generation in turn, then of the trees that each phase rejected.
+
+    Raises:
+      ValueError: not a run, or a damaged record.
+      OSError: a file cannot be read.
+    """
+    _, store = directory.read(Path(run_dir))
     with contextlib.closing(store):
         for phase in store.phases():
             # One query for each generation: while a query lasts, a search that is going on cannot write.

@@ -74,13 +74,8 @@ def search_figure(
     return figure
 
 
-def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
-    """Write the curve of a loss beside the baseline, as arXiv 1905.11528 plots it, and its slope.
-
-    Args:
-      path: the image; its ending is its format.
-      loss: any loss of the grammar.
-    """
+def loss_figure(loss: Loss) -> Figure:
+    """The curve of a loss beside the baseline, as arXiv 1905.11528 plots it, and its slope."""
     kind = next((kind for kind in KINDS.values() if kind.output == loss.output), Kind(loss.output, metrics.r2))
     curves = {"this loss": loss, kind.baseline_name: kind.baseline}
     with style.style():
@@ -88,7 +83,7 @@ def loss_figure(path: str | os.PathLike[str], loss: Loss) -> None:
         value_axes, slope_axes = figure.subplots(1, 2)
         loss_curves(value_axes, curves)
         loss_slopes(slope_axes, curves)
-    style.save(figure, path)
+    return figure
 
 
 def training_figure(path: str | os.PathLike[str], curves: Curves, title: str, *, score: str = "accuracy") -> None:

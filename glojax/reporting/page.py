@@ -46,7 +46,7 @@ def write_report(run_dir: str | os.PathLike[str], output: str | os.PathLike[str]
         raise ValueError(f"{run.directory} cannot be shown, its record may be damaged: {error}.") from None
     pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
     images = {picture.name: picture.figure for picture in [*pictures, *([formula] if formula else [])]}
-    for name, figure in (images | {"overview": _overview(run)}).items():
+    for name, figure in (images | {"overview": overview(run)}).items():
         style.save(figure, path.with_suffix("") / f"{name}.png")
     files.write_atomically(path, _template().render(run=run, sections=sections, formula=formula, tiles=_tiles(run)))
     return path
@@ -102,8 +102,8 @@ def _beside(name: str, found: LossDifference) -> tuple[str, str, str]:
     return name, number(found.base.mean), f"this loss minus it: {signed(gap.mean)}, {p_in_words(found.p)}"
 
 
-def _overview(run: RunSummary) -> Figure:
-    """The figure that shows the whole run."""
+def overview(run: RunSummary) -> Figure:
+    """The figure that shows the whole run: fitness by generation, tuning, screening, and the found loss."""
     searched = run.searched
     tuned = run.phases.get("tune")
     shown = searched or tuned

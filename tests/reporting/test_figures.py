@@ -116,7 +116,7 @@ def test_the_binary_curve_is_the_loss_of_two_classes() -> None:
 
 @pytest.mark.parametrize("loss", [losses.baikal_cma, losses.Loss("log(x) + y")], ids=str)
 def test_figures_are_images_of_their_size(tmp_path: Path, loss: losses.Loss) -> None:
-    figures.loss_figure(tmp_path / "new" / "loss.png", loss)
+    style.save(figures.loss_figure(loss), tmp_path / "new" / "loss.png")
     assert matplotlib.image.imread(tmp_path / "new" / "loss.png").shape[:2] == (570, 1350)
     generations = [[record(0.4, (0.4, 0.4))]]
     figure = figures.search_figure(generations, {"drawn": 5}, [], {"this loss": loss})
@@ -127,5 +127,5 @@ def test_figures_are_images_of_their_size(tmp_path: Path, loss: losses.Loss) -> 
 
 
 def test_a_figure_is_of_the_format_that_its_ending_names(tmp_path: Path) -> None:
-    figures.loss_figure(tmp_path / "loss.pdf", losses.baikal)
+    style.save(figures.loss_figure(losses.baikal), tmp_path / "loss.pdf")
     assert (tmp_path / "loss.pdf").read_bytes().startswith(b"%PDF")
