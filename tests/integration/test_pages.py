@@ -193,7 +193,7 @@ def test_every_command_in_the_text_is_one_that_exists(page: str) -> None:
         if arguments:
             parsed(command.replace("\\|", "|"))
         else:
-            assert name in {*COMMANDS, "--help"}
+            assert name in {*COMMANDS, "--help", "--version", "--install-completion"}
 
 
 @pytest.mark.parametrize("page", PAGES)
