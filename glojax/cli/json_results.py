@@ -4,9 +4,11 @@ A command returns its result as a dictionary; ``with_json`` writes it into a fil
 What is said for people goes to standard error then.
 """
 
+import contextlib
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,20 +38,28 @@ def with_json(command: Command) -> Command:
     """Give a command that returns its result the option ``--json``."""
 
     def run(*, json_file: Path | None, **given: Any) -> None:
-        if json_file is None:
-            command(**given)
-            return
-        if json_file != STDOUT and json_file.is_dir():
-            raise ValueError(f"--json is {str(json_file)!r}, a folder; a file or - is allowed.")
-        before = says_on_stderr.set(json_file == STDOUT)
-        try:
+        with result_goes_to(json_file):
             result = command(**given)
-        finally:
-            says_on_stderr.reset(before)
-        if result is not None and processes.is_first():
+        if json_file is not None and processes.is_first():
             write(json_file, result)
 
     return with_options(command, run, _options)
+
+
+@contextlib.contextmanager
+def result_goes_to(path: Path | None) -> Iterator[None]:
+    """A context in which standard output is left to the result if it goes there.
+
+    Raises:
+      ValueError: the path is a folder.
+    """
+    if path is not None and path.is_dir():
+        raise ValueError(f"--json is {str(path)!r}, a folder; a file or - is allowed.")
+    before = says_on_stderr.set(path == STDOUT)
+    try:
+        yield
+    finally:
+        says_on_stderr.reset(before)
 
 
 def write(path: Path, result: Any) -> None:

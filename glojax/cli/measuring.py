@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Column, Table
 
 from glojax.cli.help_panels import COMPARE
-from glojax.cli.json_results import STDOUT, JsonFile, write
-from glojax.cli.options import Devices, command, console_of, plain, prepare, says_on_stderr
+from glojax.cli.json_results import STDOUT, JsonFile, result_goes_to, write
+from glojax.cli.options import Devices, command, console_of, plain, prepare
 from glojax.cli.training import Group
 
 if TYPE_CHECKING:
@@ -53,43 +54,51 @@ def bench(
     """
     from glojax import benchmark
 
-    says_on_stderr.set(json_file == STDOUT)
-    console = console_of()
-    if compile_for is not None:
-        _compute_on_cpu(json_file)
-    prepare(devices)
-    plans = [
-        benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
-        for name in network or ["mlp"]
-        for size in population or [None]
-    ]
-    if compile_for is not None:
-        return console.print(_compiled(plans, compile_for))
-    machine = benchmark.machine()
-    console.print(", ".join(f"{name} {plain(str(value))}" for name, value in machine.items()))
-    speeds = []
-    for plan in plans:
-        speeds.append(benchmark.measure(plan))
-        if json_file not in (None, STDOUT):  # after each, so that an interrupted command keeps what it measured
-            write(json_file, benchmark.as_json(machine, speeds))
-    console.print(_table(speeds, f"losses of {nodes} nodes, median of {rounds}"))
-    if json_file == STDOUT:
-        write(STDOUT, benchmark.as_json(machine, speeds))
-    elif json_file is not None:
+    with result_goes_to(json_file):
+        console = console_of()
+        if compile_for is not None:
+            _compute_on_cpu()
+        prepare(devices)
+        plans = [
+            benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
+            for name in network or ["mlp"]
+            for size in population or [None]
+        ]
+        if compile_for is not None:
+            result = _compile(console, plans, compile_for)
+        else:
+            result = _measure(console, plans, json_file, f"losses of {nodes} nodes, median of {rounds}")
+    if json_file is not None:
+        write(json_file, result)
+    if json_file not in (None, STDOUT):
         console.print(f"Saved {json_file}", soft_wrap=True)
 
 
-def _compute_on_cpu(json_file: Path | None) -> None:
+def _measure(console: Console, plans: "Sequence[BenchmarkPlan]", json_file: Path | None, title: str) -> dict[str, Any]:
+    """Measure and print how fast each of these trains; a file has what was measured after each."""
+    from glojax import benchmark
+
+    machine = benchmark.machine()
+    console.print(", ".join(f"{name} {plain(str(value))}" for name, value in machine.items()))
+    speeds, result = [], {}
+    for plan in plans:
+        speeds.append(benchmark.measure(plan))
+        result = benchmark.as_json(machine, speeds)
+        if json_file is not None and json_file != STDOUT:
+            write(json_file, result)
+    console.print(_table(speeds, title))
+    return result
+
+
+def _compute_on_cpu() -> None:
     """Let the compiler of another platform not look for a device of it."""
     import jax
 
-    if json_file is not None:
-        raise ValueError("--json is for what is measured; --compile-for measures nothing.")
     jax.config.update("jax_platforms", "cpu")
 
 
-def _compiled(plans: Sequence["BenchmarkPlan"], target: str) -> Table:
-    """A row for each network and population size, of its training step compiled for another device."""
+def _compile(console: Console, plans: "Sequence[BenchmarkPlan]", target: str) -> dict[str, Any]:
+    """Compile a training step of each of these for another device, and print what it is."""
     from glojax import compiled_step
     from glojax.expressions import programs
 
@@ -102,14 +111,22 @@ def _compiled(plans: Sequence["BenchmarkPlan"], target: str) -> Table:
         "temporary\nmemory",
         title=f"one training step, compiled for {target}",
     )
+    steps = []
     for plan in plans:
         step = compiled_step.compile_step(
             plan.task(), target, plan.population, instructions=programs.room(plan.nodes - 1)
         )
         memory = f"{step.temporary_bytes / 2**20:,.1f} MiB"
-        counts = (plan.population, step.kernels, step.loops, step.copies)
-        table.add_row(plain(plan.network), *map(str, counts), memory)
-    return table
+        counts = {
+            "candidates": plan.population,
+            "kernels": step.kernels,
+            "loops": step.loops,
+            "copies": step.copies,
+        }
+        table.add_row(plain(plan.network), *map(str, counts.values()), memory)
+        steps.append({"network": plan.network, **counts, "temporary_bytes": step.temporary_bytes})
+    console.print(table)
+    return {"target": target, "steps": steps}
 
 
 def _table(speeds: Sequence["Speed"], title: str) -> Table:
