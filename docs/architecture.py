@@ -19,7 +19,7 @@ from typing import Any
 Graph = dict[str, set[str]]
 """What each module, or each package, imports. Names are without the leading ``glojax.``."""
 
-BASE = ("defaults", "deprecation", "errors", "files", "platforms", "seeds", "statistics")
+BASE = ("defaults", "deprecation", "errors", "files", "platforms", "seeds", "statistics", "version")
 """The modules that any package may import; in the graph of packages they are one, ``base``."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflow": ("discovery", "reporting"),
     "benchmark": ("executors",),
     "compiled_step": ("training",),
-    "glojax": ("workflow",),
+    "notebooks": ("workflow",),
+    "glojax": ("notebooks",),
     "cli": ("glojax", "benchmark", "compiled_step"),
 }
 """The direction of imports: a package may import these and whatever these may import.
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 COLUMN = {
     **dict.fromkeys(("benchmark", "compiled_step", "executors", "training", "models", "distributed"), -1),
-    **dict.fromkeys(("glojax", "workflow", "reporting", "losses", "expressions"), 1),
+    **dict.fromkeys(("glojax", "notebooks", "workflow", "reporting", "losses", "expressions"), 1),
 }
 """Where the picture has each package: left, right, or else in the middle, so that no arrow passes behind a box."""
 

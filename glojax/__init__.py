@@ -18,7 +18,7 @@ The packages, each of which may import those before it:
 - ``records``: the record of a run, written and read.
 - ``discovery``: searches, tuning and comparison.
 - ``reporting``: reports of recorded runs.
-- ``workflow``, ``opened_run``, ``notebooks``, ``benchmark``, ``cli``: all of it together.
+- ``workflow``, ``notebooks``, ``benchmark``, ``cli``: all of it together.
 """
 
 from importlib import import_module
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from glojax.expressions.trees import Tree
     from glojax.losses.loss import Loss, load
     from glojax.models.convolutions import convolution
-    from glojax.opened_run import open_run
+    from glojax.reporting.opened_run import open_run
     from glojax.tasks import metrics, optimizers
     from glojax.tasks.problems import Kind
     from glojax.tasks.task import Task
@@ -99,7 +99,7 @@ _NAMES_OF_MODULES = {
     "expressions.trees": ("Tree",),
     "losses.loss": ("Loss", "load"),
     "models.convolutions": ("convolution",),
-    "opened_run": ("open_run",),
+    "reporting.opened_run": ("open_run",),
     "tasks.problems": ("Kind",),
     "tasks.task": ("Task",),
     "workflow": ("Discovery", "DiscoveryConfig", "discover"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from glojax.discovery.results import Event, OnEvent
     from glojax.losses.loss import Loss
-    from glojax.opened_run import OpenedRun
+    from glojax.reporting.opened_run import OpenedRun
     from glojax.workflow import Discovery
 
 
@@ -27,7 +27,7 @@ def register() -> None:
     displays: dict[tuple[str, str], Callable[[Any], str]] = {
         ("glojax.losses.loss", "Loss"): loss_html,
         ("glojax.workflow", "Discovery"): discovery_html,
-        ("glojax.opened_run", "OpenedRun"): run_html,
+        ("glojax.reporting.opened_run", "OpenedRun"): run_html,
     }
     for (module, name), display in displays.items():
         shell.display_formatter.formatters["text/html"].for_type_by_name(module, name, display)

@@ -80,13 +80,5 @@ def tune(
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
     if board is not None:
         board.finish()
-    return {
-        "task": job.name,
-        "score": config.ranked(job).score_name,
-        "loss": of_loss(tuned.loss),
-        "rate": tuned.rate,
-        "start_fitness": tuned.start_fitness,
-        "fitness": tuned.fitness,
-        "candidate_steps": tuned.steps,
-        "run_dir": None if run_dir is None else str(run_dir),
-    }
+    result = {"start_fitness": tuned.start_fitness, "fitness": tuned.fitness, "candidate_steps": tuned.steps}
+    return {"task": job.name, "loss": of_loss(tuned.loss), "rate": tuned.rate, **result}
