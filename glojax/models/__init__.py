@@ -3,13 +3,14 @@
 Modules:
   networks: the reference networks in Flax Linen, and their pooling and normalization.
   adapters: a Linen module, an NNX constructor or a pair of functions, as one pair of pure functions.
+  auxiliary: what a model gives beside its outputs: an auxiliary value, and losses of its own.
   convolutions: ``glojax.convolution``, for Flax's own layers too.
   autotune: times forms of a computation on an accelerator and remembers the fastest.
 
 May import ``distributed``, ``errors`` and ``files``.
 """
 
-from glojax.models.adapters import Model, as_model, shapes
+from glojax.models.adapters import Model, OneOutput, as_model, shapes
 from glojax.models.networks import (
     CNN,
     MLP,
@@ -31,6 +32,7 @@ __all__ = [
     "CifarCNN",
     "Linear",
     "Model",
+    "OneOutput",
     "PaperCNN",
     "ResNet20",
     "ResidualUnit",

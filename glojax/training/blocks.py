@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax.distributed import processes
+from glojax.tasks import inputs
 from glojax.training import grouping, learner
 from glojax.training.candidates import Candidates, PopulationProgress
 from glojax.training.compiled import CompiledKernels
@@ -41,7 +42,7 @@ def start_block(compiled: CompiledKernels, candidates: Candidates, members: np.n
     """
     layout = grouping.lay_out(compiled.plan, members, candidates.seed[members])
     chosen = lay_out_candidates(candidates, layout)
-    return Block(layout, chosen, compiled.start(*compiled.shard((chosen.seed, layout.counts))))
+    return Block(layout, chosen, compiled.start(*compiled.shard((chosen.seed, layout.counts)), compiled.data))
 
 
 def restore_block(compiled: CompiledKernels, candidates: Candidates, members: np.ndarray, learners: Learner) -> Block:
@@ -90,7 +91,7 @@ def train_block(
 def advance_block(compiled: CompiledKernels, block: Block, first: int, last: int) -> Block:
     """Train a block for at most ``CHUNK`` steps, from ``first`` to before ``last``; its learners are donated."""
     layout, seeds = block.layout, block.candidates.seed[:, 0]
-    examples, batch_size = len(compiled.task.splits["train"].labels), compiled.task.batch_size
+    examples, batch_size = inputs.count(compiled.task.splits["train"].labels), compiled.task.batch_size
     places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
     for seed in np.unique(seeds[layout.used]):
         places[seeds == seed, : last - first] = learner.minibatches(int(seed), examples, batch_size, first, last)

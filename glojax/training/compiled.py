@@ -31,7 +31,7 @@ class CompiledKernels(NamedTuple):
     sharding: NamedSharding  # of arrays [devices * rows, ...]
     replication: NamedSharding  # of arrays that every device has
     data: Data  # on every device
-    start: Any  # start(seeds, counts) -> learners
+    start: Any  # start(seeds, counts, data) -> learners
     advance: Any  # advance(learners, candidates, counts, places, first, last, data) -> learners
     score: Any  # score(learners, seeds, counts, wanted, data) -> scores
     regroup: Any  # regroup(learners, slots) -> learners
@@ -73,8 +73,10 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         plan=plan,
         sharding=sharding,
         replication=replication,
-        data=_placed(replication, {name: tuple(part) for name, part in task.splits.items()}),
-        start=on_devices(partial(start_groups, task), shard, shard),
+        data=Data(
+            *_placed(replication, ({name: tuple(part) for name, part in task.splits.items()}, task.initial or {}))
+        ),
+        start=on_devices(partial(start_groups, task), shard, shard, whole),
         advance=on_devices(
             partial(advance_groups, task, gradient), shard, shard, shard, shard, whole, whole, whole, donate_argnums=0
         ),
