@@ -50,7 +50,7 @@ def split(
     """
     try:
         x, labels = given
-        x = x if inputs.is_tree(x) else np.asarray(x)
+        x = inputs.as_given(x)
     except (TypeError, ValueError):
         raise ValueError(f"Task.{field} must be a pair of arrays (inputs, labels).") from None
     x = inputs.checked(field, x)
@@ -69,7 +69,7 @@ def data(kind: Kind, splits: Mapping[str, Split]) -> None:
       ValueError: inputs differ in shape, all training labels are the same, or none of an output is known.
     """
     shapes = {
-        field: part.x.shape[1:] if hasattr(part.x, "shape") else described(inputs.taken(part.x, 0))
+        field: shape.shape[1:] if hasattr(shape := inputs.shapes(part.x, 1), "shape") else described(shape)
         for field, part in splits.items()
     }
     if any(shape != shapes["train"] for shape in shapes.values()):

@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glojax.data.fed import Fed
+
 Inputs = Any
-"""An array ``[examples, ...]``, or a dict, tuple or NamedTuple of such arrays and of trees of them."""
+"""An array ``[examples, ...]``, or a dict, tuple or NamedTuple of such arrays and of trees of them; or ``data.Fed``."""
 
 
 def is_tree(given: Any) -> bool:
@@ -26,6 +28,11 @@ def is_tree(given: Any) -> bool:
         and len(given) > 0
         and all(is_tree(part) or (hasattr(part, "dtype") and bool(getattr(part, "shape", ()))) for part in given)
     )
+
+
+def as_given(x: Any) -> Any:
+    """Inputs as a user gave them: a tree or ``data.Fed`` as it is, everything else as an array."""
+    return x if is_tree(x) or isinstance(x, Fed) else np.asarray(x)
 
 
 def count(x: Inputs) -> int:
@@ -40,6 +47,7 @@ def taken(x: Inputs, places: Any) -> Inputs:
 
 def shapes(x: Inputs, examples: int) -> Any:
     """Shapes and types of a batch of ``examples``, as ``jax.ShapeDtypeStruct`` leaves."""
+    x = x[:1] if isinstance(x, Fed) else x
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((examples, *leaf.shape[1:]), leaf.dtype), x)
 
 
@@ -68,11 +76,16 @@ def checked(field: str, given: Any) -> Inputs:
       given: as the user gave them.
 
     Returns:
-      One array: float32, or uint8 if it was. A tree: NumPy arrays of float32, int32, bool or uint8.
+      One array: float32, or uint8 if it was. A tree: NumPy arrays of float32, int32, bool or uint8. ``data.Fed`` that
+      is read in these types.
 
     Raises:
       ValueError: inputs that are not real, not finite or have too few axes, or arrays of unlike numbers of examples.
     """
+    if isinstance(given, Fed):
+        if field != "train":
+            raise ValueError(f"Task.{field}: inputs are Fed; arrays are expected, and Fed for training alone.")
+        return given.as_types(jax.tree.map(lambda leaf: leaf.dtype, checked(field, given.as_types(None)[:1])))
     if not is_tree(given):
         x = np.asarray(given)
         _check_real(f"Task.{field}: inputs", x)
@@ -138,7 +151,7 @@ def _fits_int32(x: np.ndarray) -> bool:
 # WHOLE NUMBERS
 
 
-def whole_numbers(given: Any) -> np.ndarray | None:
+def whole_numbers(given: Any) -> Any:
     """Inputs of one part if they are an array of whole numbers that may be ids.
 
     Args:
@@ -147,6 +160,9 @@ def whole_numbers(given: Any) -> np.ndarray | None:
     Returns:
       The inputs as they are; ``None`` if they are a tree, not of an integer type, or beyond int32.
     """
+    if isinstance(given, tuple | list) and given and isinstance(given[0], Fed):
+        fed = given[0].as_types(None)
+        return fed if whole_numbers((fed[:1],)) is not None else None
     try:
         x = np.asarray(given[0]) if not is_tree(given[0]) else np.zeros(0)
     except (TypeError, ValueError, IndexError, KeyError):
@@ -164,6 +180,7 @@ def asked(x: Any, sizes: tuple[int, ...]) -> Iterator[Any]:
     Yields:
       Trees of ``jax.ShapeDtypeStruct`` as the user's functions get them; one array of whole numbers as floats first.
     """
+    x = x.as_types(None)[: max(sizes)] if isinstance(x, Fed) else x
     arrays = jax.tree.map(np.asarray, x) if is_tree(x) else np.asarray(x)
     whole = not is_tree(x) and np.issubdtype(arrays.dtype, np.integer)
     kinds = (lambda dtype: jnp.float32, lambda dtype: jnp.int32)[: 1 + whole]

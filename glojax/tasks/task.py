@@ -59,9 +59,9 @@ class Task(Scored):
 
     Args:
       model: a Linen module, an NNX constructor, or an (init, apply) pair (``models.as_model``).
-      train, validation, test: inputs ``[examples, ...]``, or a dict, tuple or NamedTuple of such arrays, as
-        ``tasks.inputs`` says, and labels as ``Kind`` describes them, for classes integers ``[examples]``. Where the
-        model gives ``[batch, ..., outputs]``, as for pixels or tokens, labels are ``[examples, ...]`` or
+      train, validation, test: inputs ``[examples, ...]``, a dict, tuple or NamedTuple of arrays (``tasks.inputs``),
+        or for training ``data.Fed``; and labels as ``Kind`` describes them, for classes integers ``[examples]``.
+        Where the model gives ``[batch, ..., outputs]``, as for pixels or tokens, labels are ``[examples, ...]`` or
         ``[examples, ..., outputs]``. Where it gives a tree of outputs, labels are such a tree, too: the loss is the sum
         of the outputs' mean losses, and the score the mean of theirs. A search never looks at the test set, and it may
         be missing.
@@ -183,7 +183,8 @@ class Task(Scored):
         splits = self.splits
         whole = {field: x for field in splits if (x := numbers[field]) is not None}
         choices = ["floats", "integers"] if whole.keys() == splits.keys() else ["floats"]
-        if len(choices) == 2 and any(max(int(x.max()), -int(x.min())) > 2**24 for x in whole.values()):
+        arrays = [x for x in whole.values() if not isinstance(x, data.Fed)]
+        if len(choices) == 2 and any(max(int(x.max()), -int(x.min())) > 2**24 for x in arrays):
             choices.reverse()  # float32 would merge some of them
         refused: list[ValueError] = []
         for choice in choices:
