@@ -109,7 +109,7 @@ def compile_step(
         )
 
     program = jax.tree.map(lambda leaf: leaf[0], programs.encode([programs.Tree("y")], instructions=instructions))
-    data = placed(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tuple(task.splits["train"])))
+    data = placed(tuple(inputs.shapes(part, inputs.count(part)) for part in task.splits["train"]))
     number, seed = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.int32, jnp.uint32))
     places = jax.ShapeDtypeStruct((task.batch_size,), jnp.int32)
     arguments = (

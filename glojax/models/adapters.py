@@ -46,6 +46,12 @@ class Model(NamedTuple):
     penalized: Callable[[chex.ArrayTree, chex.ArrayTree, Any, jax.Array], tuple[Any, chex.ArrayTree]] | None = None
 
 
+class FromExample(NamedTuple):
+    """A model whose functions are made once an example of its inputs is known."""
+
+    make: Callable[[Any], Model]
+
+
 class OneOutput(NamedTuple):
     """A user's model of several outputs, of which one is taken."""
 
@@ -121,6 +127,8 @@ def _of_one_output(given: OneOutput, pure: Model) -> Model:
 
 
 def _adapted(model: object, example: Any, sown: bool) -> Model:
+    if isinstance(model, FromExample):
+        return model.make(example)
     if isinstance(model, nn.Module):
         return _from_linen(model, example, sown)
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
@@ -142,14 +150,14 @@ def _from_linen(module: nn.Module, example: Any, sown: bool = False) -> Model:
     told = modes_of(module.__call__)
     # A mode may also be an attribute of the module, as Linen's own layers have it.
     attributes = tuple(one.name for one in dataclasses.fields(module) if one.name in MODES and one.name not in told)
-    by_name, lost = _check_arguments(module, example), [auxiliary.LOSSES] * sown
+    by_name, lost = checked_arguments(f"a {type(module).__name__}", module.__call__, example), [auxiliary.LOSSES] * sown
 
     def in_mode(train: bool) -> nn.Module:
         return module.clone(**mode(attributes, train)) if attributes else module
 
     def init(key: jax.Array) -> tuple[chex.ArrayTree, chex.ArrayTree]:
         with linen_mode_checked(module, False, bool(told or attributes)):
-            given, named = _arguments(example, by_name)
+            given, named = arguments(example, by_name)
             variables = dict(in_mode(False).init({"params": key, "dropout": key}, *given, **named, **mode(told, False)))
         for name in lost:
             variables.pop(name, None)
@@ -159,7 +167,7 @@ def _from_linen(module: nn.Module, example: Any, sown: bool = False) -> Model:
         params: chex.ArrayTree, state: chex.ArrayTree, x: Any, key: jax.Array, train: bool
     ) -> tuple[Any, chex.ArrayTree]:
         _check_inputs(x, example)
-        given, named = _arguments(x, by_name)
+        given, named = arguments(x, by_name)
         collections = cast(dict[str, Any], state)
         variables = {"params": params, **collections}
         # Streams of other names are made of that of the parameters.
@@ -190,20 +198,27 @@ def _without_sown(collections: Any) -> dict[str, Any]:
     return kept
 
 
-def _check_arguments(module: nn.Module | nnx.Module, example: Any) -> bool:
-    """Whether the module takes inputs by name; ``ValueError`` if it needs more than these and the mode."""
-    call: Callable[..., Any] = module.__call__  # type: ignore[union-attr]
+def checked_arguments(what: str, call: Callable[..., Any], example: Any) -> bool:
+    """Whether a call takes inputs by name.
+
+    Args:
+      what: the model, for messages.
+      call: of a module, bound to it.
+      example: inputs.
+
+    Raises:
+      ValueError: it needs more than the inputs and the mode.
+    """
     by_name = takes_by_name(call, example)
     if others := other_arguments(call, list(example) if by_name else None):
         raise ValueError(
-            f"Task.model, a {type(module).__name__}, needs {others[0]!r} in its call; a module is called with inputs, "
+            f"Task.model, {what}, needs {others[0]!r} in its call; a module is called with inputs, "
             f"and with whether it trains if it takes {', '.join(list(MODES)[:-1])} or {list(MODES)[-1]}."
         )
-
     return by_name
 
 
-def _arguments(x: Any, by_name: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(x: Any, by_name: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Inputs as positional arguments and keywords of a call."""
     return ((), dict(x)) if by_name else ((x,), {})
 
@@ -217,7 +232,7 @@ def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module], example: Any) -> Mo
     if not isinstance(built, nnx.Module):
         raise ValueError(f"Task.model is {constructor!r}, which returns no nnx.Module.")
     told = modes_of(built.__call__)  # type: ignore[attr-defined]
-    by_name = _check_arguments(built, example)
+    by_name = checked_arguments(f"a {type(built).__name__}", built.__call__, example)  # type: ignore[attr-defined]
 
     def structure(train: bool) -> nnx.GraphDef[nnx.Module]:
         """The module without its arrays. Whether it trains is part of its structure."""
@@ -234,12 +249,12 @@ def _from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module], example: Any) -> Mo
         params: chex.ArrayTree, state: chex.ArrayTree, x: Any, key: jax.Array, train: bool
     ) -> tuple[jax.Array, chex.ArrayTree]:
         _check_inputs(x, example)
-        given, named = _arguments(x, by_name)
+        given, named = arguments(x, by_name)
         # Without a copy, a merged module's variables must not be changed under a transformation.
         module: Any = nnx.merge(structures[train], params, state, copy=True)
         nnx.reseed(module, default=key)
         with nnx_mode_checked(module, train):
-            given, named = _arguments(x, by_name)
+            given, named = arguments(x, by_name)
             logits = module(*given, **named, **mode(told, train))
         if not train:
             return logits, state

@@ -31,10 +31,11 @@ class Portion(NamedTuple):
 
 def held(task: Task) -> dict[str, tuple[Any, Any]]:
     """Inputs and labels that the devices hold throughout, by the name of their split."""
-    return {
-        name: tuple(inputs.taken(tuple(split), slice(SCORED)) if isinstance(split.x, Fed) else split)
-        for name, split in task.splits.items()
-    }
+    found = {}
+    for name, (x, labels) in task.splits.items():
+        part = slice(SCORED) if isinstance(x, Fed) else slice(None)
+        found[name] = (inputs.taken(x, part), inputs.taken(labels, part))
+    return found
 
 
 class Feeder:

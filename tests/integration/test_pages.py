@@ -250,6 +250,16 @@ def test_the_tasks_of_the_guide_learn(ran: Ran) -> None:
     assert errors.mean() < always_the_mean
 
 
+@pytest.mark.parametrize("name", ["unet.py", "head.py", "characters.py"])
+def test_the_task_files_of_the_guide_can_be_searched(name: str) -> None:
+    text = next(block.text for block in blocks("docs/guide.md") if block.text.startswith(f"# {name}\n"))
+    space: dict[str, Any] = {"__name__": "page"}
+    exec(compile(text, name, "exec"), space)
+    task = space["task"]()
+    scores = glojax.evaluate(task, [task.problem.baseline], seeds=1, steps=5)
+    assert 0 < scores.min() <= 1
+
+
 def test_the_network_of_the_performance_page_trains_alike_with_both_convolutions(ran: Ran) -> None:
     names = example(ran, "docs/performance.md", "fast")
     scores = [glojax.evaluate(names[name](), ["log(y) - x / y"], 2, steps=40) for name in ("fast", "plain")]
