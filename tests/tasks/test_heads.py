@@ -85,6 +85,11 @@ def test_heads_are_trained_and_told_apart(task: Task) -> None:
     assert other.fingerprint != task.fingerprint
 
 
+def test_the_best_constant_is_the_mean_of_that_of_each_output(task: Task) -> None:
+    shares = [np.bincount(labels).max() / len(labels) for labels in LABELS.values()]
+    np.testing.assert_allclose(glojax.tasks.constant_metric(task), np.mean(shares))
+
+
 def test_a_task_of_several_outputs_can_be_made_again(task: Task) -> None:
     few = glojax.tasks.harder(task, train_examples=11)
     assert few.splits["train"].labels["size"].shape == (11,)
