@@ -25,6 +25,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from glojax.distributed import jax_settings
 from glojax.expressions import programs
 from glojax.losses.loss import LossFunction
+from glojax.tasks import inputs
+from glojax.tasks.inputs import Inputs
 from glojax.tasks.task import Task
 from glojax.training import gradients, learner
 from glojax.training.learner import Learner
@@ -107,7 +109,7 @@ def compile_step(
         )
 
     program = jax.tree.map(lambda leaf: leaf[0], programs.encode([programs.Tree("y")], instructions=instructions))
-    data = placed(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tuple(task.splits["train"])))
+    data = placed(tuple(inputs.shapes(part, inputs.count(part)) for part in task.splits["train"]))
     number, seed = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.int32, jnp.uint32))
     places = jax.ShapeDtypeStruct((task.batch_size,), jnp.int32)
     arguments = (
@@ -143,16 +145,16 @@ def _step(
     seed: jax.Array,
     number: jax.Array,
     places: jax.Array,
-    x: jax.Array,
-    labels: jax.Array,
+    x: Inputs,
+    labels: Any,
 ) -> Learner:
     """The step of ``kernels.advance_groups``."""
     keys = learner.keys_of(seed)
-    batch = learner.network_input(task, keys, number, x[places])
+    batch = learner.network_input(task, keys, number, inputs.taken(x, places))
     step: Callable[..., Learner] = jax.vmap(
         partial(learner.step, task, gradient), in_axes=(0, 0, 0, None, None, None, None)
     )
-    return step(learners, program, rate, keys, number, batch, labels[places])
+    return step(learners, program, rate, keys, number, batch, inputs.taken(labels, places))
 
 
 def device_of(target: str) -> Any:

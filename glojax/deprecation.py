@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 Class = TypeVar("Class")
+Value = TypeVar("Value")
 
 
 def _unchanged(value: Any) -> Any:
@@ -62,3 +63,20 @@ def renamed_fields(**names: str) -> Callable[[type[Class]], type[Class]]:
         return of
 
     return decorate
+
+
+def given_to_what_trains(name: str, argument: str, value: Value) -> Value:
+    """A field that what trains now takes; a warning where it is given.
+
+    Args:
+      name: of the field, such as ``"Task.group"``.
+      argument: its name there.
+      value: what was given, returned as it is.
+    """
+    if value is not None:
+        warnings.warn(
+            f"{name} is deprecated; give it to what trains, for example glojax.search(task, {argument}=...).",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+    return value

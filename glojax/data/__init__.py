@@ -3,6 +3,7 @@
 Modules:
   datasets: the embedded digits and diabetes, MNIST and CIFAR-10, split into training, validation and test parts.
   splits: inputs and labels in three parts.
+  fed: inputs that stay on the host, in files or elsewhere, until minibatches need them.
   images: reads MNIST and CIFAR-10 through TensorFlow Datasets (the extra ``tfds``).
   tables: a package that reads a CSV or Parquet file as standardized and one-hot encoded arrays.
   corruption: label noise, outliers, few examples and rare classes.
@@ -12,6 +13,7 @@ May import ``errors`` and ``files``.
 """
 
 from glojax.data.datasets import cifar10, diabetes, digits, mnist
+from glojax.data.fed import Fed, spooled
 from glojax.data.splits import Split, Splits
 
-__all__ = ["Split", "Splits", "cifar10", "diabetes", "digits", "mnist"]
+__all__ = ["Fed", "Split", "Splits", "cifar10", "diabetes", "digits", "mnist", "spooled"]

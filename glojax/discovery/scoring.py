@@ -101,7 +101,8 @@ def check_losses(task: Task, chosen: Iterable[LossFunction]) -> None:
         if isinstance(loss, Loss):
             gradients.check_output(task, loss)
         else:
-            gradients.check_loss(task, loss)
+            for head in task.heads:
+                gradients.check_loss(head, loss)
 
 
 def score_losses(
@@ -189,7 +190,8 @@ def _evaluators(
     check_losses(task, chosen)
     functions = {id(loss): loss for loss in chosen if not isinstance(loss, Loss)}
     for loss in functions.values():
-        gradients.check_gradient(task, loss)
+        for head in task.heads:
+            gradients.check_gradient(head, loss)
     for protected in (False, True):
         places = [place for place, loss in enumerate(chosen) if isinstance(loss, Loss) and loss.protected == protected]
         if places:

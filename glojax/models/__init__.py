@@ -3,13 +3,15 @@
 Modules:
   networks: the reference networks in Flax Linen, and their pooling and normalization.
   adapters: a Linen module, an NNX constructor or a pair of functions, as one pair of pure functions.
+  auxiliary: what a model gives beside its outputs: an auxiliary value, and losses of its own.
+  other_libraries: networks of Equinox and Haiku, each an extra.
   convolutions: ``glojax.convolution``, for Flax's own layers too.
   autotune: times forms of a computation on an accelerator and remembers the fastest.
 
 May import ``distributed``, ``errors`` and ``files``.
 """
 
-from glojax.models.adapters import Model, as_model, shapes
+from glojax.models.adapters import FromExample, Model, OneOutput, as_model, shapes
 from glojax.models.networks import (
     CNN,
     MLP,
@@ -23,18 +25,23 @@ from glojax.models.networks import (
     max_pool,
     overlapping_max_pool,
 )
+from glojax.models.other_libraries import equinox, haiku
 
 __all__ = [
     "CNN",
     "MLP",
     "AllCNN",
     "CifarCNN",
+    "FromExample",
     "Linear",
     "Model",
+    "OneOutput",
     "PaperCNN",
     "ResNet20",
     "ResidualUnit",
     "as_model",
+    "equinox",
+    "haiku",
     "local_response_normalization",
     "max_pool",
     "overlapping_max_pool",

@@ -5,7 +5,7 @@ inside it follow from them; one that does not is found when the module is called
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,13 +34,42 @@ def mode(names: tuple[str, ...], train: bool) -> dict[str, Any]:
     return {name: MODES[name] == train for name in names}
 
 
-def other_arguments(call: Callable[..., Any]) -> list[str]:
-    """Names of arguments that a call needs beside the inputs and the mode."""
+def takes_by_name(call: Callable[..., Any], example: Any) -> bool:
+    """Whether a call takes inputs as keywords: they are a dict, and all its names are arguments of the call.
+
+    Args:
+      call: of a module, bound to it.
+      example: its inputs.
+
+    Raises:
+      ValueError: some of the names are arguments and others are not.
+    """
+    if not isinstance(example, Mapping):
+        return False
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(call).parameters
+    named = [name for name, one in parameters.items() if one.kind in by_name and name not in MODES]
+    unknown = sorted(set(example) - set(named))
+    if unknown and len(unknown) < len(example):
+        raise ValueError(
+            f"Task.model takes {', '.join(named)} in its call, and the inputs also have {unknown[0]!r}; either all "
+            "names of the inputs are arguments of the call, or none is, and it gets the dict."
+        )
+    return not unknown
+
+
+def other_arguments(call: Callable[..., Any], names: Collection[str] | None = None) -> list[str]:
+    """Names of arguments that a call needs beside the inputs and the mode.
+
+    Args:
+      call: of a module, bound to it.
+      names: of the inputs, where they are keywords. Defaults to inputs as the first argument.
+    """
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(call).parameters
     required = [name for name, one in parameters.items() if one.default is one.empty and one.kind not in variadic]
-    inputs = next((name for name in parameters if name not in MODES), None)
-    return [name for name in required if name not in MODES and name != inputs]
+    inputs = {next((name for name in parameters if name not in MODES), None)} if names is None else names
+    return [name for name in required if name not in MODES and name not in inputs]
 
 
 @contextmanager

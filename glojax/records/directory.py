@@ -17,7 +17,7 @@ import filelock
 from glojax import files, tasks
 from glojax.errors import quoted, short
 from glojax.records.store import Store
-from glojax.tasks import identity
+from glojax.tasks import identity, inputs
 from glojax.tasks.task import Task
 
 SCHEMA = 5
@@ -182,7 +182,7 @@ def _about(task: Task) -> dict[str, Any]:
         "output": task.problem.output if isinstance(task.problem.output, str) else "function",
         "steps": task.steps,
         "batch_size": task.batch_size,
-        "examples": {name: len(split.labels) for name, split in task.splits.items()},
+        "examples": {name: inputs.count(split.labels) for name, split in task.splits.items()},
         "constant": tasks.constant_metric(task),
     }
 

@@ -11,6 +11,10 @@
 - ``constant``: the metric of the best prediction that is the same for all examples.
 - ``ranking``: what a search ranks candidates by where the metric is accuracy.
 - ``optimizers``: optimizers by name, schedules and weight decay.
+- ``inputs``: an array or a tree of arrays, in the types that a task keeps.
+- ``labels``, ``dense``, ``heads``: labels as a task keeps them, of many positions, and of several outputs.
+- ``targets``, ``scored``: what a loss and a metric are given.
+- ``initial``: parameters that training starts from, and those that it leaves as they are.
 - ``checks``: checks of what a task is given.
 - ``metric_checks``: checks of its metric.
 - ``fingerprints``: digests of a task's data and model.

@@ -16,7 +16,8 @@ import numpy as np
 from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
-from glojax.tasks import dense
+from glojax.tasks import dense, inputs
+from glojax.tasks.inputs import Inputs
 from glojax.tasks.labels import known_of
 from glojax.tasks.problems import Kind
 
@@ -24,61 +25,41 @@ from glojax.tasks.problems import Kind
 
 
 def split(
-    kind: Kind, field: str, given: Any, ignore_label: int | None = None, positions: tuple[int, ...] = ()
+    kind: Kind,
+    field: str,
+    given: Any,
+    ignore_label: int | None = None,
+    positions: tuple[int, ...] = (),
+    where: Any = None,
 ) -> Split:
     """Check one part of the data and convert it to the form that a task keeps.
 
     Args:
       kind: the kind of problem, which decides what labels may be.
       field: ``"train"``, ``"validation"`` or ``"test"``, for messages.
-      given: a pair of arrays (inputs, labels).
+      given: a pair (inputs, labels).
       ignore_label: the label that stands for none. Defaults to none.
       positions: the axes of labels between examples and outputs (``dense``). Defaults to none.
+      where: which labels take part (``dense.masked``). Defaults to all.
 
     Returns:
-      Inputs as float32, or uint8 if they were, and labels as ``Kind.checked`` converts them.
+      Inputs as ``inputs.checked`` converts them, and labels as ``Kind.checked`` converts them.
 
     Raises:
-      ValueError: no pair of arrays, inputs that are not real, not finite or have fewer than two axes, or wrong labels.
+      ValueError: no pair, or wrong inputs or labels.
     """
     try:
         x, labels = given
-        x = np.asarray(x)
+        x = inputs.as_given(x)
     except (TypeError, ValueError):
         raise ValueError(f"Task.{field} must be a pair of arrays (inputs, labels).") from None
-    if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer) or jnp.issubdtype(x.dtype, jnp.floating)):
-        raise ValueError(f"Task.{field}: inputs are {x.dtype}{list(x.shape)}; real numbers are expected.")
-    x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    if x.ndim < 2 or len(x) == 0:
-        raise ValueError(
-            f"Task.{field}: inputs have shape {list(x.shape)}; [examples, ...] with an example is expected."
-        )
-    if not np.isfinite(x).all():
-        rows = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
-        raise ValueError(f"Task.{field}: inputs of {len(rows)} examples are NaN or infinite, the first at {rows[0]}.")
+    x = inputs.checked(field, x)
+    examples = inputs.count(x)
     ignored = () if ignore_label is None else (ignore_label,)
-    rows, count = dense.given_rows(field, labels, len(x), positions)
+    labels = dense.masked(field, labels, where, examples, positions)
+    rows, count = dense.given_rows(field, labels, examples, positions)
     kept = kind.checked(field, rows, count, *ignored)
-    return Split(x, kept.reshape(len(x), *positions, *kept.shape[1:]) if positions else kept)
-
-
-def whole_numbers(given: Any) -> np.ndarray | None:
-    """Inputs of one part if they are whole numbers that may be ids.
-
-    Args:
-      given: a pair of arrays (inputs, labels), not yet checked.
-
-    Returns:
-      The inputs as they are; ``None`` if they are not of an integer type, or beyond int32.
-    """
-    try:
-        x = np.asarray(given[0])
-    except (TypeError, ValueError, IndexError, KeyError):
-        return None
-    if not np.issubdtype(x.dtype, np.integer) or not x.size:
-        return None
-    bounds = np.iinfo(np.int32)
-    return x if bounds.min <= x.min() and x.max() <= bounds.max else None
+    return Split(x, kept.reshape(examples, *positions, *kept.shape[1:]) if positions else kept)
 
 
 def data(kind: Kind, splits: Mapping[str, Split]) -> None:
@@ -87,8 +68,11 @@ def data(kind: Kind, splits: Mapping[str, Split]) -> None:
     Raises:
       ValueError: inputs differ in shape, all training labels are the same, or none of an output is known.
     """
-    shapes = {field: part.x.shape[1:] for field, part in splits.items()}
-    if len(set(shapes.values())) > 1:
+    shapes = {
+        field: shape.shape[1:] if hasattr(shape := inputs.shapes(part.x, 1), "shape") else described(shape)
+        for field, part in splits.items()
+    }
+    if any(shape != shapes["train"] for shape in shapes.values()):
         raise ValueError(f"Task: inputs differ in shape: {shapes}; all parts must have one shape.")
     labels = splits["train"].labels
     known = known_of(labels)
@@ -135,6 +119,21 @@ def share(field: str, value: object) -> None:
         raise ValueError(f"{field} is {value!r}; a number from 0 to 1 is allowed.")
 
 
+def machine(group: object) -> None:
+    """Raise ``ValueError`` unless the deprecated ``Task.group`` is None or a whole number of at least 1."""
+    if group is not None:
+        count("group", group)
+
+
+def auxiliary(has_aux: object, sown_weight: object) -> None:
+    """Raise ``ValueError`` unless ``Task.has_aux`` is a bool and ``Task.sown_weight`` a finite number of at least 0."""
+    if not isinstance(has_aux, bool):
+        raise ValueError(f"Task.has_aux is {has_aux!r}; True or False is allowed.")
+    number = isinstance(sown_weight, int | float | np.number) and not isinstance(sown_weight, bool)
+    if not (number and 0 <= sown_weight < math.inf):  # type: ignore[operator]
+        raise ValueError(f"Task.sown_weight is {sown_weight!r}; a finite number of at least 0 is allowed.")
+
+
 # THE MODEL
 
 
@@ -147,7 +146,7 @@ class Called(NamedTuple):
     new_state: chex.ArrayTree
 
 
-def called(given: Model, batch: jax.ShapeDtypeStruct, train: bool) -> Called:
+def called(given: Model, batch: Any, train: bool) -> Called:
     """Trace a model's initialization and a call.
 
     Args:
@@ -162,7 +161,7 @@ def called(given: Model, batch: jax.ShapeDtypeStruct, train: bool) -> Called:
     def call() -> tuple[Any, ...]:
         key = jax.random.key(0)
         params, state = given.init(key)
-        outputs, new_state = given.apply(params, state, jnp.zeros(batch.shape, batch.dtype), key, train)
+        outputs, new_state = given.apply(params, state, inputs.zeros(batch), key, train)
         return params, state, outputs, new_state
 
     return Called(*jax.eval_shape(call))
@@ -174,10 +173,10 @@ def described(arrays: object) -> Any:
 
 
 def model_input(
-    evaluation_input: Callable[[jax.Array], jax.Array],
-    training_input: Callable[[jax.Array, jax.Array], jax.Array],
-    raw_batch: jax.ShapeDtypeStruct,
-) -> jax.ShapeDtypeStruct:
+    evaluation_input: Callable[[Inputs], Inputs],
+    training_input: Callable[[jax.Array, Inputs], Inputs],
+    raw_batch: Any,
+) -> Any:
     """Check that ``preprocess`` and ``augment`` can be called and agree.
 
     Args:
@@ -195,7 +194,7 @@ def model_input(
         batch = jax.eval_shape(evaluation_input, raw_batch)
     with users_code("Task.augment"):
         augmented = jax.eval_shape(lambda x: training_input(jax.random.key(0), x), raw_batch)
-    if (augmented.shape, augmented.dtype) != (batch.shape, batch.dtype):
+    if described(augmented) != described(batch):
         raise ValueError(
             f"Task.augment gives {described(augmented)}, and evaluation gives the model {described(batch)}; both must "
             "be alike."
@@ -203,9 +202,7 @@ def model_input(
     return batch
 
 
-def model(
-    given: Model, batch: jax.ShapeDtypeStruct, kind: Kind, splits: Mapping[str, Split], positions: tuple[int, ...] = ()
-) -> None:
+def model(given: Model, batch: Any, kind: Kind, splits: Mapping[str, Split], positions: tuple[int, ...] = ()) -> None:
     """Check that a model can be called in both modes, and that its outputs suit the labels.
 
     Args:
@@ -227,7 +224,19 @@ def model(
         before, after = described(found.state), described(found.new_state)
         if before != after:
             raise ValueError(f"Task.model makes of the state {before} the state {after}; both must be alike.")
-        _outputs(outputs, (batch.shape[0], *positions), kind, splits)
+        _outputs(outputs, (jax.tree.leaves(batch)[0].shape[0], *positions), kind, splits)
+
+
+def penalty(given: Model, batch: Any) -> None:
+    """Trace the losses that a model has beside its outputs, where they are wanted.
+
+    Raises:
+      ValueError: it has none, or they are not floats.
+    """
+    if (penalized := given.penalized) is not None:
+        key = jax.random.key(0)
+        with users_code("Task.model"):
+            jax.eval_shape(lambda: penalized(*given.init(key), inputs.zeros(batch), key))
 
 
 def _outputs(outputs: jax.ShapeDtypeStruct, before: tuple[int, ...], kind: Kind, splits: Mapping[str, Split]) -> None:

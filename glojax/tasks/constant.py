@@ -60,13 +60,13 @@ def of_constant(metric: str | Metric, labels: Any, kind: str | Kind = "classific
 def constant_metric(task: Task) -> float | None:
     """The metric of the best constant prediction on the set that losses are judged by: test, or else validation.
 
-    ``None`` where it has no meaning, or where a function makes the predictions.
+    Of several outputs it is the mean. ``None`` where it has no meaning, or where a function makes the predictions.
     """
     if callable(task.problem.output):
         return None
-    labels = task.flat["validation" if task.test is None else "test"].labels
-    found = of_constant(task.metric_function, labels, task.problem)
-    return found if np.isfinite(found) else None
+    part = "validation" if task.test is None else "test"
+    found = np.mean([of_constant(head.metric_function, head.flat[part].labels, head.problem) for head in task.heads])
+    return float(found) if np.isfinite(found) else None
 
 
 def _of_classes(metric: Metric, labels: np.ndarray) -> np.ndarray:

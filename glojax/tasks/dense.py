@@ -8,14 +8,16 @@ position: outputs ``[rows, outputs]``, and labels in the form of a task without 
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax import models
 from glojax.data.splits import Split
+from glojax.models.adapters import Model
+from glojax.tasks import inputs
 
 _EXAMPLES = 2  # in the batch with which a model is asked for the shape of its outputs
 
@@ -41,11 +43,13 @@ def flat(splits: Mapping[str, Split]) -> dict[str, Split]:
     return {name: Split(part.x, label_rows(part.labels)) for name, part in splits.items()}
 
 
-def asked(model: object, preprocess: Callable[[jax.Array], jax.Array] | None, train: Any) -> tuple[int, ...]:
+def asked(
+    as_model: Callable[[Any], Model], preprocess: Callable[[jax.Array], jax.Array] | None, train: Any
+) -> tuple[int, ...]:
     """Ask a model for the positions of its outputs, before its task is checked.
 
     Args:
-      model: as the user gave it.
+      as_model: makes pure functions of the user's model, from an example of its inputs.
       preprocess: ``Task.preprocess``.
       train: a pair of arrays (inputs, labels), not yet checked.
 
@@ -55,26 +59,23 @@ def asked(model: object, preprocess: Callable[[jax.Array], jax.Array] | None, tr
     """
     try:
         x, labels = train
-        shape, whole = np.shape(x), np.issubdtype(np.asarray(x).dtype, np.integer)
-        if np.ndim(labels) < 2:
-            return ()
-    except (TypeError, ValueError):
+        batches = list(inputs.asked(x, (_EXAMPLES,))) if np.ndim(labels) > 1 else []
+    except (TypeError, ValueError, IndexError):
         return ()
-    for dtype in (jnp.float32, jnp.int32)[: 1 + whole]:
-        for examples in (_EXAMPLES, shape[0]):
-            try:
-                batch = jax.ShapeDtypeStruct((examples, *shape[1:]), dtype)
-                batch = batch if preprocess is None else jax.eval_shape(preprocess, batch)
-                found = jax.eval_shape(lambda batch=batch: _outputs(model, batch))
-                return tuple(found.shape[1:-1])
-            except Exception:  # whatever a user's model raises
-                continue
+    for batch in batches:
+        try:
+            batch = batch if preprocess is None else jax.eval_shape(preprocess, batch)
+            found = jax.eval_shape(partial(_outputs, as_model, batch))
+            return tuple(found.shape[1:-1])
+        except Exception:  # whatever a user's model raises
+            continue
     return ()
 
 
-def _outputs(model: object, batch: jax.ShapeDtypeStruct) -> jax.Array:
-    pure, key = models.as_model(model, np.zeros(batch.shape, batch.dtype)), jax.random.key(0)
-    return pure.apply(*pure.init(key), jnp.zeros(batch.shape, batch.dtype), key, False)[0]
+def _outputs(as_model: Callable[[Any], Model], batch: Any) -> jax.Array:
+    example, key = inputs.zeros(batch), jax.random.key(0)
+    pure = as_model(example)
+    return pure.apply(*pure.init(key), example, key, False)[0]
 
 
 def given_rows(field: str, labels: Any, examples: int, where: tuple[int, ...]) -> tuple[Any, int]:
@@ -107,3 +108,41 @@ def given_rows(field: str, labels: Any, examples: int, where: tuple[int, ...]) -
             f"model gives [batch, {', '.join(map(str, where))}, outputs]."
         )
     return array.reshape(-1, *shape[len(wanted) :]), math.prod(wanted)
+
+
+def masked(field: str, labels: Any, where: Any, examples: int, positions: tuple[int, ...]) -> Any:
+    """Labels of which those that take no part are masked, as ``labels.classes`` and ``labels.numbers`` take them.
+
+    Args:
+      field: the part of the data, for messages.
+      labels: as the user gave them.
+      where: ``Task.where`` of this part, or None.
+      examples: the number of inputs.
+      positions: the shape of the positions.
+
+    Raises:
+      ValueError: ``where`` has another shape than the labels or their positions, or does not hold booleans.
+    """
+    if where is None:
+        return labels
+    mask, shape = np.asarray(where), np.shape(labels)
+    wanted = (examples, *positions)
+    if mask.dtype != bool or mask.shape not in (wanted, shape) or not mask.size:
+        either = f" or {list(shape)}" if shape != wanted else ""
+        raise ValueError(
+            f"Task.where[{field!r}] is {mask.dtype}{list(mask.shape)}; bool{list(wanted)}{either} is expected."
+        )
+    if shape[: len(wanted)] != wanted:
+        return labels  # which a later check refuses
+    if mask.ndim < len(shape):
+        mask = mask.reshape(*mask.shape, *(1,) * (len(shape) - mask.ndim))
+    return np.ma.array(
+        labels if np.ma.isMaskedArray(labels) else np.asarray(labels), mask=~np.broadcast_to(mask, shape)
+    )
+
+
+def check_where(where: Any, parts: Any) -> None:
+    """Raise ``ValueError`` unless ``Task.where`` has arrays by the names of ``parts``, or is None."""
+    if where is not None and not (isinstance(where, Mapping) and set(where) <= set(parts)):
+        given = sorted(map(str, where)) if isinstance(where, Mapping) else type(where).__name__
+        raise ValueError(f"Task.where is {given}; a mapping with arrays for some of {', '.join(parts)} is expected.")

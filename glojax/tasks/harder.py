@@ -9,10 +9,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from glojax.data import corruption
 from glojax.data.splits import Split
+from glojax.tasks import inputs
 from glojax.tasks.task import Task
 
 
@@ -55,18 +57,20 @@ def harder(
     _check("imbalance", imbalance, 1, 1e9)
     if noise not in corruption.NOISES:
         raise ValueError(f"harder: noise is {noise!r}; allowed are {', '.join(corruption.NOISES)}.")
+    _check_heads(task, bool(label_noise or outliers or imbalance > 1))
     parts, done = dict(task.splits), []
     if imbalance > 1:
         classes = _classes_of(task, "imbalance")
         parts["train"] = _only(parts["train"], corruption.imbalanced(classes, imbalance, seed=seed))
         done.append(f"imbalance {imbalance:g}")
     if train_examples is not None:
-        most = len(parts["train"].labels)
+        labels = jax.tree.leaves(parts["train"].labels)[0]
+        most = len(labels)
         if not isinstance(train_examples, int) or isinstance(train_examples, bool) or not 1 <= train_examples <= most:
             raise ValueError(
                 f"harder: train_examples is {train_examples!r}; 1 to {most}, the training examples, are allowed."
             )
-        parts["train"] = _only(parts["train"], corruption.few(parts["train"].labels, train_examples, seed=seed))
+        parts["train"] = _only(parts["train"], corruption.few(labels, train_examples, seed=seed))
         done.append(f"{train_examples} examples")
     changed = ("train", "validation") if noisy_validation else ("train",)
     if label_noise:
@@ -85,7 +89,7 @@ def harder(
     if not done:
         return task
     given: dict[str, Any] = {part: tuple(split) for part, split in parts.items() if part != "test"}
-    batch_size = min(task.batch_size, len(parts["train"].labels))
+    batch_size = min(task.batch_size, inputs.count(parts["train"].labels))
     return dataclasses.replace(task, **given, batch_size=batch_size, name=f"{task.name}, {', '.join(done)}")
 
 
@@ -94,8 +98,13 @@ def _check(field: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"harder: {field} is {value!r}; a number from {low} to {high:g} is allowed.")
 
 
+def _check_heads(task: Task, changes_labels: bool) -> None:
+    if changes_labels and len(task.heads) > 1:
+        raise ValueError(f"harder: {task.name} has labels of several outputs; only train_examples is allowed there.")
+
+
 def _only(part: Split, places: np.ndarray) -> Split:
-    return Split(part.x[places], part.labels[places])
+    return Split(inputs.taken(part.x, places), inputs.taken(part.labels, places))
 
 
 def _classes_of(task: Task, field: str) -> np.ndarray:

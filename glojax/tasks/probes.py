@@ -22,6 +22,8 @@ from glojax.distributed import jax_settings
 from glojax.errors import users_code
 from glojax.losses.loss import LossFunction
 from glojax.models.adapters import Model
+from glojax.tasks import inputs
+from glojax.tasks.inputs import Inputs
 from glojax.tasks.task import Task
 
 _WIDTH = 8  # floats in a row
@@ -99,6 +101,10 @@ def _spread(count: int, size: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, size)).astype(int))
 
 
+def _spread_examples(x: Inputs, size: int) -> Inputs:
+    return inputs.taken(x, _spread(inputs.count(x), size))
+
+
 # WHAT THE FUNCTIONS OF A TASK COMPUTE
 
 
@@ -106,12 +112,15 @@ def inputs_probe(task: Task) -> dict[str, Probe]:
     """What ``preprocess`` and ``augment`` make of some training examples."""
     x = task.splits["train"].x
 
+    def floats(x: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), x)
+
     def prepared(size: int) -> Probe:
-        return [_row(_compiled(lambda x: task.evaluation_input(x).astype(jnp.float32))(x[_spread(len(x), size)]))]
+        return [_row(_compiled(lambda x: floats(task.evaluation_input(x)))(_spread_examples(x, size)))]
 
     def augmented(size: int) -> Probe:
-        make = _compiled(lambda seed, x: task.training_input(jax.random.key(seed), x).astype(jnp.float32))
-        return [_row(make(seed, x[_spread(len(x), size)])) for seed in range(2)]
+        make = _compiled(lambda seed, x: floats(task.training_input(jax.random.key(seed), x)))
+        return [_row(make(seed, _spread_examples(x, size))) for seed in range(2)]
 
     sizes = (_EXAMPLES, task.batch_size)
     return {
@@ -135,7 +144,7 @@ def model_probe(task: Task) -> dict[str, Any]:
     model, x = task.pure_model, task.splits["train"].x
 
     def compute(size: int) -> dict[str, Any]:
-        batch, fixed = x[_spread(len(x), size)], _parameters(model)
+        batch, fixed = _spread_examples(x, size), _parameters(model)
         traced = _compiled(lambda fixed, x: _outputs(model, fixed, task.evaluation_input(x))).trace(fixed, batch)
         found: _Outputs = traced.lower().compile()(fixed, batch)
         leaves = [
@@ -154,7 +163,7 @@ def model_probe(task: Task) -> dict[str, Any]:
     return _tried("Task.model", compute, (_EXAMPLES, task.batch_size))
 
 
-def _outputs(model: Model, fixed: Sequence[np.ndarray], batch: jax.Array) -> _Outputs:
+def _outputs(model: Model, fixed: Sequence[np.ndarray], batch: Inputs) -> _Outputs:
     key = jax.random.key(0)
     params, state = model.init(key)
     leaves, structure = jax.tree.flatten(params)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax.distributed import processes
+from glojax.tasks import inputs
 from glojax.training import grouping, learner
 from glojax.training.candidates import Candidates, PopulationProgress
 from glojax.training.compiled import CompiledKernels
@@ -41,7 +42,7 @@ def start_block(compiled: CompiledKernels, candidates: Candidates, members: np.n
     """
     layout = grouping.lay_out(compiled.plan, members, candidates.seed[members])
     chosen = lay_out_candidates(candidates, layout)
-    return Block(layout, chosen, compiled.start(*compiled.shard((chosen.seed, layout.counts))))
+    return Block(layout, chosen, compiled.start(*compiled.shard((chosen.seed, layout.counts)), compiled.data))
 
 
 def restore_block(compiled: CompiledKernels, candidates: Candidates, members: np.ndarray, learners: Learner) -> Block:
@@ -75,13 +76,16 @@ def train_block(
     Returns:
       The block and the population's progress after these steps.
     """
-    for chunk in range(first, last, CHUNK):
+    size = CHUNK if compiled.feeder is None else compiled.feeder.steps(CHUNK)
+    for chunk in range(first, last, size):
         living = members[progress.alive[members]]
         if not len(living):
             break
         block = compact(compiled, block, candidates, living)
-        length = min(CHUNK, last - chunk)
+        length = min(size, last - chunk)
         block = advance_block(compiled, block, chunk, chunk + length)
+        if compiled.feeder is not None and chunk + length < last:  # while the devices compute
+            compiled.feeder.prepare(seeds_of(block), chunk + length, min(chunk + length + size, last), size)
         finite = by_candidate(block, block.learners.finite, len(progress.alive))
         progress = progress.after_steps(living, length, finite)
     return block, progress
@@ -89,14 +93,24 @@ def train_block(
 
 def advance_block(compiled: CompiledKernels, block: Block, first: int, last: int) -> Block:
     """Train a block for at most ``CHUNK`` steps, from ``first`` to before ``last``; its learners are donated."""
-    layout, seeds = block.layout, block.candidates.seed[:, 0]
-    examples, batch_size = len(compiled.task.splits["train"].labels), compiled.task.batch_size
+    layout, seeds, data = block.layout, block.candidates.seed[:, 0], compiled.data
+    examples, batch_size = inputs.count(compiled.task.splits["train"].labels), compiled.task.batch_size
+    if compiled.feeder is None:
+        drawn = {seed: learner.minibatches(seed, examples, batch_size, first, last) for seed in seeds_of(block)}
+    else:
+        portion = compiled.feeder.take(seeds_of(block), first, last, compiled.feeder.steps(CHUNK))
+        drawn, data = portion.places, data._replace(splits={"train": compiled.replicate(portion.batch)})
     places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
-    for seed in np.unique(seeds[layout.used]):
-        places[seeds == seed, : last - first] = learner.minibatches(int(seed), examples, batch_size, first, last)
+    for seed, of_seed in drawn.items():
+        places[seeds == seed, : last - first] = of_seed
     sharded = compiled.shard((block.candidates, layout.counts, places))
     steps = compiled.replicate((np.int32(first), np.int32(last)))
-    return block._replace(learners=compiled.advance(block.learners, *sharded, *steps, compiled.data))
+    return block._replace(learners=compiled.advance(block.learners, *sharded, *steps, data))
+
+
+def seeds_of(block: Block) -> list[int]:
+    """The seeds of the groups in use, each once."""
+    return np.unique(block.candidates.seed[:, 0][block.layout.used]).tolist()
 
 
 def compact(compiled: CompiledKernels, block: Block, candidates: Candidates, living: np.ndarray) -> Block:

@@ -12,7 +12,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from glojax.data.fed import Fed
 from glojax.tasks.task import Task
+from glojax.training import feeding
+from glojax.training.feeding import Feeder
 from glojax.training.gradients import Gradient
 from glojax.training.grouping import GroupPlan
 from glojax.training.kernels import Data, advance_groups, regroup, score_groups, start_groups
@@ -31,7 +34,8 @@ class CompiledKernels(NamedTuple):
     sharding: NamedSharding  # of arrays [devices * rows, ...]
     replication: NamedSharding  # of arrays that every device has
     data: Data  # on every device
-    start: Any  # start(seeds, counts) -> learners
+    feeder: Feeder | None  # of the training examples, where their inputs are fed
+    start: Any  # start(seeds, counts, data) -> learners
     advance: Any  # advance(learners, candidates, counts, places, first, last, data) -> learners
     score: Any  # score(learners, seeds, counts, wanted, data) -> scores
     regroup: Any  # regroup(learners, slots) -> learners
@@ -84,8 +88,9 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         plan=plan,
         sharding=sharding,
         replication=replication,
-        data=_placed(replication, {name: tuple(part) for name, part in task.splits.items()}),
-        start=on_devices("start", partial(start_groups, task), shard, shard),
+        data=Data(*_placed(replication, (feeding.held(task), task.initial or {}))),
+        feeder=Feeder(task) if isinstance(task.splits["train"].x, Fed) else None,
+        start=on_devices("start", partial(start_groups, task), shard, shard, whole),
         advance=on_devices(
             "advance",
             partial(advance_groups, task, gradient),

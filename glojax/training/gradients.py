@@ -68,6 +68,8 @@ def program_gradient(protected: bool, output: Output = "softmax") -> Gradient:
         if weights is not None:
             weighted, value = jnp.where(weights == 0, 0, weighted * weights), jnp.where(weights == 0, 0, value)
         found = backward(weighted, y)
+        if weights is not None:
+            found = _without_lost(found, weights)
         finite = jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(weighted))
         return found.T.astype(outputs.dtype), finite
 
@@ -79,6 +81,11 @@ _BACKWARD: dict[str, Backward] = {
     "sigmoid": lambda g, y: g * y * (1 - y),
     "identity": lambda g, y: g,
 }
+
+
+def _without_lost(gradient: jax.Array, weights: jax.Array) -> jax.Array:
+    """The gradient, 0 instead of NaN or infinity where nothing counts."""
+    return jnp.where((weights == 0) & ~jnp.isfinite(gradient), 0, gradient)
 
 
 def fixed_gradient(loss: LossFunction) -> Gradient:
@@ -107,7 +114,7 @@ def fixed_gradient(loss: LossFunction) -> Gradient:
 
         value, found = jax.value_and_grad(total)(outputs)
         if weights is not None:  # where a loss is not finite, no weight makes its gradient 0
-            found = jnp.where((weights == 0) & ~jnp.isfinite(found), 0, found)
+            found = _without_lost(found, weights)
         return found, jnp.isfinite(value) & jnp.isfinite(jnp.sum(found))
 
     return gradient

@@ -7,13 +7,15 @@ count hold nothing, so the number of groups changes without a new compilation.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from glojax.expressions.programs import Array
+from glojax.tasks import inputs
+from glojax.tasks.inputs import Inputs
 from glojax.tasks.task import Task
 from glojax.training import learner as learning
 from glojax.training.candidates import Candidates
@@ -21,22 +23,29 @@ from glojax.training.gradients import Gradient
 from glojax.training.learner import Learner
 
 Arrays = TypeVar("Arrays")
-Data = Mapping[str, tuple[jax.Array, jax.Array]]
-"""Inputs and labels ``[examples, ...]`` of each split of a task, by its name."""
 
 
-def start_groups(task: Task, seeds: jax.Array, count: jax.Array) -> Learner:
+class Data(NamedTuple):
+    """What a task has beside its functions, on a device."""
+
+    splits: Mapping[str, tuple[Inputs, Any]]  # inputs and labels [examples, ...], by name
+    initial: Mapping[str, jax.Array]  # given parameters, by name
+
+
+def start_groups(task: Task, seeds: jax.Array, count: jax.Array, data: Data) -> Learner:
     """Initialize the networks of every group.
 
     Args:
       task: gives model and optimizer.
       seeds: ``uint32[rows, group]``, the same throughout a row.
       count: ``int32[1]``, rows in use.
+      data: the task's.
 
     Returns:
       Learners ``[rows, group]``; zeros in the rows that are not in use.
     """
     _check_rows(seeds, count)
+    task = task.holding(data.initial)
 
     def row(i: jax.Array) -> Learner:
         learner = learning.start(task, learning.keys_of(seeds[i, 0]))
@@ -70,7 +79,7 @@ def advance_groups(
       places: ``int32[rows, steps, batch]``, the minibatches of the steps from ``first``; there may be room for more.
       first: ``int32[]``, the first step.
       last: ``int32[]``, the step after the last.
-      data: the task's splits.
+      data: the task's.
 
     Returns:
       The learners after these steps, ``[rows, group]``.
@@ -78,7 +87,7 @@ def advance_groups(
     _check_rows(candidates.seed, count)
     chex.assert_shape(places, (len(candidates.seed), None, task.batch_size))
     chex.assert_type(places, jnp.int32)
-    x, labels = data["train"]
+    (x, labels), task = data.splits["train"], task.holding(data.initial)
     step = jax.vmap(partial(learning.step, task, gradient), in_axes=(0, 0, 0, None, None, None, None))
 
     def row(i: jax.Array, learners: Learner) -> Learner:
@@ -88,8 +97,8 @@ def advance_groups(
         def one(number: jax.Array, learner: Learner) -> Learner:
             chosen = places[i, number - first]
             # Outside ``vmap``, and so once for the group.
-            batch = learning.network_input(task, keys, number, x[chosen])
-            return step(learner, members.program, members.rate, keys, number, batch, labels[chosen])
+            batch = learning.network_input(task, keys, number, inputs.taken(x, chosen))
+            return step(learner, members.program, members.rate, keys, number, batch, inputs.taken(labels, chosen))
 
         return _with_row(learners, i, jax.lax.fori_loop(first, last, one, _row(learners, i)))
 
@@ -107,13 +116,14 @@ def score_groups(
       seeds: ``uint32[rows, group]``, the same throughout a row.
       count: ``int32[1]``, rows in use.
       wanted: ``bool[splits]``, which splits are scored, in the task's order.
-      data: the task's splits.
+      data: the task's.
 
     Returns:
       Scores ``float32[rows, group, splits]``; 0 in rows that are not in use and for splits that are not wanted.
     """
     _check_rows(seeds, count)
     chex.assert_shape(wanted, (len(task.splits),))
+    task = task.holding(data.initial)
 
     def row(i: jax.Array, scores: jax.Array) -> jax.Array:
         learner, keys = _row(learners, i), learning.keys_of(seeds[i, 0])
@@ -123,7 +133,7 @@ def score_groups(
                 lambda part=part: jax.vmap(lambda one: learning.score(task, one, keys, *part))(learner),
                 lambda: jnp.zeros(seeds.shape[1], jnp.float32),
             )
-            for place, part in enumerate(data[split] for split in task.splits)
+            for place, part in enumerate(data.splits[split] for split in task.splits)
         ]
         return scores.at[i].set(jnp.stack(found, axis=-1))
 

@@ -4,6 +4,7 @@ A ``Learner`` is the state: ``start`` makes one from the keys of a seed, ``step`
 ``score`` judges it. ``kernels`` maps these functions over the candidates of a group.
 """
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ import optax
 
 from glojax.expressions.programs import Array, Program
 from glojax.seeds import named_random
-from glojax.tasks import dense, metric_parts
+from glojax.tasks import dense, inputs, metric_parts
+from glojax.tasks.inputs import Inputs
+from glojax.tasks.labels import known_of
 from glojax.tasks.metric_parts import Parts
 from glojax.tasks.task import Task
 from glojax.training.gradients import Gradient
@@ -91,7 +94,7 @@ def shapes(task: Task) -> Learner:
     return jax.eval_shape(lambda seed: start(task, keys_of(seed)), jax.ShapeDtypeStruct((), jnp.uint32))
 
 
-def network_input(task: Task, keys: Keys, number: jax.Array, x: jax.Array) -> jax.Array:
+def network_input(task: Task, keys: Keys, number: jax.Array, x: Inputs) -> Inputs:
     """A minibatch as the network sees it in step ``number``; the same for all networks with these keys."""
     return task.training_input(jax.random.fold_in(keys.augmentation, number), x)
 
@@ -104,8 +107,8 @@ def step(
     rate: Array,
     keys: Keys,
     number: jax.Array,
-    x: jax.Array,
-    labels: jax.Array,
+    x: Inputs,
+    labels: Any,
 ) -> Learner:
     """Take one optimizer step on a minibatch.
 
@@ -118,26 +121,52 @@ def step(
       keys: of its seed.
       number: ``int32[]``, steps taken before this one.
       x: inputs ``[batch, ...]`` from ``network_input``.
-      labels: ``[batch, ...]``.
+      labels: ``[batch, ...]``, of several outputs a tree.
 
     Returns:
       The network after the step.
     """
     chex.assert_rank([rate, number], 0)
-    chex.assert_equal_shape_prefix([x, labels], 1)
+    chex.assert_equal_shape_prefix(jax.tree.leaves((x, labels)), 1)
     params, state, optimizer_state, finite, average = learner
     dropout_key = jax.random.fold_in(keys.dropout, number)
-    logits, backward, state = jax.vjp(
-        lambda params: task.pure_model.apply(params, state, x, dropout_key, True), params, has_aux=True
+    (outputs, penalty), backward, state = jax.vjp(
+        lambda params: _outputs_and_penalty(task, params, state, x, dropout_key), params, has_aux=True
     )
-    rows = dense.rows(logits)
-    rows_gradient, step_is_finite = gradient(program, rows, *task.targets(labels, logits.shape[-1]))
-    (params_gradient,) = backward(rows_gradient if logits.ndim == 2 else rows_gradient.reshape(logits.shape))
+    outputs_gradient, step_is_finite = _outputs_gradient(task, gradient, program, outputs, labels)
+    if penalty is None:
+        (params_gradient,) = backward((outputs_gradient, None))
+    else:
+        (params_gradient,) = backward((outputs_gradient, jnp.float32(task.sown_weight)))
+        step_is_finite &= jnp.isfinite(penalty)
     updates, optimizer_state = task.optimizer.update(params_gradient, optimizer_state, params)
     moved = optax.apply_updates(params, jax.tree.map(lambda update: rate * update, updates))
     if average is not None:
         average = averaged(average, Weights(moved, state), task.averaging, number)  # type: ignore[arg-type]
     return Learner(moved, state, optimizer_state, finite & step_is_finite, average)  # type: ignore[arg-type]
+
+
+def _outputs_and_penalty(
+    task: Task, params: chex.ArrayTree, state: chex.ArrayTree, x: Inputs, key: jax.Array
+) -> tuple[tuple[Any, jax.Array | None], chex.ArrayTree]:
+    """What the model gives in training, the sum of its own losses or ``None``, and its new state."""
+    if (penalized := task.pure_model.penalized) is not None:
+        return penalized(params, state, x, key)
+    outputs, state = task.pure_model.apply(params, state, x, key, True)
+    return (outputs, None), state
+
+
+def _outputs_gradient(
+    task: Task, gradient: Gradient, program: Program, outputs: Any, labels: Any
+) -> tuple[Any, jax.Array]:
+    """The gradient of the mean loss by every output, or of the sum of these by several, and whether all was finite."""
+    found, finite = [], []
+    leaves, structure = jax.tree.flatten(outputs)
+    for head, z, of_head in zip(task.heads, leaves, jax.tree.leaves(labels), strict=True):
+        by_rows, is_finite = gradient(program, dense.rows(z), *head.targets(of_head, z.shape[-1]))
+        found.append(by_rows if z.ndim == 2 else by_rows.reshape(z.shape))
+        finite.append(is_finite)
+    return jax.tree.unflatten(structure, found), functools.reduce(jnp.logical_and, finite)
 
 
 def averaged(average: Weights, weights: Weights, share: float, number: Array) -> Weights:
@@ -184,68 +213,92 @@ def scored(learner: Learner) -> Weights:
     return jax.tree.map(lambda average, like: average.astype(like.dtype), learner.average, last)
 
 
-def score(task: Task, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array) -> jax.Array:
-    """The task's score on a split, ``float32[]``; 0 if a NaN or infinity occurred, in training, here or in the metric.
+def score(task: Task, learner: Learner, keys: Keys, x: Inputs, labels: Any) -> jax.Array:
+    """The task's score on a split, ``float32[]``; of several outputs the mean of their scores.
+
+    It is 0 if a NaN or infinity occurred in training, in outputs whose label is known, or in the metric.
 
     Args:
       task: gives model and metric.
       learner: the trained network.
       keys: of its seed.
       x: inputs ``[examples, ...]``, as the data holds them.
-      labels: ``[examples, ...]``.
+      labels: ``[examples, ...]``, of several outputs a tree.
     """
-    chex.assert_equal_shape_prefix([x, labels], 1)
-    parts = metric_parts.parts(task.metric_function) if task.positions else None
-    if parts is None:
-        outputs = predict(task, learner, keys, x)
-        finite, found = jnp.isfinite(outputs).all(), task.score(outputs, labels)
-    else:
-        finite, metric = _metric_in_parts(task, parts, learner, keys, x, labels)
-        found = task.as_score(metric)
+    chex.assert_equal_shape_prefix(jax.tree.leaves((x, labels)), 1)
+    heads = zip(task.heads, jax.tree.leaves(labels), strict=True)
+    judged = [_score_of_head(head, learner, keys, x, of_head) for head, of_head in heads]
     # A user's metric may count, or compute in the bits of its outputs, or be NaN for some of them.
-    found, sound = jnp.asarray(found, jnp.float32), learner.finite & finite
+    scores = [jnp.asarray(found, jnp.float32) for _, found in judged]
+    found = functools.reduce(jnp.add, scores) / len(scores) if len(scores) > 1 else scores[0]
+    sound = functools.reduce(jnp.logical_and, [finite for finite, _ in judged], learner.finite)
     return jnp.where(sound & jnp.isfinite(found), found, jnp.float32(0))
 
 
+def _score_of_head(
+    task: Task, learner: Learner, keys: Keys, x: Inputs, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Whether all outputs are finite, and their score."""
+    parts = metric_parts.parts(task.metric_function) if task.positions else None
+    if parts is None:
+        outputs = predict(task, learner, keys, x)
+        return _finite(outputs, labels), task.score(outputs, labels)
+    finite, metric = _metric_in_parts(task, parts, learner, keys, x, labels)
+    return finite, task.as_score(metric)
+
+
+def _finite(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Whether all outputs are finite whose label is known."""
+    known = known_of(dense.label_rows(labels))
+    return (jnp.isfinite(dense.rows(outputs)) | ~(known if known.ndim == 2 else known[:, None])).all()
+
+
 def _metric_in_parts(
-    task: Task, parts: Parts, learner: Learner, keys: Keys, x: jax.Array, labels: jax.Array
+    task: Task, parts: Parts, learner: Learner, keys: Keys, x: Inputs, labels: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Whether all outputs are finite, and the metric of a dense task: outputs of one batch are in memory at a time."""
-    size = max(1, min(len(x), _EVALUATION_BATCH, _EVALUATION_ROWS // math.prod(task.positions)))
+    size = max(1, min(len(labels), _EVALUATION_BATCH, _EVALUATION_ROWS // math.prod(task.positions)))
     unknown = -1 if jnp.issubdtype(labels.dtype, jnp.integer) else jnp.nan
-    missing = -len(x) % size
+    missing = -len(labels) % size
     batches = _in_batches(x, size)
     # Examples that fill the last batch have labels that do not count.
     filled = jnp.concatenate([labels, jnp.full((missing, *labels.shape[1:]), unknown, labels.dtype)])
-    filled = filled.reshape(len(batches), size, *labels.shape[1:])
+    filled = filled.reshape(-1, size, *labels.shape[1:])
     weights = scored(learner)
 
-    def of_batch(x: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
+    def of_batch(x: Inputs, labels: jax.Array) -> tuple[jax.Array, Any]:
         outputs, _ = task.pure_model.apply(*weights, task.evaluation_input(x), keys.evaluation, False)
-        return jnp.isfinite(outputs).all(), parts.sums(dense.rows(outputs), dense.label_rows(labels))
+        return _finite(outputs, labels), parts.sums(dense.rows(outputs), dense.label_rows(labels))
 
-    def add(carry: tuple[jax.Array, Any], batch: tuple[jax.Array, jax.Array]) -> tuple[tuple[jax.Array, Any], None]:
+    def add(carry: tuple[jax.Array, Any], batch: tuple[Inputs, jax.Array]) -> tuple[tuple[jax.Array, Any], None]:
         finite, found = of_batch(*batch)
         return (carry[0] & finite, metric_parts.plus(carry[1], found)), None
 
-    (finite, found), _ = jax.lax.scan(add, of_batch(batches[0], filled[0]), (batches[1:], filled[1:]))
+    (finite, found), _ = jax.lax.scan(
+        add, of_batch(inputs.taken(batches, 0), filled[0]), (inputs.taken(batches, slice(1, None)), filled[1:])
+    )
     return finite, parts.finish(found)
 
 
-def predict(task: Task, learner: Learner, keys: Keys, x: jax.Array) -> jax.Array:
+def predict(task: Task, learner: Learner, keys: Keys, x: Inputs) -> jax.Array:
     """Outputs ``[examples, ..., outputs]`` outside training, a batch at a time so that large sets fit the memory."""
-    padded = _in_batches(x, min(len(x), _EVALUATION_BATCH))
+    examples = inputs.count(x)
+    padded = _in_batches(x, min(examples, _EVALUATION_BATCH))
     weights = scored(learner)
 
-    def logits(block: jax.Array) -> jax.Array:
+    def logits(block: Inputs) -> jax.Array:
         x = task.evaluation_input(block)
         return task.pure_model.apply(*weights, x, keys.evaluation, False)[0]
 
     found = jax.lax.map(logits, padded)
-    return found.reshape(-1, *found.shape[2:])[: len(x)]
+    return found.reshape(-1, *found.shape[2:])[:examples]
 
 
-def _in_batches(x: jax.Array, size: int) -> jax.Array:
+def _in_batches(x: Inputs, size: int) -> Inputs:
     """Inputs as ``[batches, size, ...]``, where the first of them fill the last batch."""
-    batches = -(-len(x) // size)
-    return jnp.concatenate([x, x[: batches * size - len(x)]]).reshape(batches, size, *x.shape[1:])
+
+    def batched(x: jax.Array) -> jax.Array:
+        batches = -(-len(x) // size)
+        return jnp.concatenate([x, x[: batches * size - len(x)]]).reshape(batches, size, *x.shape[1:])
+
+    return jax.tree.map(batched, x)

@@ -111,14 +111,16 @@ class Trainer:
 
     def __post_init__(self, devices: Sequence[Any] | None) -> None:
         chosen = list(all_devices() if devices is None else devices)
-        self.task.check_metric()
+        for head in self.task.heads:
+            head.check_metric()
         object.__setattr__(self, "wide", self.task.is_wide or gradients.is_wide(self.task, self.loss))
         if self.loss is None:
             gradient = gradients.program_gradient(self.protected, self.task.problem.output)
         else:
             fixed = self.loss if isinstance(self.loss, tuple) else (self.loss,)
             for loss in fixed:
-                gradients.check_loss(self.task, loss)
+                for head in self.task.heads:
+                    gradients.check_loss(head, loss)
             gradient = (
                 gradients.chosen_gradient(fixed) if isinstance(self.loss, tuple) else gradients.fixed_gradient(*fixed)
             )

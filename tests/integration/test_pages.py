@@ -27,6 +27,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from typer.main import get_command
@@ -34,6 +36,8 @@ from typer.testing import CliRunner
 
 import glojax
 from glojax import cli, tasks
+from glojax.expressions import programs
+from glojax.training import gradients, learner
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -248,6 +252,30 @@ def test_the_tasks_of_the_guide_learn(ran: Ran) -> None:
     errors = counts["task"].as_metric(counts["scores"])
     always_the_mean = np.abs(counts["counts"][300:430] - counts["counts"][:300].mean()).mean()
     assert errors.mean() < always_the_mean
+
+
+@pytest.mark.parametrize("name", ["unet.py", "head.py", "characters.py"])
+def test_the_task_files_of_the_guide_can_be_trained(name: str) -> None:
+    text = next(block.text for block in blocks("docs/guide.md") if block.text.startswith(f"# {name}\n"))
+    space: dict[str, Any] = {"__name__": "page"}
+    exec(compile(text, name, "exec"), space)
+    task = space["task"]()
+    keys = learner.keys_of(jnp.uint32(0))
+    tree = programs.encode([task.problem.baseline.tree], instructions=7)
+    x, labels = (part[: task.batch_size] for part in task.splits["train"])
+
+    def trained() -> tuple[jax.Array, jax.Array]:
+        program, start = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tree), learner.start(task, keys)
+        given = learner.network_input(task, keys, jnp.int32(0), x)
+        gradient = gradients.program_gradient(False, task.problem.output)
+        after = learner.step(task, gradient, start, program, jnp.float32(1), keys, jnp.int32(0), given, labels)
+        moved = jax.tree.map(lambda new, old: (new != old).any(), after.params, start.params)
+        return learner.score(task, after, keys, x, labels), jnp.array(jax.tree.leaves(moved)).any()
+
+    quickly = jax.jit(trained, compiler_options={"xla_backend_optimization_level": 0})  # it runs once
+    score, has_moved = quickly()
+    assert 0 < score <= 1
+    assert has_moved
 
 
 def test_the_network_of_the_performance_page_trains_alike_with_both_convolutions(ran: Ran) -> None:

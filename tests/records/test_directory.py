@@ -30,6 +30,18 @@ class Net(nn.Module):
         return nn.Dense(3)(getattr(nn, self.activation)(nn.Dense(4)(x)))
 
 
+class WithLoss(Net):
+    """The same network, beside an auxiliary dict with a loss of its own."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> Any:
+        outputs = Net.__call__(self, x)
+        return outputs, {"losses": (outputs**2).mean()}
+
+
+KERNELS = {"Dense_0": {"kernel": np.ones((4, 3))}, "Dense_1": {"kernel": np.ones((5, 4))}}
+
+
 def made(**changes: Any) -> Task:
     settings: dict[str, Any] = {"model": Net(), "train": (X, LABELS), "validation": (X[::2], LABELS[::2])}
     return Task(**(settings | {"optimizer": optax.sgd(0.1), "batch_size": 20, "steps": 30, "name": "first"} | changes))
@@ -75,6 +87,11 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "executor": ({"executor": lambda task, **given: None}, None),
     "name": ({"name": "second"}, None),
     "ignore_label": ({"ignore_label": 2}, "other training data"),
+    "where": ({"where": {"train": LABELS > 0}}, "other training data"),
+    "has_aux": ({"has_aux": True, "model": WithLoss()}, None),
+    "sown_weight": ({"has_aux": True, "model": WithLoss(), "sown_weight": 0.1}, "another weight of its own losses"),
+    "initial": ({"initial": {"Dense_0": {"bias": np.ones(3)}}}, "other initial parameters"),
+    "trainable": ({"trainable": "bias", "initial": KERNELS}, "other initial parameters and another model"),
     "averaging": ({"averaging": 0.1}, "another averaging of weights"),
 }
 

@@ -1,5 +1,8 @@
 """Tasks of many positions: the same scores as flattened by hand, no influence of what is masked, and clear errors."""
 
+import dataclasses
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glojax
+from glojax.expressions.parsing import parse
+from glojax.expressions.programs import encode
 from glojax.tasks import dense
 from glojax.tasks.identity import differences, identity
 from glojax.tasks.task import Task
+from glojax.training.gradients import fixed_gradient, program_gradient
 
 LOSSES = ["x * log(y)", "x * y - square(x - y)"]
 RANDOM = np.random.default_rng(0)
@@ -21,10 +27,11 @@ CLASSES = (X[..., 0] > 0).astype(int) + (X[..., 1] > 0.5)
 GAPS = np.where(RANDOM.random(CLASSES.shape) < 0.3, -1, CLASSES)
 
 
-def task_of(x: np.ndarray, labels: np.ndarray, outputs: int, **fields: object) -> Task:
+def task_of(x: np.ndarray, labels: np.ndarray, outputs: int | nn.Module, **fields: object) -> Task:
     part = (x, labels)
+    model = nn.Dense(outputs) if isinstance(outputs, int) else outputs
     return Task(
-        nn.Dense(outputs), part, part, optimizer=optax.sgd(0.1), steps=5, batch_size=len(x),
+        model, part, part, optimizer=optax.sgd(0.1), steps=5, batch_size=len(x),
         **fields,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -74,6 +81,86 @@ def test_what_is_at_a_masked_position_has_no_influence(seed: int, size: float) -
     fields = {"metric": "iou", "ignore_label": -1, "class_weights": (1, 2, 5)}
     found, expected = (glojax.evaluate(task_of(x, GAPS, 3, **fields), LOSSES, seeds=1) for x in (other, X))
     np.testing.assert_array_equal(found, expected)
+
+
+class Lost(nn.Module):
+    """Outputs that are ``lost`` where the last channel is 1, and there alone."""
+
+    outputs: int
+    lost: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.where(x[..., -1:] > 0, self.lost, nn.Dense(self.outputs)(x[..., :-1]))
+
+
+MASKED = {
+    "classes": (CLASSES, 3, {"metric": "log_loss", "class_weights": (1, 2, 5)}),
+    "one-hot, at once": (np.eye(3)[CLASSES], 3, {"metric": "auc"}),
+    "sigmoid": ((X > 0).astype(float), 2, {"kind": "multi-label", "metric": "average_precision"}),
+    "numbers": (X, 2, {"kind": "regression"}),
+}
+
+
+@pytest.mark.parametrize("case", MASKED)
+@settings(max_examples=1, deadline=None)
+@given(seed=st.integers(0, 1000), lost=st.sampled_from([np.nan, np.inf]))
+def test_labels_inputs_and_outputs_where_nothing_counts_have_no_influence(case: str, seed: int, lost: float) -> None:
+    (labels, outputs, fields), random = MASKED[case], np.random.default_rng(seed)
+    where = random.random(CLASSES.shape) < 0.7
+    anything = np.where(~where.reshape(*where.shape, *(1,) * (labels.ndim - where.ndim)), lost, labels)
+    noise = np.where(where[..., None], X, random.normal(size=X.shape)).astype(np.float32)
+
+    def scores(x: np.ndarray, labels: np.ndarray, lost: float) -> np.ndarray:
+        masks = {"train": where, "validation": where}
+        task = task_of(
+            np.concatenate([x, ~where[..., None]], axis=-1), labels, Lost(outputs, lost), where=masks, **fields
+        )
+        return glojax.evaluate(task, [task.problem.baseline], seeds=1)
+
+    expected = scores(X, labels, 0.0)
+    np.testing.assert_array_equal(scores(noise, anything, lost), expected)
+    assert expected.min() > 0
+
+
+def test_no_gradient_is_lost_where_nothing_counts() -> None:
+    outputs = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf], [0.5, -1.0]])
+    x, weights = jnp.eye(2)[jnp.array([0, 1, 1])], jnp.array([[1.0], [0.0], [1.0]])
+    loss, program = optax.safe_softmax_cross_entropy, encode([parse("x * log(y)")], instructions=2)
+    one = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), program)
+    expected = jax.grad(lambda z: loss(z, x[::2]).sum() / 3)(outputs[::2])
+    for gradient in (program_gradient(False), fixed_gradient(loss)):
+        found, finite = gradient(one, outputs, x, weights)
+        assert finite
+        np.testing.assert_allclose(found[::2], expected, rtol=1e-5)
+        np.testing.assert_array_equal(found[1], [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            {"train": GAPS >= 0, "valid": GAPS >= 0},
+            r"Task.where is \['train', 'valid'\]; a mapping .* train, validation",
+        ),
+        (GAPS >= 0, "Task.where is ndarray; a mapping with arrays for some of train, validation is expected"),
+        ({"train": GAPS}, r"Task.where\['train'\] is int64\[12, 4, 3\]; bool\[12, 4, 3\] is expected"),
+        ({"validation": GAPS[1:] >= 0}, r"where\['validation'\] is bool\[11, 4, 3\]; bool\[12, 4, 3\]"),
+        ({"train": GAPS > 9}, "Task.train: all labels are unknown"),
+    ],
+)
+def test_a_where_that_does_not_fit_is_refused_with_both_shapes(where: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        task_of(X, CLASSES, 3, where=where)
+
+
+def test_a_task_with_masks_can_be_made_again() -> None:
+    one = task_of(X, CLASSES, 3, where={"train": GAPS >= 0, "validation": GAPS >= 0})
+    other = task_of(X, GAPS, 3, ignore_label=-1)
+    for made in (one, dataclasses.replace(one, steps=5), glojax.tasks.harder(one, train_examples=11)):
+        found = {labels.tobytes() for labels in made.splits["train"].labels}
+        assert found <= {labels.tobytes() for labels in GAPS.astype(np.int32)}
+    assert not differences(identity(one), identity(other))
 
 
 def test_a_masked_array_and_an_ignored_label_are_one_task() -> None:

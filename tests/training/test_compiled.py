@@ -26,7 +26,7 @@ def test_rows_are_divided_among_devices_and_data_lies_on_each(kernels: CompiledK
     np.testing.assert_array_equal(np.concatenate([shards[device] for device in jax.devices()[:2]]), rows)
     assert [shard.shape for shard in shards.values()] == [(2, 3)] * 2
     for name, part in tiny_task.splits.items():
-        for array, expected in zip(kernels.data[name], part, strict=True):
+        for array, expected in zip(kernels.data.splits[name], part, strict=True):
             assert len(array.addressable_shards) == 2
             for shard in array.addressable_shards:
                 np.testing.assert_array_equal(shard.data, expected)

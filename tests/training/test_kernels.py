@@ -21,7 +21,7 @@ EXPRESSIONS = ("x * log(y)", "log(y) - x / y", "x * sqrt(y)", "x * log(y)", "y",
 @pytest.fixture(scope="module")
 def data(tiny_task: Task) -> kernels.Data:
     """The tiny task's splits on the device."""
-    return jax.tree.map(jnp.asarray, {name: tuple(part) for name, part in tiny_task.splits.items()})
+    return kernels.Data(jax.tree.map(jnp.asarray, {name: tuple(part) for name, part in tiny_task.splits.items()}), {})
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def candidates() -> Candidates:
 
 
 @pytest.fixture(scope="module")
-def started(tiny_task: Task) -> Learner:
+def started(tiny_task: Task, data: kernels.Data) -> Learner:
     """Learners before their first step, [3, 2]."""
-    return jax.jit(kernels.start_groups, static_argnums=0)(tiny_task, SEEDS, TWO)
+    return jax.jit(kernels.start_groups, static_argnums=0)(tiny_task, SEEDS, TWO, data)
 
 
 def one(arrays: Learner | Candidates, row: int, member: int) -> Learner | Candidates:
@@ -58,7 +58,7 @@ def test_steps_and_scores_are_those_of_each_network_alone(
     tiny_task: Task, started: Learner, candidates: Candidates, data: kernels.Data
 ) -> None:
     first, last = 3, 7
-    gradient, x, labels = program_gradient(False), *data["train"]
+    gradient, x, labels = program_gradient(False), *data.splits["train"]
     places = np.zeros((3, 6, tiny_task.batch_size), np.int32)  # with room for two more steps
     for row in range(2):
         places[row, : last - first] = learner.minibatches(
@@ -79,7 +79,10 @@ def test_steps_and_scores_are_those_of_each_network_alone(
                 tiny_task, gradient, expected, own.program, own.rate, keys, jnp.int32(number), given, labels[chosen]
             )
         chex.assert_trees_all_close(one(found, row, member), expected, rtol=1e-4, atol=1e-6)
-        alone = [0, *(learner.score(tiny_task, expected, keys, *data[split]) for split in ("validation", "test"))]
+        alone = [
+            0,
+            *(learner.score(tiny_task, expected, keys, *data.splits[split]) for split in ("validation", "test")),
+        ]
         np.testing.assert_allclose(scores[row, member], alone, atol=0.011)  # one of 100 images
     chex.assert_trees_all_equal(one(found, 2, 0), one(started, 2, 0))
     np.testing.assert_array_equal(scores[2], 0)
@@ -103,7 +106,7 @@ def test_learners_that_are_regrouped_are_those_at_the_places_given(started: Lear
     ids=["no groups", "seeds of another type", "a scalar count", "a count of another type"],
 )
 def test_rows_of_another_shape_or_type_are_refused_when_traced(
-    tiny_task: Task, seeds: np.ndarray, count: np.ndarray
+    tiny_task: Task, seeds: np.ndarray, count: np.ndarray, data: kernels.Data
 ) -> None:
     with pytest.raises(AssertionError):
-        jax.eval_shape(lambda seeds, count: kernels.start_groups(tiny_task, seeds, count), seeds, count)
+        jax.eval_shape(lambda seeds, count: kernels.start_groups(tiny_task, seeds, count, data), seeds, count)

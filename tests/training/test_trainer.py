@@ -180,7 +180,7 @@ def shapes_of(trainer: Trainer, primitive: str) -> set[tuple[int, ...]]:
     layout = grouping.lay_out(trainer.plan, np.arange(8), candidates.seed)
     chosen = blocks.lay_out_candidates(candidates, layout)
     programs = trainer.compiled
-    learners = programs.start(chosen.seed, layout.counts)
+    learners = programs.start(chosen.seed, layout.counts, programs.data)
     places = np.zeros((len(chosen.seed), blocks.CHUNK, trainer.task.batch_size), np.int32)
     wanted = np.ones(3, bool)
     traced = [

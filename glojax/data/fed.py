@@ -1,0 +1,189 @@
+"""Inputs that fit neither a device nor, perhaps, memory: they stay where they are, and minibatches are read from there.
+
+train = (glojax.data.Fed("images.npy"), labels)  # memory-mapped
+inputs, labels = glojax.data.spooled(dataset.as_numpy_iterator(), "folder")  # an iterator, written to files once
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+_BLOCK = 4096  # examples that are read at once where all are
+
+
+@dataclass(frozen=True, eq=False)
+class Fed:
+    """Inputs of training examples, read a few steps of minibatches at a time.
+
+    Every training reads the same examples in the same order as if all were on the device, and gives the same scores.
+
+    Args:
+      source: what is read. An array that need not be in memory, ``[examples, ...]``, such as ``np.memmap`` or one of
+        HDF5 or zarr; the path of a ``.npy`` file, which is memory-mapped; or a sequence of examples with ``len`` and
+        ``[place]``, as data sources of grain and TensorFlow Datasets are, of arrays or trees. Or a dict or tuple of
+        arrays or paths.
+      digest: text that stands for the content in a run's identity. Defaults to a digest of all of it, for which
+        everything is read once.
+      types: the types of what is read, a tree of NumPy's. Defaults to those of the source; a task chooses its own.
+
+    Raises:
+      ValueError: a source that can be read in none of these ways, or of unlike numbers of examples.
+      OSError: a file that cannot be read.
+
+    Example:
+      ``glojax.Task(model, train=(glojax.data.Fed("tokens.npy"), labels), validation=validation)``
+    """
+
+    source: Any
+    digest: str | None = None
+    types: Any = None
+
+    def __post_init__(self) -> None:
+        for leaf in _flat(self.source)[0]:
+            if isinstance(leaf, str | os.PathLike):
+                can_be_read = Path(leaf).suffix == ".npy"
+            else:
+                can_be_read = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__")
+            if not can_be_read:
+                raise ValueError(
+                    f"Fed.source has a {type(leaf).__name__}; an array, the path of a .npy file, or a sequence of "
+                    "examples is expected. glojax.data.spooled writes an iterator to files."
+                )
+        if len(sizes := {len(opened) for opened in self._opened}) != 1:
+            raise ValueError(f"Fed.source has arrays of {sorted(sizes)} examples; one number is expected.")
+
+    @property
+    def _opened(self) -> list[Any]:
+        """The sources; a path is kept instead of its file, so that another process can open it too."""
+        leaves, _ = _flat(self.source)
+        return [np.load(leaf, mmap_mode="r") if isinstance(leaf, str | os.PathLike) else leaf for leaf in leaves]
+
+    def __len__(self) -> int:
+        return len(self._opened[0])
+
+    def __getitem__(self, places: Any) -> Any:
+        """Read examples.
+
+        Args:
+          places: a slice, or whole numbers ``[examples]``.
+
+        Returns:
+          NumPy arrays ``[examples, ...]`` of ``types``.
+        """
+        places = np.arange(len(self))[places]
+        wanted, back = np.unique(places, return_inverse=True)  # files are read in their order
+        parts = [self._read(opened, wanted) for opened in self._opened]
+        found = jax.tree.unflatten(_flat(self.source)[1], parts)
+        found = jax.tree.map(lambda leaf: leaf[back], found)
+        return found if self.types is None else jax.tree.map(lambda leaf, kind: leaf.astype(kind), found, self.types)
+
+    @staticmethod
+    def _read(opened: Any, places: np.ndarray) -> Any:
+        if hasattr(opened, "shape") and hasattr(opened, "dtype"):
+            return np.asarray(opened[places])
+        examples = [opened[int(place)] for place in places]
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
+
+    def as_types(self, types: Any) -> "Fed":
+        """The same inputs, read in other types: a tree of NumPy's."""
+        return replace(self, types=types)
+
+    def astype(self, dtype: Any) -> "Fed":
+        """The same array, read in another type."""
+        return self.as_types(np.dtype(dtype))
+
+    def blocks(self) -> Iterator[Any]:
+        """All inputs, some thousand examples at a time."""
+        for first in range(0, len(self), _BLOCK):
+            yield self[first : first + _BLOCK]
+
+
+def _flat(source: Any) -> tuple[list[Any], Any]:
+    """What is read, and its structure; of other containers than dicts and tuples, the examples are read."""
+    return jax.tree.flatten(source, is_leaf=lambda part: not isinstance(part, dict | tuple))
+
+
+def spooled(batches: Iterable[tuple[Any, Any]], folder: str | os.PathLike[str]) -> tuple[Fed, Any]:
+    """Write what an iterator gives to files, once, so that it can be read at any place.
+
+    Args:
+      batches: pairs (inputs, labels) of arrays ``[batch, ...]``, or trees of them, such as ``as_numpy_iterator()`` of
+        a batched ``tf.data`` data set gives. The first batch says shapes and types.
+      folder: where the files are kept; if it is there, it is read, and the iterator is not.
+
+    Returns:
+      The inputs, and the labels as arrays in memory.
+
+    Raises:
+      ValueError: no batch, or batches that differ in names, shapes or types.
+    """
+    folder, made = Path(folder), Path(f"{folder}.part")
+    if not folder.is_dir():
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        _write(batches, made)
+        made.rename(folder)
+    inputs, labels = _paths(json.loads((folder / "trees.json").read_text()), folder)
+    return Fed(inputs), jax.tree.map(np.load, labels)
+
+
+def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
+    files: list[Any] = []
+    like: Any = None
+    count = 0
+    try:
+        for batch in batches:
+            inputs, labels = jax.tree.map(np.asarray, batch)
+            leaves, structure = jax.tree.flatten((inputs, labels))
+            kinds = structure, [(leaf.dtype, leaf.shape[1:]) for leaf in leaves]
+            if like is None:
+                like, files = kinds, [(folder / f"{place}.npy").open("wb") for place in range(len(leaves))]
+                for file in files:
+                    file.write(bytes(_HEADER))
+            if kinds != like or len({len(leaf) for leaf in leaves}) != 1:
+                raise ValueError(
+                    f"the batch after {count} examples is {kinds}; the first was {like}. All must be alike."
+                )
+            for file, leaf in zip(files, leaves, strict=True):
+                file.write(np.ascontiguousarray(leaf).data)
+            count += len(leaves[0])
+        if like is None:
+            raise ValueError("there is no batch to write; pairs (inputs, labels) are expected.")
+        for file, (dtype, shape) in zip(files, like[1], strict=True):
+            file.seek(0)
+            file.write(_header(dtype, (count, *shape)))
+    finally:
+        for file in files:
+            file.close()
+    named = jax.tree.unflatten(like[0], [f"{place}.npy" for place in range(len(files))])
+    (folder / "trees.json").write_text(json.dumps(_plain(named)))
+
+
+_HEADER = 256
+
+
+def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    """The header of a ``.npy`` file of version 1.0, padded to a length that is known before the shape is."""
+    text = repr({"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+    return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + text.ljust(_HEADER - 11).encode() + b"\n"
+
+
+def _paths(tree: Any, folder: Path) -> Any:
+    """What ``_plain`` made, with paths for names and tuples for lists."""
+    if isinstance(tree, dict):
+        return {name: _paths(part, folder) for name, part in tree.items()}
+    return tuple(_paths(part, folder) for part in tree) if isinstance(tree, list) else str(folder / tree)
+
+
+def _plain(tree: Any) -> Any:
+    """A tree for JSON, where a tuple is a list."""
+    if isinstance(tree, Mapping):
+        return {name: _plain(part) for name, part in tree.items()}
+    return [_plain(part) for part in tree] if isinstance(tree, tuple | list) else tree
