@@ -20,6 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special, stats
 
+FEWEST_SEEDS = 5
+"""With fewer nothing is said to be better: a few differences of one sign are nothing rare."""
+
 
 class Summary(NamedTuple):
     """Mean, spread and 95% confidence interval."""

@@ -22,7 +22,7 @@ from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
 from glojax.losses.loss import Loss, LossFunction
-from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
+from glojax.records.comparisons import BEST_KNOWN, Comparison, best_rows
 from glojax.tasks.task import Task
 
 T = TypeVar("T", bound=Result | JointResult)
@@ -304,8 +304,8 @@ def _compared(
     chosen = baseline | {name: losses[name] for name in losses if name != "random search"}
     if "found, tuned" in chosen:
         del chosen["found"]
-    best = {row.name.removesuffix(BEST_RATE): row.rate for row in rows}  # a loss's last row is at its best rate
-    best = {name: best[name] for name in chosen}
+    standing = best_rows(rows)
+    best = {name: standing[name].rate for name in chosen}
     return known, rows, compare_in_full(task, chosen, best, config.seeds, seed, steps=config.full_steps, **shared)
 
 

@@ -31,6 +31,8 @@ from glojax.cli.signatures import renamed_option
 from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from glojax.records.curves import Curves
     from glojax.tasks.task import Task
 
@@ -172,5 +174,20 @@ def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
             )
         console.print(table)
         if seeds > 1:
-            least = statistics.detectable(statistics.summarize(job.as_metric(base.scores[:, -1, place])).std, seeds)
-            console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} cannot be told from chance.")
+            console.print(noise_in_words(job.as_metric(base.scores[:, -1, place])))
+
+
+def noise_in_words(metric: "np.ndarray") -> str:
+    """What differences from a loss with this metric ``[seeds]`` may be chance."""
+    from glojax import statistics
+    from glojax.reporting.numbers import number
+
+    seeds, spread = len(metric), statistics.summarize(metric).std
+    if seeds < statistics.FEWEST_SEEDS:
+        return f"Too few seeds to say what is better: {seeds}, of at least {statistics.FEWEST_SEEDS}."
+    if spread != spread:
+        return "A training failed, so nothing is known of chance."
+    if spread == 0:
+        return f"All {seeds} trainings ended alike, so nothing is known of chance."
+    least = number(statistics.detectable(spread, seeds))
+    return f"Noise: with {seeds} seeds, differences below {least} cannot be told from chance."

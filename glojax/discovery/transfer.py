@@ -17,7 +17,7 @@ from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss
 from glojax.records import summary
-from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, FAIR_RATE, Comparison, loss_identity, rows_of
+from glojax.records.comparisons import BEST_KNOWN, FAIR_RATE, Comparison, best_rows, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -87,8 +87,7 @@ def transfer(
     known = best_known(task, seed, **shared)
     named = {FOUND: loss, BEST_KNOWN: known.known.loss}
     rows = compare(task, named, seeds, seed, rates={BEST_KNOWN: known.rate}, **shared)
-    names = (task.problem.baseline_name, task.problem.baseline_name + BEST_RATE)
-    baseline = [row for row in rows if row.name in names][-1]
+    baseline = best_rows(rows)[task.problem.baseline_name]
     fair = float(baseline.rate * comparison.rates_of(task, [loss])[0, 0] / scoring.RATES[0])
     asked = {"seeds": seeds, "seed": seed, "rate": fair}
 

@@ -16,7 +16,7 @@ from glojax.losses import spaces
 from glojax.losses.loss import Loss
 from glojax.losses.outputs import OUTPUTS
 from glojax.records.candidates import Record
-from glojax.records.comparisons import BEST_RATE, NOT_FOUND, Comparison, loss_identity, rows_of
+from glojax.records.comparisons import NOT_FOUND, Comparison, best_rows, loss_identity, rows_of
 from glojax.records.directory import in_use, read_settings
 from glojax.records.directory import read as read_run
 from glojax.records.funnel import total
@@ -145,7 +145,7 @@ class ComparedLoss(NamedTuple):
 
     name: str
     own: Comparison  # at the task's learning rate
-    best: Comparison  # at the best learning rate of this loss
+    best: Comparison  # the row that stands for it, at its best learning rate (``comparisons.best_rows``)
 
 
 @dataclass(frozen=True)
@@ -218,11 +218,9 @@ class RunSummary:
         """The losses of the comparison, the baseline first."""
         if not self.comparison:
             return []
-        rows = {row.name: row for row in rows_of(self.comparison)}
-        return [
-            ComparedLoss(name, rows[name], rows.get(name + BEST_RATE, rows[name]))
-            for name in self.comparison["asked"]["losses"]
-        ]
+        every = rows_of(self.comparison)
+        rows, best = {row.name: row for row in every}, best_rows(every)
+        return [ComparedLoss(name, rows[name], best[name]) for name in self.comparison["asked"]["losses"]]
 
     @cached_property
     def found_in_comparison(self) -> ComparedLoss | None:

@@ -140,6 +140,8 @@ def sentences(run: RunSummary) -> list[str]:
 
 def detectable_in_words(value: float) -> str:
     """The detectable difference as a sentence."""
+    if value == 0:
+        return "The difference is the same for every seed"
     return f"This many seeds detect a difference of {number(value)} in four cases out of five"
 
 
@@ -162,15 +164,12 @@ def about_comparison(run: RunSummary) -> list[str]:
         why = "one seed has no spread" if seed_count < 2 else f"a training failed, so its {run.task.metric} is infinite"
         return [f"Nothing can be said about its {metric}: {why}."]
     constant, nothing_learned = _constant(run)
-    said = [_verdict(run, found), _measured(run, base, seed_count, metric)]
-    if nothing_learned:
-        said.insert(0, f"Nothing was learned: o{constant}, and no loss is better.")
-    if BEST_KNOWN in found:
-        said.append(_beside_best_known(run, found[BEST_KNOWN]))
-    said += _in_full(run, found)
+    is_told = seed_count >= statistics.FEWEST_SEEDS
+    said = [f"Nothing was learned: o{constant}, and no loss is better."] if nothing_learned else []
+    said += _judged(run, found, seed_count, metric) if is_told else _untold(run, found, seed_count, metric)
     if judged_split(run) == "validation":
         said.append("There is no test set: these are validation scores, which the search has selected by.")
-    if "random search" in found:
+    if "random search" in found and is_told:
         said.append(_beside_random_search(found["random search"]))
     if constant and not nothing_learned:
         said.append(f"O{constant}.")
@@ -186,6 +185,24 @@ def _constant(run: RunSummary) -> tuple[str, bool]:
     beaten = min(means) < constant if run.task.is_error else max(means) > constant
     metric = f"{judged_split(run)} {run.task.metric}"
     return f"ne prediction for all examples has a {metric} of {number(constant)}", not beaten
+
+
+def _judged(run: RunSummary, found: Mapping[str, LossDifference], seed_count: int, metric: str) -> list[str]:
+    said = [_verdict(run, found), _measured(run, found[run.compared[0].name], seed_count, metric)]
+    if BEST_KNOWN in found:
+        said.append(_beside_best_known(run, found[BEST_KNOWN]))
+    return said + _in_full(run, found)
+
+
+def _untold(run: RunSummary, found: Mapping[str, LossDifference], seed_count: int, metric: str) -> list[str]:
+    """What a comparison over a few seeds can say: means, and nothing of which is better."""
+    ours = next(iter(found.values())).other.mean
+    names = {BEST_KNOWN: best_known_in_words(run)}
+    means = [f"{names.get(name, name)} {number(one.base.mean)}" for name, one in found.items()]
+    return [
+        f"Too few seeds to say whether the loss is better: {seed_count}, of at least {statistics.FEWEST_SEEDS}.",
+        f"Its mean {metric} is {number(ours)}; {', '.join(means)}. Each loss is at its best learning rate.",
+    ]
 
 
 def _verdict(run: RunSummary, found: Mapping[str, LossDifference]) -> str:

@@ -168,10 +168,31 @@ def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_faile
     assert "test rmse" in parsed_page(page.write_report(directory)).text
 
     for row in run.comparison["rows"]:
-        if row["name"] == "found, tuned, best rate":
+        if row["name"].startswith("found, tuned"):
             row["scores"] = [[[0.0, 0.0]] * 3] * 5
     with Run(directory, "comparison", task, {}, resume=True) as record:
         record.save("scores", run.comparison)
     text = parsed_page(page.write_report(directory)).text
     assert "a training failed, so its rmse is infinite" in text
     assert "5 of 5" in text
+
+
+def test_with_few_seeds_means_are_told_and_nothing_is_better(made: Path) -> None:
+    run = with_scores(
+        summary.read(made),
+        {"cross-entropy": 0.8 + NOISE, "found": 0.8 + NOISE, "found, tuned": 0.9 + NOISE, "random search": 0.7 + NOISE},
+    )
+    rows = [{**row, "scores": row["scores"][:4]} for row in run.comparison["rows"]]
+    said = conclusions.about_comparison(dataclasses.replace(run, comparison={**run.comparison, "rows": rows}))
+    assert said[:2] == [
+        "Too few seeds to say whether the loss is better: 4, of at least 5.",
+        "Its mean test accuracy is 0.8950; cross-entropy 0.7950, found 0.7950, random search 0.6950. Each loss is at "
+        "its best learning rate.",
+    ]
+    text = " ".join(said)
+    assert not any(word in text for word in ("p =", "p <", "significant", "as good or better"))
+
+
+def test_a_difference_without_spread_is_not_called_0() -> None:
+    assert conclusions.detectable_in_words(0.0) == "The difference is the same for every seed"
+    assert "0.0000" not in conclusions.detectable_in_words(1e-6)
