@@ -113,6 +113,12 @@ class Noise(StrEnum):
     pairs = "pairs"
 
 
+class ClassWeight(StrEnum):
+    """How classes are weighed."""
+
+    balanced = "balanced"
+
+
 class Schedule(StrEnum):
     """How the learning rate changes during training."""
 
@@ -144,6 +150,10 @@ def _place_options(
     metric: Annotated[
         str | None,
         typer.Option(help="What networks are judged by: balanced_accuracy, f1, auc, mae, ... Defaults to the task's."),
+    ] = None,
+    class_weight: Annotated[
+        ClassWeight | None,
+        typer.Option(help="Weigh classes so that rare ones count as much. Defaults to the task's weights."),
     ] = None,
     label_noise: Annotated[
         float, typer.Option(help="Share of the training labels made wrong, such as 0.4.", rich_help_panel=HARDER)
@@ -186,6 +196,7 @@ def with_task_of_own_length(command: Command) -> Command:
         devices: int | None,
         data_dir: Path | None,
         metric: str | None,
+        class_weight: ClassWeight | None,
         label_noise: float,
         noise: Noise,
         train_examples: int | None,
@@ -202,8 +213,9 @@ def with_task_of_own_length(command: Command) -> Command:
             "imbalance": imbalance,
             "noisy_validation": noisy_validation,
         }
+        changes = {"metric": metric, "class_weight": class_weight and class_weight.value}
         command(
-            make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, metric=metric, harder=harder),
+            make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, changes=changes, harder=harder),
             **given,
         )
 
@@ -238,7 +250,7 @@ def _task_of(
     devices: int | None,
     data_dir: Path | None,
     harder: dict[str, Any],
-    metric: str | None = None,
+    changes: dict[str, Any],
     steps: int | None = None,
     schedule: str = "constant",
     averaging: float | None = None,
@@ -251,12 +263,14 @@ def _task_of(
     from glojax.tasks import optimizers
 
     prepare(devices)
+    changes = {"steps": steps, "averaging": averaging, **changes}
     if csv is not None:
         if table is None or "target" not in table:
             raise ValueError("--csv needs --target, the column to predict from the others.")
         if name is not None:
             raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
-        task = tasks.table(csv, **table, on_read=functools.partial(_say_table, keep_in))
+        metric = changes.pop("metric", None)
+        task = tasks.table(csv, **table, metric=metric, on_read=functools.partial(_say_table, keep_in))
     elif table:
         raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
     else:
@@ -264,7 +278,6 @@ def _task_of(
             name = "digits" if any(harder[field] not in (None, 0, 1) for field in _HARDER) else "noisy-digits"
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
     task = tasks.harder(task, **harder)
-    changes: dict[str, Any] = {"steps": steps, "averaging": averaging, "metric": metric}
     changes = {field: value for field, value in changes.items() if value is not None}
     if schedule != "constant":
         over = task.steps if steps is None else steps

@@ -37,6 +37,7 @@ def show(
     """
     from glojax.discovery import joint_runs
     from glojax.expressions import canonical, coefficients
+    from glojax.losses.recognition import recognized
     from glojax.records import summary
     from glojax.reporting import figures
 
@@ -50,6 +51,8 @@ def show(
     console.print(f"LaTeX        {plain(shown.latex())}", soft_wrap=True)
     console.print(f"canonical    {plain(str(canonical.canonical(shown.tree)))}", soft_wrap=True)
     console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
+    if known := recognized(shown):
+        console.print(f"known as     {known}, up to a factor and terms without y", soft_wrap=True)
     figures.loss_figure(figure, shown)
     console.print(f"figure       {figure}", soft_wrap=True)
     if run is not None:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,14 @@ from glojax.cli.signatures import Command, with_options
 
 if TYPE_CHECKING:
     from glojax.tasks.task import Task
+
+
+class TargetTransform(StrEnum):
+    """What the numbers of a target are turned into for training."""
+
+    log = "log"
+    quantile = "quantile"
+
 
 PANEL = "A table"
 """The title of these options in a command's help."""
@@ -49,6 +58,10 @@ def _file_options(
     target_gaps: Annotated[
         bool, typer.Option(help="Whether rows without a target are left out, or refused.", rich_help_panel=PANEL)
     ] = True,
+    target_transform: Annotated[
+        TargetTransform | None,
+        typer.Option(help="For a regression with a few large targets. Metrics stay its own.", rich_help_panel=PANEL),
+    ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.", rich_help_panel=PANEL)
     ] = None,
@@ -96,6 +109,7 @@ _OPTIONS = (
     "encoding",
     "header",
     "target_gaps",
+    "target_transform",
     "test_csv",
     "optimizer",
     "learning_rate",
@@ -112,6 +126,8 @@ def with_task_or_table(command: Command) -> Command:
             table["ordinal"] = dict(_order(text) for text in table["ordinal"])
         if csv is not None and "test_csv" in table:
             table["test"] = table.pop("test_csv")
+        if "target_transform" in table:
+            table["target_transform"] = table["target_transform"].value
         if table.get("delimiter") in ("\\t", "tab"):
             table["delimiter"] = "\t"
         command(make_task=functools.partial(make_task, csv=csv, table=table), **given)

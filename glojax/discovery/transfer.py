@@ -11,7 +11,7 @@ from typing import Any
 
 from glojax import losses, tasks
 from glojax.discovery import comparison, joint_runs, scoring
-from glojax.discovery.best_known import BestKnown, best_known
+from glojax.discovery.best_known import BestKnown, best_known, weighted
 from glojax.discovery.comparison import compare
 from glojax.executors import local
 from glojax.executors.protocol import Executor
@@ -85,7 +85,7 @@ def transfer(
         raise ValueError(f"transfer: seeds is {seeds}; it must be at least 1.")
     shared: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "executor": executor, "group": group}
     known = best_known(task, seed, **shared)
-    named = {FOUND: loss, BEST_KNOWN: known.known.loss}
+    named = {FOUND: loss, BEST_KNOWN: known.known.loss, **weighted(task)}
     rows = compare(task, named, seeds, seed, rates={BEST_KNOWN: known.rate}, **shared)
     baseline = best_rows(rows)[task.problem.baseline_name]
     fair = float(baseline.rate * comparison.rates_of(task, [loss])[0, 0] / scoring.RATES[0])

@@ -11,13 +11,16 @@ from glojax.losses.loss import Loss, LossFunction
 BEST_KNOWN = "best known loss"
 """The row of the known loss that is the strongest baseline."""
 
+WEIGHTED = "weighted cross-entropy"
+"""The row of cross-entropy with balanced class weights, where one class is rare."""
+
 BEST_RATE = ", best rate"
 """What the name of a row ends with where the loss has its best learning rate and not the task's."""
 
 FAIR_RATE = ", fair rate"
 """The same where its gradient is as large as the baseline's at its best rate."""
 
-NOT_FOUND = ("random search", BEST_KNOWN)
+NOT_FOUND = ("random search", BEST_KNOWN, WEIGHTED)
 """Rows beside the baseline that are not of the search that is judged."""
 
 

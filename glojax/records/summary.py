@@ -119,6 +119,8 @@ class TaskSummary(NamedTuple):
     examples: dict[str, int]  # number of examples in each split
     margins: str = ""  # name of what candidates are ranked by with ``rank_by="margins"``; "" in records of before
     constant: float | None = None  # metric of the best constant prediction on the judged split, where it is known
+    spread: float | None = None  # deviation of a regression's one target there, in units of the training part's
+    one_class: tuple[float, ...] = ()  # what the metric may be there where one class is the answer to all examples
 
     @property
     def is_error(self) -> bool:
@@ -317,13 +319,13 @@ def _task(settings: Mapping[str, Any]) -> TaskSummary:
     for name, kind in types.items():
         if not isinstance(about.get(name), kind):
             raise ValueError(f"about.{name} of the settings is missing or of another type")
-    constant = about.get("constant")  # not there in records of before
-    if constant is not None and not isinstance(constant, int | float):
-        raise ValueError("about.constant of the settings is no number")
-    margins = str(about.get("ranked", ""))
-    return TaskSummary(
-        settings["task"], settings["fingerprint"], *(about[name] for name in types), margins=margins, constant=constant
-    )
+    constant, spread = about.get("constant"), about.get("spread")  # not there in records of before
+    for name in ("constant", "spread"):
+        if about.get(name) is not None and not isinstance(about[name], int | float):
+            raise ValueError(f"about.{name} of the settings is no number")
+    margins, one_class = str(about.get("ranked", "")), tuple(map(float, about.get("one_class", ())))
+    about_task = settings["task"], settings["fingerprint"], *(about[name] for name in types)
+    return TaskSummary(*about_task, margins=margins, constant=constant, spread=spread, one_class=one_class)
 
 
 def _unknown_output(outputs: object) -> NoReturn:

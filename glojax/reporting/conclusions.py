@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax import statistics
-from glojax.records.comparisons import BEST_KNOWN, Comparison
+from glojax.losses.recognition import recognized
+from glojax.records.comparisons import BEST_KNOWN, WEIGHTED, Comparison
 from glojax.records.summary import RunSummary
 from glojax.reporting.numbers import counted, effect, number, p_in_words, signed
 from glojax.statistics import Summary
@@ -164,9 +165,16 @@ def about_comparison(run: RunSummary) -> list[str]:
         why = "one seed has no spread" if seed_count < 2 else f"a training failed, so its {run.task.metric} is infinite"
         return [f"Nothing can be said about its {metric}: {why}."]
     constant, nothing_learned = _constant(run)
+    count = statistics.mostly_among(final_metrics(run, ours.best), run.task.one_class)
     is_told = seed_count >= statistics.FEWEST_SEEDS
     said = [f"Nothing was learned: o{constant}, and no loss is better."] if nothing_learned else []
-    said += _judged(run, found, seed_count, metric) if is_told else _untold(run, found, seed_count, metric)
+    if count:
+        said.append(
+            f"The loss makes networks that answer one class: in {count} of {seed_count} trainings the {metric} is "
+            "exactly that of one class for all examples. That is no gain, whatever it is beside other losses."
+        )
+    told = _judged(run, found, seed_count, metric) if is_told else _untold(run, found, seed_count, metric)
+    said += told[1:] if count else told
     if judged_split(run) == "validation":
         said.append("There is no test set: these are validation scores, which the search has selected by.")
     if "random search" in found and is_told:
@@ -191,6 +199,8 @@ def _judged(run: RunSummary, found: Mapping[str, LossDifference], seed_count: in
     said = [_verdict(run, found), _measured(run, found[run.compared[0].name], seed_count, metric)]
     if BEST_KNOWN in found:
         said.append(_beside_best_known(run, found[BEST_KNOWN]))
+    if WEIGHTED in found:
+        said.append(_beside_weighted(found[WEIGHTED]))
     return said + _in_full(run, found)
 
 
@@ -246,6 +256,14 @@ def _beside_best_known(run: RunSummary, found: LossDifference) -> str:
     return f"{start}; which of the two is better cannot be told {end}, so the search may have gained nothing over it."
 
 
+def _beside_weighted(found: LossDifference) -> str:
+    start = f"Cross-entropy with balanced class weights reaches {number(found.base.mean)}"
+    if not found.is_significant:
+        return f"{start}; which of the two is better cannot be told ({p_in_words(found.p)})."
+    better = "the loss is" if found.is_better else "it is"
+    return f"{start}; {better} significantly better ({p_in_words(found.p)})."
+
+
 def _in_full(run: RunSummary, short: Mapping[str, LossDifference]) -> list[str]:
     """Whether gains are still there when networks are trained as a user trains them."""
     full, steps = differences_in_full(run), run.full.get("steps", [0])[-1]
@@ -287,6 +305,8 @@ def _beside_random_search(found: LossDifference) -> str:
 def _about_search(run: RunSummary) -> list[str]:
     assert run.found is not None
     phase, said = run.found.phase, []
+    if known := recognized(run.found.loss):
+        said.append(f"It is {known}: its gradient is the same up to a factor, however the formula is written.")
     name = _PHASE_NAMES.get(phase.name, phase.name)
     if not phase.is_finished:
         said.append(

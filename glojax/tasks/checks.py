@@ -5,6 +5,7 @@ keeps, if anything. Functions of the user are traced for their shapes and never 
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import dense
+from glojax.tasks.class_weights import CHOICES
 from glojax.tasks.labels import known_of
 from glojax.tasks.problems import Kind
 
@@ -283,6 +285,32 @@ def class_count(splits: Mapping[str, Split]) -> int:
     return max(
         part.labels.shape[1] if part.labels.ndim == 2 else 1 + int(part.labels.max()) for part in splits.values()
     )
+
+
+def take_machine(task: Any, group: int | None, executor: Callable[..., Any] | None) -> None:
+    """Keep a task's ``group`` and ``executor`` readable, with a warning where they are given."""
+    if group is not None:
+        count("group", group)
+    for field, value in {"group": group, "executor": executor}.items():
+        object.__setattr__(task, field, value)
+        if value is not None:
+            warnings.warn(
+                f"Task.{field} is deprecated; give it to what trains, for example glojax.search(task, {field}=...).",
+                DeprecationWarning,
+                stacklevel=4,
+            )
+
+
+def class_weight(given: Any, weights: object, kind: Kind) -> None:
+    """Raise ``ValueError`` for an unknown way to weigh classes, one beside weights, or where there are no classes."""
+    if given is None:
+        return
+    if given not in CHOICES:
+        raise ValueError(f"Task.class_weight is {given!r}; {', '.join(map(repr, CHOICES))} or None is allowed.")
+    if weights is not None:
+        raise ValueError(f"Task.class_weight is {given!r}, and class_weights is given too; one of them is allowed.")
+    if kind.output not in ("softmax", "sigmoid"):
+        raise ValueError(f"Task.class_weight is {given!r}; only classes, or labels 0 and 1 of a sigmoid, are weighed.")
 
 
 def class_weights(given: Any, outputs: int) -> tuple[float, ...]:

@@ -81,7 +81,7 @@ def identity(task: Task, horizon: int | None = None) -> dict[str, Any]:
         "steps": int(task.steps),
         "horizon": int(horizon),
         "averaging": float(task.averaging),
-        "class_weights": None if task.class_weights is None else list(task.class_weights),
+        "class_weights": task.given_weights,
         "minimize": task.is_error,
     }
     known = _known.setdefault(task, {})

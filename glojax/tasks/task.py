@@ -5,7 +5,6 @@ pure functions of the model, inputs and targets of a minibatch, and scores. Whic
 """
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
@@ -27,6 +26,7 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
 from glojax.tasks import checks, dense, fingerprints, metric_checks, metrics, optimizers, problems, targets
+from glojax.tasks.class_weights import balanced
 from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
@@ -64,6 +64,8 @@ class Task:
       class_weights: a factor for each output's part of the loss; for classification, the factor of an example is that
         of its class, and with soft labels the mean of the factors that it stands for. Metrics are not weighted.
         Defaults to no weights.
+      class_weight: ``"balanced"`` weighs each class, or label 0 and 1 of each output, by the inverse of its number of
+        training examples (``class_weights.balanced``). Defaults to no weights.
       ignore_label: the number that stands for no label, such as -1 or 255: neither the loss nor the metric counts it.
         The task keeps -1 for it, or NaN where labels are no classes. Labels of NaN are unknown without it.
       preprocess: ``preprocess(x) -> x``, from a batch of inputs to the model's input. Defaults to the inputs.
@@ -101,6 +103,7 @@ class Task:
     name: str = "task"
     ignore_label: int | None = None
     averaging: float = 0.2
+    class_weight: str | None = None
 
     def __post_init__(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
@@ -127,9 +130,10 @@ class Task:
         with jax_settings.precision(self.is_wide):
             checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
         object.__setattr__(self, "optimizer", checked)
+        checks.class_weight(self.class_weight, self.class_weights, self.problem)
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", checks.class_weights(self.class_weights, self.outputs))
-        self._take_machine(group, executor)
+        checks.take_machine(self, group, executor)
 
     def _choose_inputs(self, numbers: Mapping[str, np.ndarray | None]) -> None:
         """Check the model with the inputs that it takes: float32, or int32 for whole numbers such as token ids.
@@ -157,20 +161,6 @@ class Task:
                 refused.append(error)
         # Of two errors the first is the model's own, unless it only asks for integers.
         raise refused[-1 if "integer" in str(refused[0]) else 0]
-
-    def _take_machine(self, group: int | None, executor: Callable[..., Any] | None) -> None:
-        """Keep ``group`` and ``executor`` readable, with a warning where they are given."""
-        if group is not None:
-            checks.count("group", group)
-        for field, value in {"group": group, "executor": executor}.items():
-            object.__setattr__(self, field, value)
-            if value is not None:
-                warnings.warn(
-                    f"Task.{field} is deprecated; give it to what trains, for example "
-                    f"glojax.search(task, {field}=...).",
-                    DeprecationWarning,
-                    stacklevel=4,
-                )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(split.labels)} {name}" for name, split in self.splits.items())
@@ -259,12 +249,24 @@ class Task:
                 **self.contents,
                 "length": [int(self.batch_size), int(self.steps)],
                 "averaging": float(self.averaging),
-                "class_weights": None if self.class_weights is None else list(self.class_weights),
+                "class_weights": self.given_weights,
                 "output": self.problem.output if isinstance(self.problem.output, str) else "function",
                 "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],
                 "functions": [self.preprocess is not None, self.augment is not None],
             }
         )
+
+    @property
+    def given_weights(self) -> str | list[float] | None:
+        """The class weights as they were given, JSON-able."""
+        return self.class_weight or (None if self.class_weights is None else list(self.class_weights))
+
+    @cached_property
+    def loss_weights(self) -> np.ndarray | None:
+        """Factors of the loss: ``[outputs]``, or ``[outputs, 2]`` of labels 0 and 1; ``None`` where all are 1."""
+        if self.class_weight is not None:
+            return balanced(self.problem, self.flat["train"].labels, self.outputs)
+        return None if self.class_weights is None else np.array(self.class_weights)
 
     @cached_property
     def has_gaps(self) -> bool:
@@ -300,9 +302,8 @@ class Task:
           x ``[rows, outputs]``, a row for each position of each example, and weights that broadcast to it, or ``None``
           where all entries weigh the same.
         """
-        return targets.weighed(
-            self.problem, labels, outputs, self.class_weights, self.has_gaps, self._has_labels_below_0
-        )
+        kind, weights = self.problem, self.loss_weights
+        return targets.weighed(kind, labels, outputs, weights, self.has_gaps, self._has_labels_below_0)
 
     @property
     def _given_metric(self) -> str | Metric:
