@@ -1,5 +1,6 @@
 """The commands ``glojax evaluate`` and ``glojax train``: train given losses over several seeds."""
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,10 +25,10 @@ from glojax.cli.options import (
     say_device,
     stop_cleanly,
     with_averaging,
-    with_task,
     with_task_of_own_length,
 )
 from glojax.cli.signatures import renamed_option
+from glojax.cli.table_options import with_task_or_table
 from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ Baseline = Annotated[bool, typer.Option(help="Also train cross-entropy at seven 
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
-@with_task
+@with_task_or_table
 @with_averaging
 def evaluate(
-    task: TaskName,
-    loss: LossNames,
+    task: TaskName = None,
+    loss: LossNames = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     baseline: Baseline = True,
@@ -64,7 +65,7 @@ def evaluate(
 
     console = console_of()
     job = make_task(task)
-    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
+    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss or []}
     config = full_training.TrainConfig(job.steps, seeds, 1, rate, baseline=baseline, splits=("validation",))
     say_device(console, job, trains)
     _print_scores(console, job, full_training.train(job, made, config, **trains))
@@ -74,12 +75,12 @@ def evaluate(
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
-@with_task_of_own_length
+@functools.partial(with_task_or_table, of_task=with_task_of_own_length)
 @with_averaging
 def train(
     context: typer.Context,
-    task: TaskName,
-    loss: LossNames,
+    task: TaskName = None,
+    loss: LossNames = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
     points: Annotated[
         int | None, typer.Option(help="Points of each curve. Defaults to 10, at most one a step.")
@@ -112,8 +113,8 @@ def train(
         raise ValueError(
             "--run-dir of train goes with --executor local: the networks in training are with Ray's workers."
         )
-    job = make_task(task)
-    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
+    job = make_task(task, keep_in=run_dir)
+    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss or []}
     given: dict[str, Any] = {"schedule": schedule.value, "warmup": warmup, "weight_decay": weight_decay}
     steps, given = 10 * job.steps if steps is None else steps, given | ({} if points is None else {"points": points})
     config = full_training.TrainConfig(steps, seeds, rate=rate, baseline=baseline, **given)

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
-from glojax.cli.options import Devices, app, console_of, plain, prepare
+from glojax.cli.options import Devices, app, check_table, console_of, plain, prepare
+from glojax.cli.table_options import with_table
 from glojax.cli.training import Group
 
 if TYPE_CHECKING:
     from glojax.benchmark import BenchmarkPlan, Speed
+    from glojax.tasks.task import Task
 
 
 @app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
+@with_table
 def bench(
     network: Annotated[
         list[str] | None,
@@ -39,6 +42,9 @@ def bench(
     ] = None,
     devices: Devices = None,
     group: Group = None,
+    *,
+    csv: Path | None,
+    table: dict[str, Any],
 ) -> None:
     """Measure how fast populations train here.
 
@@ -55,9 +61,10 @@ def bench(
     if compile_for is not None:
         _compute_on_cpu(json_file)
     prepare(devices)
+    given = _tables(csv, table)
     plans = [
-        benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
-        for name in network or ["mlp"]
+        benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group, task=given.get(name))
+        for name in [*given, *(network or ([] if given else ["mlp"]))]
         for size in population or [None]
     ]
     if compile_for is not None:
@@ -72,6 +79,17 @@ def bench(
     console.print(_table(speeds, f"losses of {nodes} nodes, median of {rounds}"))
     if json_file is not None:
         console.print(f"Saved {json_file}", soft_wrap=True)
+
+
+def _tables(csv: Path | None, table: dict[str, Any]) -> dict[str, "Task"]:
+    """The task of a table, by its name; none without a file."""
+    from glojax import tasks
+
+    check_table(csv, table)
+    if csv is None:
+        return {}
+    made = tasks.table(csv, **table)
+    return {made.name: made}
 
 
 def _compute_on_cpu(json_file: Path | None) -> None:

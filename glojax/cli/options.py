@@ -35,12 +35,12 @@ app = typer.Typer(
 )
 
 TaskName = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task."
+        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task; none "
+        "with --csv."
     ),
 ]
-
 
 TaskNames = Annotated[
     list[str] | None,
@@ -50,7 +50,7 @@ TaskNames = Annotated[
         "or to digits with an option that makes it harder."
     ),
 ]
-LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
+LossNames = Annotated[list[str] | None, typer.Argument(help="A known loss, an expression, or a saved .json.")]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 RunDir = Annotated[Path | None, typer.Option(help="The directory that keeps the record.")]
 Devices = Annotated[
@@ -264,15 +264,13 @@ def _task_of(
 
     prepare(devices)
     changes = {"steps": steps, "averaging": averaging, **changes}
+    table = table or {}
+    check_table(csv, table)
     if csv is not None:
-        if table is None or "target" not in table:
-            raise ValueError("--csv needs --target, the column to predict from the others.")
         if name is not None:
             raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
         metric = changes.pop("metric", None)
         task = tasks.table(csv, **table, metric=metric, on_read=functools.partial(_say_table, keep_in))
-    elif table:
-        raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
     else:
         if name is None:
             name = "digits" if any(harder[field] not in (None, 0, 1) for field in _HARDER) else "noisy-digits"
@@ -285,10 +283,18 @@ def _task_of(
     return dataclasses.replace(task, **changes) if changes else task
 
 
+def check_table(csv: Path | None, table: dict[str, Any]) -> None:
+    """Refuse a table without its target, and the options of one without a file."""
+    if csv is not None and "target" not in table:
+        raise ValueError("--csv needs --target, the column to predict from the others.")
+    if csv is None and table:
+        raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
+
+
 def _say_table(keep_in: Path | None, table: "TableData") -> None:
-    """Print what a table was taken for, and keep its transform in a run directory that has none."""
+    """Print what a table was taken for, and keep its transform in a run directory that holds no run yet."""
     console_of().print(table.about, markup=False, soft_wrap=True)
-    if keep_in is not None and not (keep_in / "table.json").exists():
+    if keep_in is not None and not (keep_in / "settings.json").exists():
         keep(table.transform.save, keep_in / "table.json")
 
 
