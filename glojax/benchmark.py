@@ -159,6 +159,7 @@ def planned(
     steps: int | None = None,
     rounds: int = 5,
     group: int | None = None,
+    task: Task | None = None,
 ) -> BenchmarkPlan:
     """Plan a measurement of a population on a network.
 
@@ -169,15 +170,18 @@ def planned(
       steps: steps of each candidate in a round. Defaults to the network's own.
       rounds: how often the population is trained, without the first training, which compiles.
       group: candidates trained together on a device, at most. Defaults to as many as fit.
+      task: the task, whatever the network's name. Defaults to that of the name.
 
     Raises:
       ValueError: the network is unknown, or a number is out of range.
     """
-    if network in NETWORKS:
-        work = NETWORKS[network]
-    elif ":" in network:
+    if task is None and network not in NETWORKS and ":" in network:
         task = tasks.task_by_name(network)
-        work = Work(lambda: task, 80, min(task.steps, 100))
+    if task is not None:
+        found = task
+        work = Work(lambda: found, 80, min(found.steps, 100))
+    elif network in NETWORKS:
+        work = NETWORKS[network]
     else:
         raise ValueError(
             f"network {network!r} is not known; allowed are {', '.join(NETWORKS)} or path/to/file.py:function."

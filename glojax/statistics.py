@@ -20,6 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special, stats
 
+FEWEST_SEEDS = 5
+"""With fewer nothing is said to be better: a few differences of one sign are nothing rare."""
+
 
 class Summary(NamedTuple):
     """Mean, spread and 95% confidence interval."""
@@ -255,6 +258,12 @@ def _typical_variance(squares: np.ndarray, degrees: np.ndarray) -> float:
     # The median of chi-squared by its degrees of freedom, after Wilson and Hilferty.
     medians = (1 - 2 / (9 * degrees[known])) ** 3
     return float(np.median(squares[known] / degrees[known] / medians))
+
+
+def mostly_among(scores: np.ndarray, values: Sequence[float]) -> int:
+    """How many scores ``[seeds]`` are one of some values, up to rounding; 0 unless at least half of them are."""
+    alike = np.isclose(np.asarray(scores, float)[:, None], np.asarray(values, float), rtol=1e-6, atol=1e-7).any(axis=1)
+    return int(alike.sum()) if 2 * alike.sum() >= len(alike) else 0
 
 
 def winner(scores: Sequence[Sequence[float]]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from glojax.discovery import joint_runs
-from glojax.discovery.best_known import BestKnown, best_known
+from glojax.discovery.best_known import BestKnown, best_known, weighted
 from glojax.discovery.comparison import compare, compare_in_full
 from glojax.discovery.evolution import JointResult, SearchResult, drawn, random_search, search
 from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
@@ -22,7 +22,7 @@ from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
 from glojax.losses.loss import Loss, LossFunction
-from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
+from glojax.records.comparisons import BEST_KNOWN, WEIGHTED, Comparison, best_rows
 from glojax.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -338,17 +338,17 @@ def _compared(
     known = best_known(task, seed, rank_by=config.search.rank_by, **shared)
     begin("comparison")
     losses: dict[str, LossFunction] = {name: result.loss for name, result in named.items()}
-    losses[BEST_KNOWN] = known.known.loss
+    losses |= {BEST_KNOWN: known.known.loss, **weighted(task)}
     rates = {name: result.rate for name, result in named.items()} | {BEST_KNOWN: known.rate}
     rows = compare(task, losses, config.seeds, seed, rates=rates, **shared)
     if config.full_steps == 0:
         return known, rows, []
     begin("full training")
-    chosen = baseline | {name: losses[name] for name in losses if name != "random search"}
+    chosen = baseline | {name: losses[name] for name in losses if name not in ("random search", WEIGHTED)}
     if "found, tuned" in chosen:
         del chosen["found"]
-    best = {row.name.removesuffix(BEST_RATE): row.rate for row in rows}  # a loss's last row is at its best rate
-    best = {name: best[name] for name in chosen}
+    standing = best_rows(rows)
+    best = {name: standing[name].rate for name in chosen}
     return known, rows, compare_in_full(task, chosen, best, config.seeds, seed, steps=config.full_steps, **shared)
 
 

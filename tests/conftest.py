@@ -163,8 +163,10 @@ def _make_run(directory: Path, task: Task, losses: dict[str, Loss] | None = None
         "found_at": {}, "seeds": 5, "seed": 0,
     }  # fmt: skip
     names = [(name, 1.0) for name in rows] + [(f"{name}, best rate", 30.0) for name in rows]
+    low = {1.0: np.array([0.5, 0.6]), 30.0: np.array([0.6, 0.6])}  # of validation and test scores at each rate
     scores = [
-        {"name": name, "rate": rate, "scores": random.uniform(0.6, 0.7, (5, 3, 2)).tolist()} for name, rate in names
+        {"name": name, "rate": rate, "scores": random.uniform(low[rate], low[rate] + 0.1, (5, 3, 2)).tolist()}
+        for name, rate in names
     ]
     with Run(directory, "comparison", task, {}, False) as run:
         run.save("rates", {"asked": asked, "best": dict.fromkeys(rows, 30.0)})

@@ -1,5 +1,6 @@
 """The commands ``glojax evaluate`` and ``glojax train``: train given losses over several seeds."""
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,13 +27,15 @@ from glojax.cli.options import (
     say_device,
     stop_cleanly,
     with_averaging,
-    with_task,
     with_task_of_own_length,
 )
 from glojax.cli.signatures import renamed_option
+from glojax.cli.table_options import with_task_or_table
 from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from glojax.records.curves import Curves
     from glojax.tasks.task import Task
 
@@ -43,12 +46,12 @@ Baseline = Annotated[bool, typer.Option(help="Also train cross-entropy at seven 
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
-@with_task
+@with_task_or_table
 @with_averaging
 @with_json
 def evaluate(
-    task: TaskName,
-    loss: LossNames,
+    task: TaskName = None,
+    loss: LossNames = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 8,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
     baseline: Baseline = True,
@@ -65,7 +68,7 @@ def evaluate(
 
     console = console_of()
     job = make_task(task)
-    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
+    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss or []}
     config = full_training.TrainConfig(job.steps, seeds, 1, rate, baseline=baseline, splits=("validation",))
     say_device(console, job, trains)
     found = full_training.train(job, made, config, **trains)
@@ -80,13 +83,13 @@ def evaluate(
 @in_several_processes
 @with_training
 @renamed_option("control", "baseline")
-@with_task_of_own_length
+@functools.partial(with_task_or_table, of_task=with_task_of_own_length)
 @with_averaging
 @with_json
 def train(
     context: typer.Context,
-    task: TaskName,
-    loss: LossNames,
+    task: TaskName = None,
+    loss: LossNames = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each loss.")] = 10,
     points: Annotated[
         int | None, typer.Option(help="Points of each curve. Defaults to 10, at most one a step.")
@@ -119,8 +122,8 @@ def train(
         raise ValueError(
             "--run-dir of train goes with --executor local: the networks in training are with Ray's workers."
         )
-    job = make_task(task)
-    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss}
+    job = make_task(task, keep_in=run_dir)
+    made = {name: losses.loss_by_name(name, job.problem.output) for name in loss or []}
     given: dict[str, Any] = {"schedule": schedule.value, "warmup": warmup, "weight_decay": weight_decay}
     steps, given = 10 * job.steps if steps is None else steps, given | ({} if points is None else {"points": points})
     config = full_training.TrainConfig(steps, seeds, rate=rate, baseline=baseline, **given)
@@ -196,5 +199,20 @@ def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
             )
         console.print(table)
         if seeds > 1:
-            least = statistics.detectable(statistics.summarize(job.as_metric(base.scores[:, -1, place])).std, seeds)
-            console.print(f"Noise: with {seeds} seeds, differences below {least:.4f} cannot be told from chance.")
+            console.print(noise_in_words(job.as_metric(base.scores[:, -1, place])))
+
+
+def noise_in_words(metric: "np.ndarray") -> str:
+    """What differences from a loss with this metric ``[seeds]`` may be chance."""
+    from glojax import statistics
+    from glojax.reporting.numbers import number
+
+    seeds, spread = len(metric), statistics.summarize(metric).std
+    if seeds < statistics.FEWEST_SEEDS:
+        return f"Too few seeds to say what is better: {seeds}, of at least {statistics.FEWEST_SEEDS}."
+    if spread != spread:
+        return "A training failed, so nothing is known of chance."
+    if spread == 0:
+        return f"All {seeds} trainings ended alike, so nothing is known of chance."
+    least = number(statistics.detectable(spread, seeds))
+    return f"Noise: with {seeds} seeds, differences below {least} cannot be told from chance."

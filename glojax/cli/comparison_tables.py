@@ -27,18 +27,21 @@ def say_comparison(console: Console, job: "Task", found: "Discovery") -> None:
 
 def say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title: str) -> None:
     """Print a row for each loss: mean, deviation and interval of the metric over seeds."""
-    from glojax import statistics
+    from glojax import statistics, tasks
     from glojax.tasks import metrics
 
     metric = job.metric_name
     columns = ("loss", "learning rate", f"validation {metric}", f"test {metric}", "test, 95% interval", "failed")
     table = Table(*columns, title=plain(title), title_justify="left")
     bounds = metrics.bounds_of(metric)
+    one_class = tasks.one_class_metrics(job)
     for row in rows:
         parts = (job.as_metric(part) for part in (row.validation, row.test))
+        judged = job.as_metric(row.test if len(row.test) else row.validation)
+        name = row.name + ": answers one class" * bool(statistics.mostly_among(judged, one_class))
         validation, test = (statistics.summarize(part, bounds) if len(part) else None for part in parts)
         table.add_row(
-            plain(row.name),
+            plain(name),
             f"x{row.rate:.3g}",
             f"{validation.mean:.4f} ± {validation.std:.4f}" if validation else "",
             f"{test.mean:.4f} ± {test.std:.4f}" if test else "none",
@@ -52,9 +55,10 @@ def say_conclusions(console: Console, run_dir: Path) -> None:
     """Print what the report says of the comparison, where the run directory is: with the first process."""
     from glojax.distributed import processes
     from glojax.records import summary
-    from glojax.reporting import conclusions
+    from glojax.reporting import conclusions, units
 
     if not processes.is_first():
         return
-    for sentence in conclusions.about_comparison(summary.read(run_dir)):
+    run = summary.read(run_dir)
+    for sentence in [*conclusions.about_comparison(run), *units.errors_in_words(run)]:
         console.print(plain(sentence))

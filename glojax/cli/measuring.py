@@ -10,16 +10,19 @@ from rich.table import Column, Table
 
 from glojax.cli.help_panels import COMPARE
 from glojax.cli.json_results import STDOUT, JsonFile, result_goes_to, write
-from glojax.cli.options import Devices, command, console_of, plain, prepare
+from glojax.cli.options import Devices, check_table, command, console_of, plain, prepare
+from glojax.cli.table_options import with_table
 from glojax.cli.training import Group
 
 if TYPE_CHECKING:
     from glojax.benchmark import BenchmarkPlan, Speed
+    from glojax.tasks.task import Task
 
 
 @command(
     rich_help_panel=COMPARE, epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`"
 )
+@with_table
 def bench(
     network: Annotated[
         list[str] | None,
@@ -44,6 +47,9 @@ def bench(
     ] = None,
     devices: Devices = None,
     group: Group = None,
+    *,
+    csv: Path | None,
+    table: dict[str, Any],
 ) -> None:
     """Measure how fast populations train here.
 
@@ -59,9 +65,10 @@ def bench(
         if compile_for is not None:
             _compute_on_cpu()
         prepare(devices)
+        given = _tables(csv, table)
         plans = [
-            benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group)
-            for name in network or ["mlp"]
+            benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group, task=given.get(name))
+            for name in [*given, *(network or ([] if given else ["mlp"]))]
             for size in population or [None]
         ]
         if compile_for is not None:
@@ -72,6 +79,17 @@ def bench(
         write(json_file, result)
     if json_file not in (None, STDOUT):
         console.print(f"Saved {json_file}", soft_wrap=True)
+
+
+def _tables(csv: Path | None, table: dict[str, Any]) -> dict[str, "Task"]:
+    """The task of a table, by its name; none without a file."""
+    from glojax import tasks
+
+    check_table(csv, table)
+    if csv is None:
+        return {}
+    made = tasks.table(csv, **table)
+    return {made.name: made}
 
 
 def _measure(console: Console, plans: "Sequence[BenchmarkPlan]", json_file: Path | None, title: str) -> dict[str, Any]:

@@ -57,12 +57,12 @@ def _options_of_all(
 
 
 TaskName = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task."
+        help="digits, noisy-digits, diabetes, mnist, cifar10, or path/to/file.py:function that returns a Task; none "
+        "with --csv."
     ),
 ]
-
 
 TaskNames = Annotated[
     list[str] | None,
@@ -72,7 +72,7 @@ TaskNames = Annotated[
         "or to digits with an option that makes it harder."
     ),
 ]
-LossNames = Annotated[list[str], typer.Argument(help="A known loss, an expression, or a saved .json.")]
+LossNames = Annotated[list[str] | None, typer.Argument(help="A known loss, an expression, or a saved .json.")]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 RunDir = Annotated[Path | None, typer.Option(help="The directory that keeps the record.")]
 Devices = Annotated[
@@ -142,6 +142,12 @@ class Noise(StrEnum):
     pairs = "pairs"
 
 
+class ClassWeight(StrEnum):
+    """How classes are weighed."""
+
+    balanced = "balanced"
+
+
 class Schedule(StrEnum):
     """How the learning rate changes during training."""
 
@@ -173,6 +179,10 @@ def _place_options(
     metric: Annotated[
         str | None,
         typer.Option(help="What networks are judged by: balanced_accuracy, f1, auc, mae, ... Defaults to the task's."),
+    ] = None,
+    class_weight: Annotated[
+        ClassWeight | None,
+        typer.Option(help="Weigh classes so that rare ones count as much. Defaults to the task's weights."),
     ] = None,
     label_noise: Annotated[
         float, typer.Option(help="Share of the training labels made wrong, such as 0.4.", rich_help_panel=HARDER)
@@ -215,6 +225,7 @@ def with_task_of_own_length(command: Command) -> Command:
         devices: int | None,
         data_dir: Path | None,
         metric: str | None,
+        class_weight: ClassWeight | None,
         label_noise: float,
         noise: Noise,
         train_examples: int | None,
@@ -231,8 +242,9 @@ def with_task_of_own_length(command: Command) -> Command:
             "imbalance": imbalance,
             "noisy_validation": noisy_validation,
         }
+        changes = {"metric": metric, "class_weight": class_weight and class_weight.value}
         command(
-            make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, metric=metric, harder=harder),
+            make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, changes=changes, harder=harder),
             **given,
         )
 
@@ -267,7 +279,7 @@ def _task_of(
     devices: int | None,
     data_dir: Path | None,
     harder: dict[str, Any],
-    metric: str | None = None,
+    changes: dict[str, Any],
     steps: int | None = None,
     schedule: str = "constant",
     averaging: float | None = None,
@@ -280,20 +292,19 @@ def _task_of(
     from glojax.tasks import optimizers
 
     prepare(devices)
+    changes = {"steps": steps, "averaging": averaging, **changes}
+    table = table or {}
+    check_table(csv, table)
     if csv is not None:
-        if table is None or "target" not in table:
-            raise ValueError("--csv needs --target, the column to predict from the others.")
         if name is not None:
             raise ValueError(f"--csv takes the place of a task; leave out {name!r}.")
-        task = tasks.table(csv, **table, on_read=functools.partial(_say_table, keep_in))
-    elif table:
-        raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
+        metric = changes.pop("metric", None)
+        task = tasks.table(csv, **table, metric=metric, on_read=functools.partial(_say_table, keep_in))
     else:
         if name is None:
             name = "digits" if any(harder[field] not in (None, 0, 1) for field in _HARDER) else "noisy-digits"
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
     task = tasks.harder(task, **harder)
-    changes: dict[str, Any] = {"steps": steps, "averaging": averaging, "metric": metric}
     changes = {field: value for field, value in changes.items() if value is not None}
     if schedule != "constant":
         over = task.steps if steps is None else steps
@@ -301,10 +312,18 @@ def _task_of(
     return dataclasses.replace(task, **changes) if changes else task
 
 
+def check_table(csv: Path | None, table: dict[str, Any]) -> None:
+    """Refuse a table without its target, and the options of one without a file."""
+    if csv is not None and "target" not in table:
+        raise ValueError("--csv needs --target, the column to predict from the others.")
+    if csv is None and table:
+        raise ValueError(f"--{next(iter(table)).replace('_', '-')} goes with --csv alone.")
+
+
 def _say_table(keep_in: Path | None, table: "TableData") -> None:
-    """Print what a table was taken for, and keep its transform in a run directory that has none."""
+    """Print what a table was taken for, and keep its transform in a run directory that holds no run yet."""
     console_of().print(table.about, markup=False, soft_wrap=True)
-    if keep_in is not None and not (keep_in / "table.json").exists():
+    if keep_in is not None and not (keep_in / "settings.json").exists():
         keep(table.transform.save, keep_in / "table.json")
 
 

@@ -227,8 +227,12 @@ class _Shown:
 
 
 def _say_end(console: Console, found: "Discovery", run_dir: Path) -> None:
+    from glojax.losses.recognition import recognized
+
     found_at = f"at x{found.rate:.3g} of the task's rate"
     console.print(f"Found loss   f(x, y) = [bold]{plain(str(found.loss))}[/], {found_at}", soft_wrap=True)
+    if known := recognized(found.loss):
+        console.print(f"Known as     {known}, up to a factor and terms without y", soft_wrap=True)
     if callable(found.loss.output):
         console.print("Not saved    a file cannot hold its output, a function; task.loss makes it of the formula")
     else:

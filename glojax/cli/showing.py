@@ -39,6 +39,7 @@ def show(
     """
     from glojax.discovery import joint_runs
     from glojax.expressions import canonical, coefficients
+    from glojax.losses.recognition import recognized
     from glojax.records import summary
     from glojax.reporting import figures, style
 
@@ -52,6 +53,9 @@ def show(
     console.print(f"LaTeX        {plain(shown.latex())}", soft_wrap=True)
     console.print(f"canonical    {plain(str(canonical.canonical(shown.tree)))}", soft_wrap=True)
     console.print(f"coefficients {len(nodes)} of {shown.tree.size} change training in independent ways")
+    known = recognized(shown)
+    if known:
+        console.print(f"known as     {known}, up to a factor and terms without y", soft_wrap=True)
     style.save(figures.loss_figure(shown), figure)
     console.print(f"figure       {figure}", soft_wrap=True)
     result: dict[str, Any] = {
@@ -59,6 +63,7 @@ def show(
         "latex": shown.latex(),
         "canonical": str(canonical.canonical(shown.tree)),
         "identifiable_coefficients": len(nodes),
+        "known_as": known,
         "figure": str(figure),
     }
     if run is not None:

@@ -1,7 +1,8 @@
 """The options of a table in place of a named task."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,14 @@ from glojax.cli.signatures import Command, with_options
 
 if TYPE_CHECKING:
     from glojax.tasks.task import Task
+
+
+class TargetTransform(StrEnum):
+    """What the numbers of a target are turned into for training."""
+
+    log = "log"
+    quantile = "quantile"
+
 
 PANEL = "A table"
 """The title of these options in a command's help."""
@@ -49,6 +58,10 @@ def _file_options(
     target_gaps: Annotated[
         bool, typer.Option(help="Whether rows without a target are left out, or refused.", rich_help_panel=PANEL)
     ] = True,
+    target_transform: Annotated[
+        TargetTransform | None,
+        typer.Option(help="For a regression with a few large targets. Metrics stay its own.", rich_help_panel=PANEL),
+    ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.", rich_help_panel=PANEL)
     ] = None,
@@ -96,28 +109,63 @@ _OPTIONS = (
     "encoding",
     "header",
     "target_gaps",
+    "target_transform",
     "test_csv",
     "optimizer",
     "learning_rate",
 )
 
 
-def with_task_or_table(command: Command) -> Command:
-    """Give a command the options of a task or a table; it gets them as ``make_task``."""
+def with_table(command: Command) -> Command:
+    """Give a command the options of a table; it gets the file as ``csv``, and others that were given as ``table``."""
 
-    def run(*, make_task: Callable[..., "Task"], csv: Path | None, **given: Any) -> None:
+    def run(*, csv: Path | None, **given: Any) -> None:
         table = {option: given.pop(option) for option in _OPTIONS}
         table = {option: value for option, value in table.items() if value not in (None, [], (), _DEFAULTS.get(option))}
         if "ordinal" in table:
             table["ordinal"] = dict(_order(text) for text in table["ordinal"])
         if csv is not None and "test_csv" in table:
             table["test"] = table.pop("test_csv")
+        if "target_transform" in table:
+            table["target_transform"] = table["target_transform"].value
         if table.get("delimiter") in ("\\t", "tab"):
             table["delimiter"] = "\t"
+        command(csv=csv, table=table, **given)
+
+    inner = with_options(command, run, _file_options, instead_of=("csv", "table"))
+    return with_options(inner, lambda **given: inner(**given), _column_options)
+
+
+def with_task_or_table(command: Command, of_task: Callable[[Command], Command] = with_task) -> Command:
+    """Give a command the options of a task or a table; it gets them as ``make_task``.
+
+    Args:
+      command: the command. With a table, the arguments ``task`` and ``loss`` of one that has both are losses.
+      of_task: gives a command the options of a task. Defaults to ``options.with_task``.
+    """
+
+    def run(*, make_task: Callable[..., "Task"], csv: Path | None, table: dict[str, Any], **given: Any) -> None:
+        if "loss" in given:
+            given |= _arguments(csv, given["task"], given["loss"])
         command(make_task=functools.partial(make_task, csv=csv, table=table), **given)
 
-    inner = with_options(command, run, _file_options)
-    return with_task(with_options(inner, lambda **given: inner(**given), _column_options))
+    inner = with_table(with_options(command, run, _no_options))
+    return of_task(inner)
+
+
+def _no_options() -> None: ...
+
+
+def _arguments(csv: Path | None, task: str | None, losses: Sequence[str] | None) -> dict[str, Any]:
+    """The task and the losses among a command's arguments: a table takes the task's place."""
+    losses = list(losses or ())
+    if csv is not None:
+        losses, task = [*([task] if task else []), *losses], None
+    elif task is None:
+        raise ValueError("a task, or --csv with a table, is needed before the loss.")
+    if not losses:
+        raise ValueError("a loss is needed: a known one, an expression, or a saved .json.")
+    return {"task": task, "loss": losses}
 
 
 def _order(text: str) -> tuple[str, tuple[str, ...]]:

@@ -25,23 +25,26 @@ from glojax.cli.options import (
     stop_cleanly,
     tree_loss,
     with_averaging,
-    with_task,
 )
 from glojax.cli.progress import ProgressDisplay
 from glojax.cli.search_settings import RankByOption
+from glojax.cli.table_options import with_task_or_table
 from glojax.cli.training import with_training
 
 
 @command(rich_help_panel=DISCOVER, epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
 @in_several_processes
 @with_training
-@with_task
+@with_task_or_table
 @with_averaging
 @with_json
 def tune(
     context: typer.Context,
-    task: TaskName,
-    loss: Annotated[str, typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned.")],
+    task: TaskName = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned."),
+    ] = None,
     generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
     population: Annotated[
         int | None, typer.Option(help="Vectors in a generation. Defaults to 4 + floor(3 ln n).")
@@ -63,13 +66,14 @@ def tune(
     console = console_of()
     check_resume(resume, run_dir)
     stop_cleanly(context, run_dir)
-    tree_loss(loss)  # one that cannot be read is refused before a task is made
+    (expression,) = _one(loss)
+    tree_loss(expression)  # one that cannot be read is refused before a task is made
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
     if rank_by is not None:
         config = dataclasses.replace(config, rank_by=rank_by.value)
     board = board_of(tensorboard, run_dir)
-    job = make_task(task)
-    tree = tree_loss(loss, job.problem.output)
+    job = make_task(task, keep_in=run_dir)
+    tree = tree_loss(expression, job.problem.output)
     say_device(console, job, trains)
     with ProgressDisplay(console, {"tune": "tuning"}, board) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)
@@ -82,3 +86,10 @@ def tune(
         board.finish()
     result = {"start_fitness": tuned.start_fitness, "fitness": tuned.fitness, "candidate_steps": tuned.steps}
     return {"task": job.name, "loss": of_loss(tuned.loss), "rate": tuned.rate, **result}
+
+
+def _one(losses: list[str] | None) -> list[str]:
+    """The loss that is tuned."""
+    if losses is None or len(losses) != 1:
+        raise ValueError(f"tune takes a task, or --csv, and one loss; {len(losses or ())} were given.")
+    return losses

@@ -18,10 +18,12 @@ from glojax.executors import local
 from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import programs
 from glojax.expressions.trees import Tree
-from glojax.losses.known import KnownLoss, known_losses
-from glojax.losses.loss import Loss
+from glojax.losses.known import KnownLoss, known_losses, weighted_cross_entropy
+from glojax.losses.loss import Loss, LossFunction
+from glojax.records.comparisons import WEIGHTED
 from glojax.records.run import Run
 from glojax.seeds import named_seed
+from glojax.tasks import class_weights
 from glojax.tasks.labels import known_of
 from glojax.tasks.task import Task
 
@@ -100,7 +102,21 @@ def candidates(task: Task) -> list[KnownLoss]:
     spread = 1.0 if problem.has_classes else _spread(labels[known_of(labels)])
     known = known_losses(problem.output, task.outputs, spread)
     baseline = KnownLoss(problem.baseline_name, "", problem.baseline)
+    known += [KnownLoss(name, "balanced", loss) for name, loss in weighted(task).items()]
     return [baseline, *(one for one in known if one.loss != baseline.loss and one.label != baseline.label)]
+
+
+def weighted(task: Task) -> dict[str, LossFunction]:
+    """Cross-entropy with balanced class weights, by its name, as a control where one class is rare; {} elsewhere.
+
+    A class is rare if another has more than ``class_weights.MOST_IMBALANCE`` times its training examples. A task whose
+    loss is weighed has no need of it.
+    """
+    kind, labels = task.problem, task.flat["train"].labels
+    if task.loss_weights is not None or class_weights.imbalance(kind, labels) <= class_weights.MOST_IMBALANCE:
+        return {}
+    balanced = class_weights.balanced(kind, labels, task.outputs)
+    return {WEIGHTED: weighted_cross_entropy(kind.output, balanced)}
 
 
 def _spread(labels: np.ndarray) -> float:

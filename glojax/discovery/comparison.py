@@ -20,9 +20,12 @@ from glojax.losses.loss import Loss, LossFunction
 from glojax.records.comparisons import BEST_RATE, Comparison, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
-from glojax.statistics import Summary, detectable, summarize
+from glojax.statistics import Summary, detectable, summarize, winner
 from glojax.tasks import optimizers
 from glojax.tasks.task import Task
+
+RATE_SEEDS = 8
+"""Trainings of each loss at each rate among which its best rate is chosen, at least."""
 
 FULL_LENGTH = 10
 """Times as many steps as the task's that a full training has."""
@@ -90,9 +93,10 @@ def compare(
 ) -> list[Comparison]:
     """Compare losses with the task's baseline, each at the task's learning rate and at its own best one.
 
-    The best rate of each is chosen by mean validation score over as many seeds as the comparison has, among the rates
-    at which its gradient is ``scoring.RATES`` times the baseline's, 1, and the rate it was found at. The comparison
-    itself uses fresh seeds, the same for every row.
+    The best rate of each is chosen by ``best_rates`` over as many seeds as the comparison has, at least ``RATE_SEEDS``,
+    among the rates at which its gradient is ``scoring.RATES`` times the baseline's, 1, and the rate it was found at.
+    The comparison itself uses fresh seeds, the same for every row; ``records.comparisons.best_rows`` says which row
+    stands for a loss.
 
     Args:
       task: what they are trained on, for its own number of steps.
@@ -131,7 +135,7 @@ def compare(
             [*grid, 1.0, found_at.get(name, 1.0)]
             for (name, _), grid in zip(rows, rates_of(task, [loss for _, loss in rows]), strict=True)
         ]
-        seeds = [named_seed(seed, "rates", i) for i in range(seed_count)]
+        seeds = [named_seed(seed, "rates", i) for i in range(max(seed_count, RATE_SEEDS))]
         found = best_rates(task, [loss for _, loss in rows], seeds, grids, executor=trains)
         return {"asked": asked, "best": dict(zip(dict(rows), found, strict=True))}
 
@@ -182,9 +186,9 @@ def compare_in_full(
 ) -> list[Comparison]:
     """Compare losses as a user trains: for many steps, with a cosine decay of the rate, scored with the last weights.
 
-    Each loss has its best rate by mean validation score over ``FULL_RATE_SEEDS`` other seeds: of a third of its rate,
-    its rate, three times it, and so on until neither end is the best, at most ``FULL_RATES`` rates. The comparison
-    itself uses fresh seeds, the same for every row.
+    Each loss has its best rate, as ``best_rates`` chooses it, over ``FULL_RATE_SEEDS`` other seeds: of a third of its
+    rate, its rate, three times it, and so on until neither end is the best, at most ``FULL_RATES`` rates. The
+    comparison itself uses fresh seeds, the same for every row.
 
     Args:
       task: what they are trained on, in its own number of steps elsewhere.
@@ -232,21 +236,26 @@ def _full_rates(
     task: Task, chosen: Sequence[LossFunction], rates: Sequence[float], seeds: Sequence[int], executor: Executor
 ) -> list[float]:
     """The best rate of each loss, around the one it has; of equals the first that was tried."""
-    tried: list[dict[float, float]] = [{} for _ in chosen]
+    tried: list[dict[float, list[float]]] = [{} for _ in chosen]
     wanted = [[rate, rate / 3, rate * 3] for rate in rates]
     while any(wanted):
         pairs = [(place, rate) for place, some in enumerate(wanted) for rate in some]
         at = [chosen[place] for place, _ in pairs], seeds, [rate for _, rate in pairs]
-        scores = scoring.score_losses(task, *at, executor=executor)[..., 0].mean(axis=1)
+        scores = scoring.score_losses(task, *at, executor=executor)[..., 0]
         for (place, rate), score in zip(pairs, scores.tolist(), strict=True):
             tried[place][rate] = score
         wanted = [_beyond(one) for one in tried]
-    return [max(one, key=one.__getitem__) for one in tried]
+    return [_best(one) for one in tried]
 
 
-def _beyond(tried: Mapping[float, float]) -> list[float]:
+def _best(tried: Mapping[float, Sequence[float]]) -> float:
+    """Of some rates, the one whose scores ``[seeds]`` have the best lower confidence bound."""
+    return list(tried)[winner(list(tried.values()))]
+
+
+def _beyond(tried: Mapping[float, Sequence[float]]) -> list[float]:
     """The next rate to try where the best of those tried is the lowest or the highest."""
-    best = max(tried, key=tried.__getitem__)
+    best = _best(tried)
     if len(tried) >= FULL_RATES or min(tried) < best < max(tried):
         return []
     return [best / 3 if best == min(tried) else best * 3]
@@ -275,13 +284,15 @@ def best_rates(
     executor: Executor | None = None,
     group: int | None = None,
 ) -> list[float]:
-    """The rate of each loss with the best mean validation score, the first one where two tie.
+    """The rate of each loss with the best lower confidence bound of validation scores, the first one where two tie.
+
+    The highest mean may be that of a rate at which some trainings diverge; its bound is not (``statistics.standing``).
 
     Args:
       task: what they are trained on.
       chosen: the losses.
-      seeds: of each loss's trainings at each rate. Take as many as a comparison has: few may choose a rate that
-        diverges.
+      seeds: of each loss's trainings at each rate. Take as many as a comparison has, and at least ``RATE_SEEDS``: few
+        may choose a rate that diverges.
       rates: scales of the task's learning rate, the same for all losses or ``[losses, rates]``.
       executor: what trains. Defaults to this process.
       group: how many candidates are trained together on a device at most. Defaults to as many as fit its memory.
@@ -292,5 +303,5 @@ def best_rates(
     grids = np.broadcast_to(np.asarray(rates, float), (len(chosen), np.shape(rates)[-1]))
     at_every_rate = [loss for loss in chosen for _ in range(grids.shape[1])]
     scores = scoring.score_losses(task, at_every_rate, seeds, grids.ravel().tolist(), executor=executor, group=group)
-    means = scores[..., 0].mean(axis=1).reshape(grids.shape)
-    return [float(grid[place]) for grid, place in zip(grids, means.argmax(axis=1), strict=True)]
+    of_losses = scores[..., 0].reshape(*grids.shape, len(seeds))
+    return [float(grid[winner(rows.tolist())]) for grid, rows in zip(grids, of_losses, strict=True)]

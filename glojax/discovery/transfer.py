@@ -11,13 +11,13 @@ from typing import Any
 
 from glojax import losses, tasks
 from glojax.discovery import comparison, joint_runs, scoring
-from glojax.discovery.best_known import BestKnown, best_known
+from glojax.discovery.best_known import BestKnown, best_known, weighted
 from glojax.discovery.comparison import compare
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss
 from glojax.records import summary
-from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, FAIR_RATE, Comparison, loss_identity, rows_of
+from glojax.records.comparisons import BEST_KNOWN, FAIR_RATE, Comparison, best_rows, loss_identity, rows_of
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -85,10 +85,9 @@ def transfer(
         raise ValueError(f"transfer: seeds is {seeds}; it must be at least 1.")
     shared: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "executor": executor, "group": group}
     known = best_known(task, seed, **shared)
-    named = {FOUND: loss, BEST_KNOWN: known.known.loss}
+    named = {FOUND: loss, BEST_KNOWN: known.known.loss, **weighted(task)}
     rows = compare(task, named, seeds, seed, rates={BEST_KNOWN: known.rate}, **shared)
-    names = (task.problem.baseline_name, task.problem.baseline_name + BEST_RATE)
-    baseline = [row for row in rows if row.name in names][-1]
+    baseline = best_rows(rows)[task.problem.baseline_name]
     fair = float(baseline.rate * comparison.rates_of(task, [loss])[0, 0] / scoring.RATES[0])
     asked = {"seeds": seeds, "seed": seed, "rate": fair}
 

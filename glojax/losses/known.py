@@ -8,6 +8,8 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from glojax.expressions import parsing
 from glojax.losses import zoo
 from glojax.losses.loss import Loss, LossFunction
@@ -47,6 +49,19 @@ def known_losses(output: Output, classes: int = 2, spread: float = 1.0) -> list[
     if output == "sigmoid":
         return [*_of_true_class(_two_sided, output, 2), *_others_of_sigmoid()]
     return _of_numbers(output, spread)
+
+
+def weighted_cross_entropy(output: Output, weights: np.ndarray) -> LossFunction:
+    """Cross-entropy in which classes have weights.
+
+    Args:
+      output: softmax, or a sigmoid of a single output.
+      weights: of the classes ``[classes]``, or of the labels 0 and 1 of that output ``[1, 2]``.
+    """
+    if output == "softmax":
+        return functools.partial(zoo.class_weighted_cross_entropy, weights=tuple(weights.tolist()))
+    ((of_0, of_1),) = weights.tolist()
+    return _tree(f"{of_1!r} * (x * log(y)) + {of_0!r} * ((1 - x) * log(1 - y))", output)
 
 
 def _tree(expression: str, output: Output) -> Loss:

@@ -130,6 +130,31 @@ def label_smoothed_cross_entropy(
     return -sum_over(((1 - smoothing) * x + smoothing / classes) * log_y, axis, where)
 
 
+def class_weighted_cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    axis: int = -1,
+    where: jax.Array | None = None,
+    *,
+    weights: Sequence[float],
+) -> jax.Array:
+    """Cross-entropy in which each class has a weight.
+
+    Args:
+      logits: as in ``generalized_cross_entropy``, like the arguments that are not listed.
+      labels: as there.
+      axis: the axis of the classes, a single one. Defaults to the last.
+      where: as there.
+      weights: a factor for each class.
+
+    Returns:
+      The loss of each sample.
+    """
+    x, _, log_y = probabilities(logits, labels, axis, where)
+    factors = jnp.asarray(weights, x.dtype).reshape([-1 if place == axis % x.ndim else 1 for place in range(x.ndim)])
+    return -sum_over(factors * x * log_y, axis, where)
+
+
 def next_generation(logits: jax.Array, labels: jax.Array, axis: Axis = -1, where: jax.Array | None = None) -> jax.Array:
     """Next-generation loss: the mean over the classes of exp(2.4092 - y - y x) - cos(cos(sin y)) (arXiv 2404.12948)."""
     x, y, _ = probabilities(logits, labels, axis, where)
@@ -159,7 +184,12 @@ ZOO: dict[str, LossFunction] = {
 """The known losses by name."""
 
 
-OF_SOFTMAX = (generalized_cross_entropy, label_smoothed_cross_entropy, next_generation)
+OF_SOFTMAX = (
+    generalized_cross_entropy,
+    label_smoothed_cross_entropy,
+    class_weighted_cross_entropy,
+    next_generation,
+)
 """The functions among them, which take softmax of the logits themselves."""
 
 

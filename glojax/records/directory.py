@@ -184,6 +184,8 @@ def _about(task: Task) -> dict[str, Any]:
         "batch_size": task.batch_size,
         "examples": {name: inputs.count(split.labels) for name, split in task.splits.items()},
         "constant": tasks.constant_metric(task),
+        "spread": tasks.target_spread(task),
+        "one_class": tasks.one_class_metrics(task),
     }
 
 

@@ -16,7 +16,7 @@ from glojax.losses import spaces
 from glojax.losses.loss import Loss
 from glojax.losses.outputs import OUTPUTS
 from glojax.records.candidates import Record
-from glojax.records.comparisons import BEST_RATE, NOT_FOUND, Comparison, loss_identity, rows_of
+from glojax.records.comparisons import NOT_FOUND, Comparison, best_rows, loss_identity, rows_of
 from glojax.records.directory import in_use, read_settings
 from glojax.records.directory import read as read_run
 from glojax.records.funnel import total
@@ -119,6 +119,8 @@ class TaskSummary(NamedTuple):
     examples: dict[str, int]  # number of examples in each split
     margins: str = ""  # name of what candidates are ranked by with ``rank_by="margins"``; "" in records of before
     constant: float | None = None  # metric of the best constant prediction on the judged split, where it is known
+    spread: float | None = None  # deviation of a regression's one target there, in units of the training part's
+    one_class: tuple[float, ...] = ()  # what the metric may be there where one class is the answer to all examples
 
     @property
     def is_error(self) -> bool:
@@ -145,7 +147,7 @@ class ComparedLoss(NamedTuple):
 
     name: str
     own: Comparison  # at the task's learning rate
-    best: Comparison  # at the best learning rate of this loss
+    best: Comparison  # the row that stands for it, at its best learning rate (``comparisons.best_rows``)
 
 
 @dataclass(frozen=True)
@@ -218,11 +220,9 @@ class RunSummary:
         """The losses of the comparison, the baseline first."""
         if not self.comparison:
             return []
-        rows = {row.name: row for row in rows_of(self.comparison)}
-        return [
-            ComparedLoss(name, rows[name], rows.get(name + BEST_RATE, rows[name]))
-            for name in self.comparison["asked"]["losses"]
-        ]
+        every = rows_of(self.comparison)
+        rows, best = {row.name: row for row in every}, best_rows(every)
+        return [ComparedLoss(name, rows[name], best[name]) for name in self.comparison["asked"]["losses"]]
 
     @cached_property
     def found_in_comparison(self) -> ComparedLoss | None:
@@ -319,13 +319,13 @@ def _task(settings: Mapping[str, Any]) -> TaskSummary:
     for name, kind in types.items():
         if not isinstance(about.get(name), kind):
             raise ValueError(f"about.{name} of the settings is missing or of another type")
-    constant = about.get("constant")  # not there in records of before
-    if constant is not None and not isinstance(constant, int | float):
-        raise ValueError("about.constant of the settings is no number")
-    margins = str(about.get("ranked", ""))
-    return TaskSummary(
-        settings["task"], settings["fingerprint"], *(about[name] for name in types), margins=margins, constant=constant
-    )
+    constant, spread = about.get("constant"), about.get("spread")  # not there in records of before
+    for name in ("constant", "spread"):
+        if about.get(name) is not None and not isinstance(about[name], int | float):
+            raise ValueError(f"about.{name} of the settings is no number")
+    margins, one_class = str(about.get("ranked", "")), tuple(map(float, about.get("one_class", ())))
+    about_task = settings["task"], settings["fingerprint"], *(about[name] for name in types)
+    return TaskSummary(*about_task, margins=margins, constant=constant, spread=spread, one_class=one_class)
 
 
 def _unknown_output(outputs: object) -> NoReturn:

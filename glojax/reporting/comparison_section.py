@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from glojax import statistics
 from glojax.records.comparisons import Comparison
 from glojax.records.summary import ComparedLoss, RunSummary
 from glojax.reporting import figures, style
@@ -76,6 +77,8 @@ def _table(run: RunSummary, losses: list[ComparedLoss], names: Mapping[str, str]
 
 def _cells(run: RunSummary, name: str, row: Comparison, found: LossDifference | None) -> list[str]:
     values = final_metrics(run, row)
+    if statistics.mostly_among(values, run.task.one_class):
+        name += ": answers one class"
     cells = [name, f"×{rate(row.rate)}", mean(run.as_metric(row.validation)), mean(values)]
     cells.append(interval(values, run.task.metric))
     if found is None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax import statistics
-from glojax.records.comparisons import BEST_KNOWN, Comparison
+from glojax.losses.recognition import recognized
+from glojax.records.comparisons import BEST_KNOWN, WEIGHTED, Comparison
 from glojax.records.summary import RunSummary
 from glojax.reporting.numbers import counted, effect, number, p_in_words, signed
 from glojax.statistics import Summary
@@ -140,6 +141,8 @@ def sentences(run: RunSummary) -> list[str]:
 
 def detectable_in_words(value: float) -> str:
     """The detectable difference as a sentence."""
+    if value == 0:
+        return "The difference is the same for every seed"
     return f"This many seeds detect a difference of {number(value)} in four cases out of five"
 
 
@@ -162,15 +165,19 @@ def about_comparison(run: RunSummary) -> list[str]:
         why = "one seed has no spread" if seed_count < 2 else f"a training failed, so its {run.task.metric} is infinite"
         return [f"Nothing can be said about its {metric}: {why}."]
     constant, nothing_learned = _constant(run)
-    said = [_verdict(run, found), _measured(run, base, seed_count, metric)]
-    if nothing_learned:
-        said.insert(0, f"Nothing was learned: o{constant}, and no loss is better.")
-    if BEST_KNOWN in found:
-        said.append(_beside_best_known(run, found[BEST_KNOWN]))
-    said += _in_full(run, found)
+    count = statistics.mostly_among(final_metrics(run, ours.best), run.task.one_class)
+    is_told = seed_count >= statistics.FEWEST_SEEDS
+    said = [f"Nothing was learned: o{constant}, and no loss is better."] if nothing_learned else []
+    if count:
+        said.append(
+            f"The loss makes networks that answer one class: in {count} of {seed_count} trainings the {metric} is "
+            "exactly that of one class for all examples. That is no gain, whatever it is beside other losses."
+        )
+    told = _judged(run, found, seed_count, metric) if is_told else _untold(run, found, seed_count, metric)
+    said += told[1:] if count else told
     if judged_split(run) == "validation":
         said.append("There is no test set: these are validation scores, which the search has selected by.")
-    if "random search" in found:
+    if "random search" in found and is_told:
         said.append(_beside_random_search(found["random search"]))
     if constant and not nothing_learned:
         said.append(f"O{constant}.")
@@ -186,6 +193,26 @@ def _constant(run: RunSummary) -> tuple[str, bool]:
     beaten = min(means) < constant if run.task.is_error else max(means) > constant
     metric = f"{judged_split(run)} {run.task.metric}"
     return f"ne prediction for all examples has a {metric} of {number(constant)}", not beaten
+
+
+def _judged(run: RunSummary, found: Mapping[str, LossDifference], seed_count: int, metric: str) -> list[str]:
+    said = [_verdict(run, found), _measured(run, found[run.compared[0].name], seed_count, metric)]
+    if BEST_KNOWN in found:
+        said.append(_beside_best_known(run, found[BEST_KNOWN]))
+    if WEIGHTED in found:
+        said.append(_beside_weighted(found[WEIGHTED]))
+    return said + _in_full(run, found)
+
+
+def _untold(run: RunSummary, found: Mapping[str, LossDifference], seed_count: int, metric: str) -> list[str]:
+    """What a comparison over a few seeds can say: means, and nothing of which is better."""
+    ours = next(iter(found.values())).other.mean
+    names = {BEST_KNOWN: best_known_in_words(run)}
+    means = [f"{names.get(name, name)} {number(one.base.mean)}" for name, one in found.items()]
+    return [
+        f"Too few seeds to say whether the loss is better: {seed_count}, of at least {statistics.FEWEST_SEEDS}.",
+        f"Its mean {metric} is {number(ours)}; {', '.join(means)}. Each loss is at its best learning rate.",
+    ]
 
 
 def _verdict(run: RunSummary, found: Mapping[str, LossDifference]) -> str:
@@ -229,6 +256,14 @@ def _beside_best_known(run: RunSummary, found: LossDifference) -> str:
     return f"{start}; which of the two is better cannot be told {end}, so the search may have gained nothing over it."
 
 
+def _beside_weighted(found: LossDifference) -> str:
+    start = f"Cross-entropy with balanced class weights reaches {number(found.base.mean)}"
+    if not found.is_significant:
+        return f"{start}; which of the two is better cannot be told ({p_in_words(found.p)})."
+    better = "the loss is" if found.is_better else "it is"
+    return f"{start}; {better} significantly better ({p_in_words(found.p)})."
+
+
 def _in_full(run: RunSummary, short: Mapping[str, LossDifference]) -> list[str]:
     """Whether gains are still there when networks are trained as a user trains them."""
     full, steps = differences_in_full(run), run.full.get("steps", [0])[-1]
@@ -270,6 +305,8 @@ def _beside_random_search(found: LossDifference) -> str:
 def _about_search(run: RunSummary) -> list[str]:
     assert run.found is not None
     phase, said = run.found.phase, []
+    if known := recognized(run.found.loss):
+        said.append(f"It is {known}: its gradient is the same up to a factor, however the formula is written.")
     name = _PHASE_NAMES.get(phase.name, phase.name)
     if not phase.is_finished:
         said.append(

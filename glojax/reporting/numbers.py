@@ -7,9 +7,14 @@ from glojax.tasks import metrics
 
 
 def number(value: float) -> str:
-    """A metric with four decimals or, from 100 up, four significant digits; empty for NaN."""
+    """A metric with four decimals; from 100 up with four significant digits, and with two where decimals would be 0.
+
+    Empty for NaN.
+    """
     if not np.isfinite(value):
         return "infinite" if np.isinf(value) else ""
+    if 0 < abs(value) < 0.00005:
+        return f"{value:.2g}"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
 
 

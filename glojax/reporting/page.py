@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 from matplotlib.figure import Figure
 
-from glojax import files
+from glojax import files, statistics
 from glojax.records import summary
 from glojax.records.comparisons import BEST_KNOWN
 from glojax.records.summary import RunSummary
@@ -87,19 +87,20 @@ def _tiles(run: RunSummary) -> list[tuple[str, str, str]]:
         remark = "mean over fresh seeds" if has_finals else "as measured by the search"
         return [(f"Validation {run.ranking_of(run.found.phase)}", number(run.found.fitness), remark)]
     label, seed_count = f"{conclusions.judged_split(run).capitalize()} {run.task.metric}", len(ours.best.validation)
+    is_told = seed_count >= statistics.FEWEST_SEEDS
     tiles = [
         (label, number(difference.other.mean), f"± {number(difference.other.std)} over {seed_count} fresh seeds"),
-        _beside(run.task.baseline.capitalize(), difference),
+        _beside(run.task.baseline.capitalize(), difference, is_told),
     ]
     if BEST_KNOWN in found and run.best_known not in ("", run.task.baseline):
-        tiles.append(_beside(f"Best known: {run.best_known}", found[BEST_KNOWN]))
+        tiles.append(_beside(f"Best known: {run.best_known}", found[BEST_KNOWN], is_told))
     return tiles
 
 
-def _beside(name: str, found: LossDifference) -> tuple[str, str, str]:
+def _beside(name: str, found: LossDifference, is_told: bool) -> tuple[str, str, str]:
     """A tile of another loss at its best rate."""
-    gap = found.difference
-    return name, number(found.base.mean), f"this loss minus it: {signed(gap.mean)}, {p_in_words(found.p)}"
+    judged = p_in_words(found.p) if is_told else "too few seeds to say more"
+    return name, number(found.base.mean), f"this loss minus it: {signed(found.difference.mean)}, {judged}"
 
 
 def overview(run: RunSummary) -> Figure:

@@ -6,7 +6,7 @@ All but the last, on time, depend on the record alone: a run that was killed and
 from collections.abc import Callable, Iterator
 
 from glojax.records.summary import RunSummary
-from glojax.reporting import conclusions
+from glojax.reporting import conclusions, units
 from glojax.reporting.blocks import Block, Section, Text
 from glojax.reporting.comparison_section import comparison_blocks
 from glojax.reporting.finals_section import finals_blocks
@@ -38,7 +38,7 @@ def sections_of(run: RunSummary) -> list[Section]:
 
 def summary_blocks(run: RunSummary) -> Iterator[Block]:
     """The verdict, and what it rests on."""
-    lead, *others = conclusions.sentences(run)
+    lead, *others = [*conclusions.sentences(run), *units.errors_in_words(run)]
     yield Text(lead, is_lead=True)
     yield from map(Text, others)
     if run.found is not None:

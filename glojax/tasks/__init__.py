@@ -7,8 +7,10 @@
 - ``metrics_of_ranks``: AUC, average precision.
 - ``metrics_of_probabilities``: log loss, Brier score, calibration error.
 - ``metrics_of_numbers``: R², RMSE, mean absolute error, quantile loss.
+- ``metrics_of_targets``: the same of a table's target, where networks are trained with a transform of it.
 - ``metric_inputs``: the outputs and labels that metrics are given.
 - ``constant``: the metric of the best prediction that is the same for all examples.
+- ``class_weights``: weights that make rare classes count as much as frequent ones.
 - ``ranking``: what a search ranks candidates by where the metric is accuracy.
 - ``optimizers``: optimizers by name, schedules and weight decay.
 - ``inputs``: an array or a tree of arrays, in the types that a task keeps.
@@ -30,7 +32,7 @@ May import ``data``, ``models``, ``losses``, ``expressions`` and the base module
 import warnings
 from collections.abc import Callable
 
-from glojax.tasks.constant import constant_metric, of_constant
+from glojax.tasks.constant import constant_metric, of_constant, one_class_metrics, target_spread
 from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
 from glojax.tasks.ranking import RANKINGS, ranked
@@ -51,8 +53,10 @@ __all__ = [
     "mnist",
     "noisy_digits",
     "of_constant",
+    "one_class_metrics",
     "ranked",
     "table",
+    "target_spread",
     "task_by_name",
 ]
 

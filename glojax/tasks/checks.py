@@ -17,6 +17,7 @@ from glojax.data.splits import Split
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import dense, inputs
+from glojax.tasks.class_weights import CHOICES
 from glojax.tasks.inputs import Inputs
 from glojax.tasks.labels import known_of
 from glojax.tasks.problems import Kind
@@ -292,6 +293,18 @@ def class_count(splits: Mapping[str, Split]) -> int:
     return max(
         part.labels.shape[1] if part.labels.ndim == 2 else 1 + int(part.labels.max()) for part in splits.values()
     )
+
+
+def class_weight(given: Any, weights: object, kind: Kind) -> None:
+    """Raise ``ValueError`` for an unknown way to weigh classes, one beside weights, or where there are no classes."""
+    if given is None:
+        return
+    if given not in CHOICES:
+        raise ValueError(f"Task.class_weight is {given!r}; {', '.join(map(repr, CHOICES))} or None is allowed.")
+    if weights is not None:
+        raise ValueError(f"Task.class_weight is {given!r}, and class_weights is given too; one of them is allowed.")
+    if kind.output not in ("softmax", "sigmoid"):
+        raise ValueError(f"Task.class_weight is {given!r}; only classes, or labels 0 and 1 of a sigmoid, are weighed.")
 
 
 def class_weights(given: Any, outputs: int) -> tuple[float, ...]:

@@ -12,8 +12,12 @@ from glojax.tasks import metrics
 from glojax.tasks.metrics import Metric
 from glojax.tasks.metrics_of_choices import F1OfClass
 from glojax.tasks.metrics_of_numbers import QuantileLoss
+from glojax.tasks.metrics_of_targets import MetricOfTarget
 from glojax.tasks.problems import Kind, kind_by_name
 from glojax.tasks.task import Task
+
+_MOST_CLASSES = 20  # of which one may be the answer to all examples
+_OF_ANSWERS = (metrics.accuracy, metrics.binary_accuracy, metrics.balanced_accuracy, metrics.f1)
 
 _LOWEST = -1e4  # the logit of a class without examples, whose probability is then exactly 0
 
@@ -67,6 +71,42 @@ def constant_metric(task: Task) -> float | None:
     part = "validation" if task.test is None else "test"
     found = np.mean([of_constant(head.metric_function, head.flat[part].labels, head.problem) for head in task.heads])
     return float(found) if np.isfinite(found) else None
+
+
+def target_spread(task: Task) -> float | None:
+    """The deviation of a regression's one target on the judged set, as its labels, or as they are without a transform.
+
+    ``None`` for other tasks.
+    """
+    if task.problem.output != "identity" or task.outputs != 1:
+        return None
+    labels = task.flat["validation" if task.test is None else "test"].labels.astype(np.float64)
+    metric = task.metric_function
+    if isinstance(metric, MetricOfTarget):
+        labels = np.asarray(metric.standardized(labels, np))
+    return float(np.nanstd(labels))
+
+
+def one_class_metrics(task: Task) -> list[float]:
+    """What the metric is on the judged set for networks that answer one class for all examples, ascending.
+
+    There is a value for each class of up to ``_MOST_CLASSES``, each value once. None of a metric that is not of
+    answers, or where an example has several labels.
+    """
+    metric, kind = metrics.unbound(task.metric_function), task.problem
+    of_answers = isinstance(metric, F1OfClass) or metric in _OF_ANSWERS
+    outputs = task.outputs if kind.has_classes else 2
+    if (
+        callable(kind.output)
+        or not of_answers
+        or outputs > _MOST_CLASSES
+        or (not kind.has_classes and task.outputs > 1)
+    ):
+        return []
+    labels = task.flat["validation" if task.test is None else "test"].labels
+    rows = np.eye(outputs) if kind.has_classes else np.array([[-1.0], [1.0]])
+    found = [float(task.metric_function(np.repeat(row[None], len(labels), 0), labels)) for row in rows]  # type: ignore[arg-type]
+    return sorted({value for value in found if np.isfinite(value)})
 
 
 def _of_classes(metric: Metric, labels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from glojax.tasks import probes
+from glojax.tasks import class_weights, probes
 from glojax.tasks.task import Task
 from glojax.version import version
 
@@ -83,7 +83,7 @@ def identity(task: Task, horizon: int | None = None) -> dict[str, Any]:
         "steps": int(task.steps),
         "horizon": int(horizon),
         "averaging": float(task.averaging),
-        "class_weights": None if task.class_weights is None else list(task.class_weights),
+        "class_weights": class_weights.as_given(task.class_weight, task.class_weights),
         "minimize": task.is_error,
     }
     known = _known.setdefault(task, {})

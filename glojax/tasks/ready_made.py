@@ -5,13 +5,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optax
 
 from glojax import data, models
 from glojax.data import augmentation, tables
-from glojax.tasks import optimizers
+from glojax.tasks import metrics, optimizers
+from glojax.tasks.class_weights import MOST_IMBALANCE, imbalance
 from glojax.tasks.harder import harder
+from glojax.tasks.metrics import Metric
+from glojax.tasks.metrics_of_targets import MetricOfTarget
+from glojax.tasks.problems import KINDS
 from glojax.tasks.task import Task
 
 
@@ -109,16 +112,6 @@ def cifar10(steps: int = 4300, data_dir: str | os.PathLike[str] | None = None) -
     )
 
 
-MOST_IMBALANCE = 3.0
-"""How many times the rows of one class another may have before accuracy says little."""
-
-
-def _imbalance(labels: np.ndarray) -> float:
-    """How many times the rows of the smallest class the largest has."""
-    counts = np.bincount(labels.ravel().astype(int))
-    return float(counts.max() / counts[counts > 0].min())
-
-
 def table(
     path: str | os.PathLike[str],
     target: str,
@@ -130,13 +123,14 @@ def table(
     learning_rate: float = 0.01,
     batch_size: int = 32,
     steps: int = 500,
+    metric: str | None = None,
     on_read: Callable[[tables.TableData], object] | None = None,
     **reading: Any,
 ) -> Task:
     """A table, CSV or Parquet: a network of 64 hidden units predicts one of its columns from the others.
 
-    Classes are judged by accuracy, or by balanced accuracy where one has more than ``MOST_IMBALANCE`` times the rows of
-    another.
+    Classes are judged by accuracy, or by balanced accuracy where one has more than ``class_weights.MOST_IMBALANCE``
+    times the rows of another.
 
     Args:
       path: the file. Columns of numbers are scaled, and columns of text are made one-hot (``tables.read``).
@@ -147,9 +141,11 @@ def table(
       learning_rate: the optimizer's learning rate. Defaults to 0.01.
       batch_size: examples in a minibatch, at most all of them. Defaults to 32.
       steps: optimizer steps of the shortened training. Defaults to 500.
+      metric: a name (``metrics.metric_by_name``). Defaults to accuracy, balanced accuracy or R². With a
+        ``target_transform`` it is of the target itself.
       on_read: called with what was read, such as ``lambda table: print(table.about)``.
       **reading: further options of ``tables.read``: ordinal, drop, missing, delimiter, encoding, header, target_gaps,
-        test and seed.
+        target_transform, test and seed.
 
     Raises:
       ValueError: a table that ``tables.read`` refuses, which names column and line, or an unknown optimizer.
@@ -157,12 +153,19 @@ def table(
     """
     made = optimizers.optimizer_by_name(optimizer, learning_rate)
     read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical, **reading)
-    metric = None
-    if read.classes and (ratio := _imbalance(read.splits.train.labels)) > MOST_IMBALANCE:
+    if (
+        metric is None
+        and read.classes
+        and (ratio := imbalance(KINDS["classification"], read.splits.train.labels)) > MOST_IMBALANCE
+    ):
         metric = "balanced_accuracy"
         read = read.with_note("Metric", f"balanced accuracy, as one class has {ratio:.3g} times the rows of another")
     if on_read is not None:
         on_read(read)
+    judged: str | Metric | None = metric
+    if (scale := read.transform.target_scale).transform:
+        chosen = metrics.metric_by_name("table: metric", metric or "r2")
+        judged = MetricOfTarget(chosen, scale, read.target_mean, read.target_std)
     outputs = len(read.classes) if read.kind == "classification" else 1
     return Task(
         models.MLP((64, outputs)),
@@ -171,6 +174,7 @@ def table(
         batch_size=min(batch_size, len(read.splits.train.labels)),
         steps=steps,
         kind=read.kind,
-        metric=metric,
+        metric=judged,
+        minimize=isinstance(judged, MetricOfTarget) and metrics.is_error(judged.metric),
         name=f"{Path(path).stem}-{target}",
     )

@@ -1,16 +1,15 @@
 """The targets and the weights of a loss, made of a minibatch's labels."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from glojax.tasks.dense import label_rows
 from glojax.tasks.problems import Kind
 
 
 def weighed(
-    kind: Kind, labels: jax.Array, outputs: int, class_weights: Sequence[float] | None, has_gaps: bool, below_0: bool
+    kind: Kind, labels: jax.Array, outputs: int, factors: np.ndarray | None, has_gaps: bool, below_0: bool
 ) -> tuple[jax.Array, jax.Array | None]:
     """Convert labels to a loss's targets.
 
@@ -18,7 +17,7 @@ def weighed(
       kind: the kind of problem.
       labels: of a minibatch, in the form that a task keeps.
       outputs: the number of outputs of the network.
-      class_weights: ``Task.class_weights``.
+      factors: ``Task.loss_weights``.
       has_gaps: whether a label of the training set is unknown.
       below_0: whether -1 among classes stands for no label.
 
@@ -30,9 +29,12 @@ def weighed(
     x, known = kind.targets(labels, outputs)
     if known is None and below_0:
         known = (labels >= 0)[:, None]
-    if class_weights is None:
+    if factors is None:
         return x, known.astype(jnp.float32) if known is not None and has_gaps else None
-    weights = jnp.array(class_weights, jnp.float32)
+    weights = jnp.array(factors, jnp.float32)
+    if weights.ndim == 2:  # of labels 0 and 1
+        weights = x * weights[:, 1] + (1 - x) * weights[:, 0]
+        return x, weights if known is None or not has_gaps else weights * known
     if known is not None and not kind.has_classes:
         return x, weights[None] * known
     of_examples = weights[labels] if labels.ndim == 1 else jnp.sum(x * weights[None], axis=-1)

@@ -24,23 +24,13 @@ from glojax.distributed import jax_settings
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import (
-    checks,
-    dense,
-    fingerprints,
-    heads,
-    inputs,
-    metric_checks,
-    metrics,
-    optimizers,
-    problems,
-    targets,
-)
+from glojax.tasks import checks, dense, fingerprints, heads, inputs, metric_checks, metrics, optimizers, targets
 from glojax.tasks import initial as initial_values
+from glojax.tasks.class_weights import as_given, balanced
 from glojax.tasks.inputs import Inputs
 from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
-from glojax.tasks.problems import Kind
+from glojax.tasks.problems import Kind, kind_by_name
 from glojax.tasks.scored import Scored
 
 UserModel = nn.Module | Callable[[nnx.Rngs], nnx.Module] | tuple[Callable[..., Any], Callable[..., Any]]
@@ -76,6 +66,8 @@ class Task(Scored):
       class_weights: a factor for each output's part of the loss; for classification, the factor of an example is that
         of its class, and with soft labels the mean of the factors that it stands for. Metrics are not weighted.
         Defaults to no weights.
+      class_weight: ``"balanced"`` weighs each class, or label 0 and 1 of each output, by the inverse of its number of
+        training examples (``class_weights.balanced``). Defaults to no weights.
       ignore_label: the number that stands for no label, such as -1 or 255: neither the loss nor the metric counts it.
         The task keeps -1 for it, or NaN where labels are no classes. Labels of NaN are unknown without it.
       preprocess: ``preprocess(x) -> x``, from a batch of inputs to the model's input. Defaults to the inputs.
@@ -129,6 +121,7 @@ class Task(Scored):
     sown_weight: float = 0.0
     initial: Any = None
     trainable: initial_values.Trainable | None = None
+    class_weight: str | None = None
 
     def __post_init__(
         self, group: int | None, executor: Callable[..., Any] | None, where: Mapping[str, Any] | None
@@ -142,7 +135,7 @@ class Task(Scored):
                 object.__setattr__(self, field, value)
             checks.penalty(self._base_model, self.batch)
             return
-        object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
+        object.__setattr__(self, "kind", kind_by_name(self.kind))
         numbers = {field: inputs.whole_numbers(getattr(self, field)) for field in ("train", "validation", "test")}
         object.__setattr__(self, "ignore_label", checks.ignore_label(self.ignore_label))
         positions = dense.asked(self._adapted, self.preprocess, self.train)
@@ -171,6 +164,7 @@ class Task(Scored):
         with jax_settings.precision(self.is_wide):
             checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
         object.__setattr__(self, "optimizer", checked)
+        checks.class_weight(self.class_weight, self.class_weights, self.problem)
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", checks.class_weights(self.class_weights, self.outputs))
 
@@ -247,7 +241,7 @@ class Task(Scored):
     @property
     def problem(self) -> Kind:
         """The kind of problem, as a ``Kind`` also where it was given by name."""
-        return problems.kind_by_name(self.kind)
+        return kind_by_name(self.kind)
 
     @cached_property
     def classes(self) -> int:
@@ -336,16 +330,23 @@ class Task(Scored):
         It covers the data, the shapes and types of the model's arrays, and the numbers and known names in the task's
         fields. What its functions compute is in ``identity.identity``.
         """
-        weights, output = self.class_weights, self.problem.output
+        output = self.problem.output
         numbers = {
             "length": [int(self.batch_size), int(self.steps)],
             "averaging": float(self.averaging),
-            "class_weights": None if weights is None else list(weights),
+            "class_weights": as_given(self.class_weight, self.class_weights),
             "output": output if isinstance(output, str) else "function",
             "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],
             "functions": [self.preprocess is not None, self.augment is not None],
         }
         return fingerprints.digest(self.contents | numbers)
+
+    @cached_property
+    def loss_weights(self) -> np.ndarray | None:
+        """Factors of the loss: ``[outputs]``, or ``[outputs, 2]`` of labels 0 and 1; ``None`` where all are 1."""
+        if self.class_weight is not None:
+            return balanced(self.problem, self.flat["train"].labels, self.outputs)
+        return None if self.class_weights is None else np.array(self.class_weights)
 
     @cached_property
     def has_gaps(self) -> bool:
@@ -375,9 +376,8 @@ class Task(Scored):
           x ``[rows, outputs]``, a row for each position of each example, and weights that broadcast to it, or ``None``
           where all entries weigh the same.
         """
-        return targets.weighed(
-            self.problem, labels, outputs, self.class_weights, self.has_gaps, self._has_labels_below_0
-        )
+        kind, weights = self.problem, self.loss_weights
+        return targets.weighed(kind, labels, outputs, weights, self.has_gaps, self._has_labels_below_0)
 
     # THE MODEL'S INPUT
 

@@ -264,7 +264,7 @@ def check_gradient(task: Task, loss: LossFunction) -> None:
             f"{_name(loss)} gives an example a value that depends on the outputs of other examples; perhaps [batch] "
             "and [batch, 1] were broadcast to [batch, batch]"
         )
-        if task.class_weights is not None or task.has_gaps:
+        if task.loss_weights is not None or task.has_gaps:
             raise ValueError(
                 f"{mixed}. Where class_weights are given, or labels are unknown, each example needs a value of its own."
             )

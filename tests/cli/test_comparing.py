@@ -8,6 +8,7 @@ import pytest
 from as_typed import cells, failed, run
 
 from glojax import evaluate, losses, statistics, tasks
+from glojax.cli.comparing import noise_in_words
 from glojax.discovery import scoring
 
 
@@ -22,10 +23,20 @@ def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> No
     assert second[4] == f"{statistics.welch(scores[2 + best], scores[1]):.2g}"
     assert baseline[:2] == ["cross-entropy", f"x{scoring.RATES[best]:g}"]
     assert baseline[4:] == ["", ""]
-    assert (
-        f"differences below {statistics.detectable(scores[2 + best].std(ddof=1), 2):.4f} cannot be told"
-        in result.output
-    )
+    assert "Too few seeds to say what is better: 2, of at least 5." in result.output
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ([0.5, 0.6, 0.7, 0.6], "Too few seeds to say what is better: 4, of at least 5."),
+        ([0.5] * 6, "All 6 trainings ended alike, so nothing is known of chance."),
+        ([0.5, 0.6] * 4, "Noise: with 8 seeds, differences below 0.0749 cannot be told from chance."),
+        ([0.5, 0.500001] * 4, "Noise: with 8 seeds, differences below 7.5e-07 cannot be told from chance."),
+    ],
+)
+def test_what_chance_hides_is_never_nothing(metric: list[float], said: str) -> None:
+    assert noise_in_words(np.array(metric)) == said
 
 
 def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ HARDER = {
     "label_noise": 0.0, "noise": options.Noise.symmetric, "train_examples": None, "outliers": 0.0, "imbalance": 1.0,
     "noisy_validation": False,
 }  # fmt: skip
-PLACE = ["devices", "data_dir", "metric", *HARDER]
+PLACE = ["devices", "data_dir", "metric", "class_weight", *HARDER]
 TRAINING = ["steps", "schedule"]
 COLUMNS = ["numeric", "categorical", "ordinal", "drop", "missing"]
 FILE = [
-    "csv", "target", "test_csv", "kind", "delimiter", "encoding", "header", "target_gaps", "optimizer", "learning_rate",
+    "csv", "target", "test_csv", "kind", "delimiter", "encoding", "header", "target_gaps",
+    "target_transform", "optimizer", "learning_rate",
 ]  # fmt: skip
 
 
@@ -51,7 +52,9 @@ def test_the_options_of_a_task_make_the_task(decorate: Any, added: list[str], mo
 
 def made(monkeypatch: pytest.MonkeyPatch, name: str = "digits", **given: Any) -> Any:
     monkeypatch.setattr(options, "prepare", lambda devices: None)
-    return options._task_of(name, devices=None, data_dir=None, harder=given.pop("harder", {}), **given)
+    changes = {field: given.pop(field) for field in ("metric", "class_weight") if field in given}
+    more = {"harder": given.pop("harder", {}), "changes": changes}
+    return options._task_of(name, devices=None, data_dir=None, **more, **given)
 
 
 def test_a_schedule_ends_with_the_steps_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +71,7 @@ def test_averaging_and_harder_data_are_the_task_s(monkeypatch: pytest.MonkeyPatc
     assert made(monkeypatch, averaging=0.0).averaging == 0
     assert made(monkeypatch).averaging == 0.2
     assert made(monkeypatch, metric="balanced_accuracy").metric_name == "balanced accuracy"
+    assert made(monkeypatch, class_weight="balanced").loss_weights.mean() == pytest.approx(1, abs=0.01)
     with pytest.raises(ValueError, match=r"Task\.metric is 'r2'"):
         made(monkeypatch, metric="r2")
     task = made(monkeypatch, "diabetes", harder={"outliers": 0.1})

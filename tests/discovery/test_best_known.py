@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from glojax import models, tasks
 from glojax.discovery import best_known, scoring
@@ -75,6 +76,31 @@ def test_known_losses_are_those_of_the_output_with_the_tasks_own_baseline_first(
     assert known[0].label == "square root"
     assert "cross-entropy" in [one.label for one in known]
     assert "generalized cross-entropy, q 0.5" not in [one.label for one in known]
+
+
+def test_where_a_class_is_rare_weighted_cross_entropy_is_a_control(tiny_task: Task) -> None:
+    assert best_known.weighted(tiny_task) == {}
+    rare = tasks.harder(tiny_task, imbalance=8)
+    ((name, loss),) = best_known.weighted(rare).items()
+    assert name == "weighted cross-entropy"
+    assert "weighted cross-entropy, balanced" in [one.label for one in best_known.candidates(rare)]
+    logits, x = np.random.default_rng(0).normal(size=(5, 10)).astype(np.float32), np.eye(10, dtype=np.float32)[:5]
+    labels = rare.splits["train"].labels
+    weights = compute_class_weight("balanced", classes=np.arange(10), y=labels)
+    np.testing.assert_allclose(loss(logits, x), weights[:5] * optax.softmax_cross_entropy(logits, x), rtol=1e-5)
+    assert best_known.weighted(dataclasses.replace(rare, class_weight="balanced")) == {}
+
+
+def test_the_weighted_control_of_one_sigmoid_is_a_tree() -> None:
+    ones = (np.arange(100) % 10 == 0).astype(int)
+    part = np.zeros((100, 2), np.float32), ones
+    task = Task(models.MLP((1,)), part, part, kind="binary", batch_size=10, steps=2)
+    (loss,) = best_known.weighted(task).values()
+    assert isinstance(loss, Loss)
+    logits, labels = jnp.array([[0.3], [-2.0]]), jnp.array([[1.0], [0.0]])
+    plain = optax.sigmoid_binary_cross_entropy(logits, labels)[:, 0]
+    of_0, of_1 = compute_class_weight("balanced", classes=np.arange(2), y=ones)
+    np.testing.assert_allclose(loss(logits, labels), plain * jnp.array([of_1, of_0]), rtol=1e-5)
 
 
 def test_the_unit_of_a_regression_is_its_spread_without_outliers() -> None:

@@ -91,7 +91,7 @@ def test_a_comparison_uses_seeds_that_nothing_before_it_used(tiny_task: Task, ca
     comparison.compare(tiny_task, {}, seed_count=6, seed=9)
     used = {named_seed(9, phase, i) for phase in ("search", "finals") for i in range(1000)}
     choosing, comparing = (set(call["seeds"]) for call in calls)
-    assert len(choosing) == len(comparing) == 6
+    assert (len(choosing), len(comparing)) == (comparison.RATE_SEEDS, 6)
     assert not choosing & comparing
     assert not (choosing | comparing) & used
 
@@ -151,12 +151,26 @@ def test_full_trainings_on_record_are_not_trained_again(tiny_task: Task, calls: 
     ],
 )
 def test_rates_are_tried_until_neither_end_is_the_best(tried: dict[float, float], following: list[float]) -> None:
-    assert comparison._beyond(tried) == pytest.approx(following)
+    assert comparison._beyond({rate: [score] for rate, score in tried.items()}) == pytest.approx(following)
 
 
 def test_the_best_rate_is_that_of_real_trainings(tiny_task: Task) -> None:
     seeds = [1, 2]
     (best,) = comparison.best_rates(tiny_task, [losses.cross_entropy], seeds)
-    means = [scoring.evaluate(tiny_task, [losses.cross_entropy], seeds, rates=[rate]).mean() for rate in scoring.RATES]
-    assert best == scoring.RATES[int(np.argmax(means))]
+    scores = scoring.evaluate(tiny_task, [losses.cross_entropy] * len(scoring.RATES), seeds, rates=scoring.RATES)
+    assert best == scoring.RATES[statistics.winner(scores.tolist())]
     assert best > 1
+
+
+def test_a_rate_at_which_trainings_may_diverge_is_not_the_best(
+    tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = np.array([0.80, 0.81, 0.82, 0.80, 0.81, 0.82, 0.80, 0.82])
+    scores = {1.0: steady, 3.0: steady + 0.002, 10.0: np.append(np.full(7, 0.95), 0.2), 30.0: steady - 0.05}
+    assert scores[10.0].mean() > scores[3.0].mean()
+
+    def score(task: Task, chosen: Sequence[Any], seeds: Sequence[int], rates: Sequence[float], **_: Any) -> np.ndarray:
+        return np.stack([scores[rate] for rate in rates])[..., None]
+
+    monkeypatch.setattr(scoring, "score_losses", score)
+    assert comparison.best_rates(tiny_task, [losses.cross_entropy], range(8), list(scores)) == [3.0]

@@ -81,6 +81,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "metric": ({"metric": squared_accuracy}, "another metric"),
     "minimize": ({"metric": lambda outputs, labels: metrics.accuracy(outputs, labels), "minimize": True}, "minimize"),
     "class_weights": ({"class_weights": (1, 2, 3)}, "other class weights"),
+    "class_weight": ({"class_weight": "balanced"}, "other class weights"),
     "preprocess": ({"preprocess": lambda x: x / 2}, "another preprocess"),
     "augment": ({"augment": lambda key, x: x + jax.random.normal(key, x.shape)}, "another augment"),
     "group": ({"group": 2}, None),

@@ -13,7 +13,8 @@ import scipy.stats
 from glojax import losses, models
 from glojax.records import summary
 from glojax.records.run import Run
-from glojax.reporting import conclusions, page
+from glojax.reporting import comparison_section, conclusions, page
+from glojax.reporting.blocks import Table
 from glojax.tasks.task import Task
 
 NOISE = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
@@ -168,10 +169,68 @@ def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_faile
     assert "test rmse" in parsed_page(page.write_report(directory)).text
 
     for row in run.comparison["rows"]:
-        if row["name"] == "found, tuned, best rate":
+        if row["name"].startswith("found, tuned"):
             row["scores"] = [[[0.0, 0.0]] * 3] * 5
     with Run(directory, "comparison", task, {}, resume=True) as record:
         record.save("scores", run.comparison)
     text = parsed_page(page.write_report(directory)).text
     assert "a training failed, so its rmse is infinite" in text
     assert "5 of 5" in text
+
+
+def test_a_loss_whose_networks_answer_one_class_is_called_that_and_wins_nothing(
+    made: Path, parsed_page: Any, tmp_path: Path
+) -> None:
+    run = summary.read(made)
+    assert len(run.task.one_class) > 1
+    largest = max(run.task.one_class)
+    one_class = np.where(np.arange(5) < 3, largest, 0.5)
+    run = with_scores(
+        run, {"cross-entropy": NOISE / 9, "found": NOISE / 9, "found, tuned": one_class, "random search": NOISE / 9}
+    )
+    said = conclusions.about_comparison(run)
+    assert said[0].startswith("The loss makes networks that answer one class: in 3 of 5 trainings the test accuracy is")
+    assert not any("The loss is better" in sentence for sentence in said)
+    rows = next(block for block in comparison_section.comparison_blocks(run) if isinstance(block, Table)).rows
+    assert rows[0][0] == "found, tuned (this loss): answers one class"
+    assert rows[1][0] == "cross-entropy"
+
+
+@pytest.mark.parametrize(
+    ("weighted", "said"),
+    [(0.8, "the loss is significantly better"), (0.9, "cannot be told"), (0.99, "it is significantly better")],
+)
+def test_weighted_cross_entropy_is_told_of_where_it_was_compared(made: Path, weighted: float, said: str) -> None:
+    run = summary.read(made)
+    rows = [{**row, "name": "weighted cross-entropy"} for row in run.comparison["rows"][:1]]
+    asked = {**run.comparison["asked"]}
+    asked["losses"] = {**asked["losses"], "weighted cross-entropy": ["function weighted {}", [], False]}
+    comparison = {**run.comparison, "asked": asked, "rows": [*run.comparison["rows"], *rows]}
+    run = with_scores(
+        dataclasses.replace(run, comparison=comparison),
+        {"cross-entropy": 0.8 + NOISE, "found": 0.8 + NOISE, "found, tuned": 0.9 + OTHER_NOISE / 9,
+         "random search": 0.8 + NOISE, "weighted cross-entropy": weighted + NOISE / 9},
+    )  # fmt: skip
+    (sentence,) = (text for text in conclusions.sentences(run) if text.startswith("Cross-entropy with balanced class"))
+    assert said in sentence
+
+
+def test_with_few_seeds_means_are_told_and_nothing_is_better(made: Path) -> None:
+    run = with_scores(
+        summary.read(made),
+        {"cross-entropy": 0.8 + NOISE, "found": 0.8 + NOISE, "found, tuned": 0.9 + NOISE, "random search": 0.7 + NOISE},
+    )
+    rows = [{**row, "scores": row["scores"][:4]} for row in run.comparison["rows"]]
+    said = conclusions.about_comparison(dataclasses.replace(run, comparison={**run.comparison, "rows": rows}))
+    assert said[:2] == [
+        "Too few seeds to say whether the loss is better: 4, of at least 5.",
+        "Its mean test accuracy is 0.8950; cross-entropy 0.7950, found 0.7950, random search 0.6950. Each loss is at "
+        "its best learning rate.",
+    ]
+    text = " ".join(said)
+    assert not any(word in text for word in ("p =", "p <", "significant", "as good or better"))
+
+
+def test_a_difference_without_spread_is_not_called_0() -> None:
+    assert conclusions.detectable_in_words(0.0) == "The difference is the same for every seed"
+    assert "0.0000" not in conclusions.detectable_in_words(1e-6)

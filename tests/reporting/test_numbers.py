@@ -17,6 +17,8 @@ from glojax.reporting import numbers
         (99.99, "99.9900"),
         (123.456, "123.5"),
         (1234567.0, "1.235e+06"),
+        (0.0, "0.0000"),
+        (0.0000123, "1.2e-05"),
         (math.inf, "infinite"),
         (math.nan, ""),
     ],

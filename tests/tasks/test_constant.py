@@ -7,9 +7,10 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from glojax import Kind
+from glojax import Kind, models
 from glojax.tasks import metrics
-from glojax.tasks.constant import of_constant
+from glojax.tasks.constant import of_constant, one_class_metrics
+from glojax.tasks.task import Task
 
 RANDOM = np.random.default_rng(0)
 CLASSES = RANDOM.choice(4, size=300, p=(0.2, 0.5, 0.25, 0.05))
@@ -141,3 +142,28 @@ def test_what_does_not_suit_is_refused() -> None:
         of_constant("f2", CLASSES)
     with pytest.raises(ValueError, match=r"^labels: labels hold 1\.5; classes are whole numbers"):
         of_constant("accuracy", CLASSES + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "score"),
+    [
+        ("classification", None, reference.accuracy_score),
+        ("classification", "f1", lambda y, p: reference.f1_score(y, p, average="macro", zero_division=0)),
+        ("classification", "f1:3", lambda y, p: reference.f1_score(y == 3, p == 3)),
+        ("binary", None, reference.accuracy_score),
+        ("binary", "balanced_accuracy", reference.balanced_accuracy_score),
+    ],
+)
+def test_one_class_as_the_answer_to_all_scores_as_the_dummy(kind: str, metric: str | None, score: Any) -> None:
+    labels = CLASSES if kind == "classification" else BINARY
+    part = np.zeros((300, 2), np.float32), labels
+    outputs = 4 if kind == "classification" else 1
+    task = Task(models.MLP((outputs,)), part, part, batch_size=10, steps=2, kind=kind, metric=metric)
+    expected = {score(labels, np.full(300, one)) for one in range(max(outputs, 2))}
+    assert one_class_metrics(task) == pytest.approx(sorted(expected))
+
+
+def test_ranks_and_numbers_have_no_one_class() -> None:
+    part = np.zeros((300, 2), np.float32), BINARY
+    assert one_class_metrics(Task(models.MLP((1,)), part, part, kind="binary", metric="auc")) == []
+    assert one_class_metrics(Task(models.MLP((1,)), part, part, kind="regression")) == []

@@ -14,13 +14,15 @@ Modules:
   columns: what each column is taken for.
   targets: the column that is predicted.
   parts: rows in three parts.
+  scaling: numbers of a target as labels, and back.
   transform: rows as inputs of a network, kept as JSON.
   summary: what was found, in words.
   table: all of it.
 """
 
 from glojax.data.tables.limits import KINDS
+from glojax.data.tables.scaling import TRANSFORMS, TargetScale
 from glojax.data.tables.table import TableData, read
 from glojax.data.tables.transform import Transform, load_transform
 
-__all__ = ["KINDS", "TableData", "Transform", "load_transform", "read"]
+__all__ = ["KINDS", "TRANSFORMS", "TableData", "TargetScale", "Transform", "load_transform", "read"]

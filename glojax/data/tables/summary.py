@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from glojax.data.tables.columns import Column
+from glojax.data.tables.scaling import SKEWED, skewness
 from glojax.data.tables.sheet import Sheet
 from glojax.data.tables.targets import Target
 from glojax.errors import listed, short
@@ -15,7 +16,13 @@ _INDENT = 11
 
 
 def described(
-    sheet: Sheet, target: Target, columns: Sequence[Column], sizes: Sequence[int], seed: int, twins: int
+    sheet: Sheet,
+    target: Target,
+    columns: Sequence[Column],
+    sizes: Sequence[int],
+    seed: int,
+    twins: int,
+    target_transform: str = "",
 ) -> tuple[tuple[str, str], ...]:
     """Lines of a title and a text.
 
@@ -26,11 +33,16 @@ def described(
       sizes: rows of the training, validation and test parts.
       seed: seed of the split.
       twins: rows that equal an earlier one.
+      target_transform: of a regression, or "".
     """
     size = f"{len(sheet.lines):,} rows, {sheet.frame.shape[1]:,} columns; {sheet.about}"
     found = [("Table", f"{short(sheet.path.name, 60)}: {size}"), ("Target", _target(target))]
     if missing := len(sheet.lines) - len(target.rows):
         found.append(("", f"{missing:,} rows without it are left out (--no-target-gaps refuses them)"))
+    if target_transform:
+        found.append(("", f"trained as its {_TRANSFORMED[target_transform]}; metrics are of the target itself"))
+    elif not target.classes and abs(skew := skewness(target.labels)) > SKEWED:
+        found.append(("", f"skewed ({skew:.1f}): {_offered(target.labels, skew)} may suit it"))
     for title, kind in (("Numbers", "number"), ("Ordinal", "ordinal"), ("One-hot", "category")):
         if names := [_named(column) for column in columns if column.kind == kind]:
             found.append((title, f"{len(names):,}: {listed(names)}"))
@@ -48,6 +60,13 @@ def described(
     found.append(("Parts", f"{counts} rows for training, validation and test, by {by}, seed {seed}{same}"))
     found += [("Look at", column.warning) for column in columns if column.warning]
     return tuple(found)
+
+
+_TRANSFORMED = {"log": "logarithm", "quantile": "normal score"}
+
+
+def _offered(labels: np.ndarray, skew: float) -> str:
+    return "--target-transform " + ("log or quantile" if labels.min() >= 0 and skew > 0 else "quantile")
 
 
 def printed(lines: Sequence[tuple[str, str]]) -> str:

@@ -11,8 +11,9 @@ import pandas as pd
 from pandas.util import hash_pandas_object
 
 from glojax.data.splits import Split, Splits
-from glojax.data.tables import columns, forms, limits, parts, summary, targets, transform
+from glojax.data.tables import columns, forms, limits, parts, scaling, summary, targets, transform
 from glojax.data.tables.columns import Column, Wishes
+from glojax.data.tables.scaling import TargetScale
 from glojax.data.tables.sheet import Reading, Sheet, read_sheet
 from glojax.data.tables.targets import Target
 from glojax.data.tables.transform import Transform
@@ -27,7 +28,7 @@ class TableData(NamedTuple):
     classes: tuple[str, ...]  # class names by label; empty for a regression
     features: tuple[str, ...]  # names of the columns of x; ``column=category`` for one-hot columns
     transform: Transform  # makes inputs of new rows
-    target_mean: float = 0.0  # a target in its own units is label * target_std + target_mean
+    target_mean: float = 0.0  # of the training part's targets, in their own units; ``transform.numbers`` gives these
     target_std: float = 1.0
 
     def with_note(self, title: str, text: str) -> "TableData":
@@ -54,6 +55,7 @@ def read(
     encoding: str | None = None,
     header: bool = True,
     target_gaps: bool = True,
+    target_transform: str = "",
     test: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> TableData:
@@ -82,6 +84,8 @@ def read(
         UTF-16 or cp1252.
       header: whether the first line names the columns. Otherwise they are called 1, 2, 3, ...
       target_gaps: whether rows without a target are left out. Otherwise they are refused.
+      target_transform: ``"log"`` or ``"quantile"``: what the targets of a regression, where most are small and a few
+        large, are turned into before they are standardized. Defaults to none.
       test: another file with the same columns in any order, for the test part; the first file has 80% training rows
         then. Defaults to a part of the first.
       seed: seed of the split, at least 0. Defaults to 0.
@@ -95,8 +99,8 @@ def read(
         is expected, a few texts in a column of numbers, or a first line that looks like data; or the kind or a column
         is unknown. The message names file, column and line.
     """
-    if kind is not None and kind not in limits.KINDS:
-        raise ValueError(f"{short(path)}: kind is {quoted(kind)}; allowed are {', '.join(limits.KINDS)}.")
+    _check_choice(path, "kind", kind, limits.KINDS)
+    _check_choice(path, "target_transform", target_transform or None, scaling.TRANSFORMS)
     order = ordinal if isinstance(ordinal, Mapping) else dict.fromkeys(ordinal, ())
     wishes = Wishes(numeric, categorical, {name: tuple(values) for name, values in order.items()}, drop)
     reading = Reading(delimiter, encoding, tuple(missing), header)
@@ -107,22 +111,31 @@ def read(
     groups = _groups(taken, aim)
     chosen = parts.split(groups, aim.labels, by_class=bool(aim.classes), seed=seed, tested=test is None)
     encodings = transform.fit(sheet, taken, aim.rows[chosen[0]])
-    mean, std = _scale(sheet, aim, chosen[0])
+    mean, std = _moments(sheet, aim, chosen[0])
+    scale = _scale(sheet, aim, chosen[0], target_transform)
     values = {column.name: column.values for column in taken}
     split = [
-        Split(transform.encoded(encodings, values, sheet, aim.rows[rows]), _labels(sheet, aim, rows, mean, std))
+        Split(transform.encoded(encodings, values, sheet, aim.rows[rows]), _labels(sheet, aim, rows, scale))
         for rows in chosen
     ]
-    made = Transform(target, aim.kind, aim.classes, aim.form, mean, std, encodings, tuple(missing), header)
+    made = Transform(
+        target, aim.kind, aim.classes, aim.form, mean, std, encodings, tuple(missing), header,
+        target_scale=scale, delimiter=delimiter, encoding=encoding,
+    )  # fmt: skip
     if test is not None:
         split.append(_tested(made, Path(test)))
     twins = len(groups) - len(np.unique(groups))
     sizes = [len(part.labels) for part in split]
-    about = summary.described(sheet, aim, found, sizes, seed, twins)
+    about = summary.described(sheet, aim, found, sizes, seed, twins, target_transform)
     if test is not None:
         about = (*about, ("Test", f"{short(Path(test).name, 60)}: {sizes[2]:,} rows"))
     made = replace(made, about=about)
     return TableData(Splits(*split), aim.kind, aim.classes, made.features, made, mean, std)
+
+
+def _check_choice(path: str | os.PathLike[str], field: str, given: str | None, allowed: Sequence[str]) -> None:
+    if given is not None and given not in allowed:
+        raise ValueError(f"{short(path)}: {field} is {quoted(given)}; allowed are {', '.join(allowed)}.")
 
 
 def _groups(taken: Sequence[Column], aim: Target) -> np.ndarray:
@@ -136,7 +149,7 @@ def _groups(taken: Sequence[Column], aim: Target) -> np.ndarray:
     return np.where(few, np.arange(len(groups), dtype=np.uint64), groups)
 
 
-def _scale(sheet: Sheet, aim: Target, train: np.ndarray) -> tuple[float, float]:
+def _moments(sheet: Sheet, aim: Target, train: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of a regression's training targets."""
     if aim.classes:
         return 0.0, 1.0
@@ -148,10 +161,29 @@ def _scale(sheet: Sheet, aim: Target, train: np.ndarray) -> tuple[float, float]:
     return mean, std
 
 
-def _labels(sheet: Sheet, aim: Target, rows: np.ndarray, mean: float, std: float) -> np.ndarray:
+def _scale(sheet: Sheet, aim: Target, train: np.ndarray, wanted: str) -> TargetScale:
+    """How a regression's targets become labels."""
+    where = f"{short(sheet.path)}: column {quoted(aim.name)}, the target,"
+    if aim.classes:
+        if wanted:
+            raise ValueError(f"{where} is classes; target_transform is for a regression.")
+        return TargetScale()
+    if wanted == "log" and aim.labels.min() < 0:
+        row = aim.rows[int(aim.labels.argmin())]
+        raise ValueError(
+            f"{where} is {aim.labels.min():g} in {sheet.place} {sheet.lines[row]}; the logarithm needs numbers of at "
+            "least 0. --target-transform quantile takes any."
+        )
+    scale = scaling.fit_scale(aim.labels[train], wanted)
+    if wanted == "log" and not scale.offset and aim.labels.min() == 0:  # 0 in other parts alone
+        raise ValueError(f"{where} is 0 in a few rows, of which the training part has none; use quantile.")
+    return scale
+
+
+def _labels(sheet: Sheet, aim: Target, rows: np.ndarray, scale: TargetScale) -> np.ndarray:
     if aim.classes:
         return aim.labels[rows]
-    return transform.as_float32(sheet, aim.name, (aim.labels[rows] - mean) / std, aim.rows[rows])
+    return transform.as_float32(sheet, aim.name, scale.labels(aim.labels[rows]), aim.rows[rows])
 
 
 def _tested(made: Transform, path: Path) -> Split:
@@ -174,8 +206,13 @@ def _tested(made: Transform, path: Path) -> Split:
     values, _, fits = columns.read_numbers(sheet, made.target, made.target_form)
     columns.refuse_text(sheet, made.target, fits)
     columns.check_finite(sheet, made.target, values)
-    scaled = (values[rows] - made.target_mean) / made.target_std
-    return Split(x, transform.as_float32(sheet, made.target, scaled, rows))
+    if made.target_scale.transform == "log" and values[rows].min() + made.target_scale.offset <= 0:
+        row = rows[int(values[rows].argmin())]
+        raise ValueError(
+            f"{short(path)}, {sheet.place} {sheet.lines[row]}: the target is {values[row]:g}; it must be more than "
+            f"{-made.target_scale.offset:g} for the logarithm."
+        )
+    return Split(x, transform.as_float32(sheet, made.target, made.target_scale.labels(values[rows]), rows))
 
 
 def _classes_of(sheet: Sheet, made: Transform) -> np.ndarray:

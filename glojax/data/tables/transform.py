@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from glojax import files
 from glojax.data.tables import columns, limits
 from glojax.data.tables.columns import Column
 from glojax.data.tables.forms import Form
+from glojax.data.tables.scaling import TargetScale, scale_from
 from glojax.data.tables.sheet import Reading, Sheet, read_sheet, tidied
 from glojax.errors import listed, quoted, short
 
@@ -51,11 +52,13 @@ class Transform:
         x = transform("new.csv")  # float32[rows, features]
 
     Attributes:
-      target, kind, classes, target_form, target_mean, target_std: of the target; a number of a regression in its own
-        units is ``output * target_std + target_mean``.
+      target, kind, classes, target_form, target_mean, target_std: of the target; mean and deviation are those of a
+        regression's training part, in its own units.
       encodings: the columns, in the order of the inputs.
       missing: cells that hold no value, beside the usual ones.
       about: what the columns were taken for, lines of a title and a text.
+      target_scale: how a regression's targets become labels, and outputs numbers in the target's own units.
+      delimiter, encoding: of a CSV file, where they were given; new files are read with them, too.
     """
 
     target: str
@@ -68,6 +71,9 @@ class Transform:
     missing: tuple[str, ...] = ()
     has_header: bool = True
     about: tuple[tuple[str, str], ...] = ()
+    target_scale: TargetScale = field(default_factory=TargetScale)
+    delimiter: str | None = None
+    encoding: str | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -92,11 +98,16 @@ class Transform:
             frame = frame.astype({name: object for name in text if name in frame})
             sheet = Sheet(Path("frame"), tidied(frame, reading.gaps), np.arange(1, len(frame) + 1), "", place="row")
         else:
-            sheet = read_sheet(Path(table), Reading(missing=self.missing, header=self.has_header), text)
+            reading = Reading(self.delimiter, self.encoding, self.missing, self.has_header)
+            sheet = read_sheet(Path(table), reading, text)
         if lacking := [encoding.name for encoding in self.encodings if encoding.name not in sheet.frame]:
             names = list(sheet.frame)
             raise ValueError(f"{short(sheet.path)}: no column {quoted(lacking[0])}; it has {listed(names)}.")
         return sheet
+
+    def numbers(self, outputs: np.ndarray) -> np.ndarray:
+        """Predictions of a regression in the target's own units, of a network's outputs or of labels."""
+        return self.target_scale.numbers(np.asarray(outputs, float))
 
     def inputs(self, sheet: Sheet) -> np.ndarray:
         """Inputs of the rows of a file, float32 ``[rows, features]``."""
@@ -136,6 +147,9 @@ def load_transform(path: str | os.PathLike[str]) -> Transform:
         made["about"] = tuple((str(title), str(text)) for title, text in content["about"])
         made["target_form"] = None if content["target_form"] is None else Form(*map(str, content["target_form"]))
         made |= {field: float(content[field]) for field in ("target_mean", "target_std")}
+        # Files of before have no scale of their own.
+        plain = TargetScale(mean=made["target_mean"], std=made["target_std"])
+        made["target_scale"] = scale_from(content["target_scale"]) if "target_scale" in content else plain
         return Transform(**made)
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"{short(path)} is damaged: {short(error, 100)}.") from None
