@@ -73,6 +73,16 @@ def test_a_step_follows_the_loss_and_the_weighted_sum_of_its_own(has_aux: bool, 
     assert after.state == {}
 
 
+def test_own_losses_of_a_model_with_given_and_frozen_parameters_are_those_of_all() -> None:
+    params: Any = Sowing().init(jax.random.key(5), X)["params"]
+    task = task_of(Sowing(), sown_weight=0.3, initial=params, trainable="Dense_1")
+    trained, state = task.pure_model.init(jax.random.key(0))
+    assert task.pure_model.penalized is not None
+    (_, penalty), _ = task.pure_model.penalized(trained, state, X, jax.random.key(0))
+    hidden = X @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
+    np.testing.assert_allclose(penalty, (hidden**2).mean(), rtol=1e-5)
+
+
 def test_functions_give_losses_in_an_auxiliary_dict() -> None:
     def apply(params: Any, state: Any, x: Any, key: Any, train: bool) -> Any:
         return (x @ params, {"losses": [params.sum(), 2.0]}), state
