@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Column, Table
 
 from glojax.cli.options import Devices, app, check_table, console_of, plain, prepare
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: `glojax bench mlp cnn --population 20 --population 80 --json speed.json`")
 @with_table
 def bench(
-    network: Annotated[
+    networks: Annotated[
         list[str] | None,
-        typer.Argument(help="mlp, cnn, paper, cifar, allcnn, resnet, or path/to/file.py:function. Defaults to mlp."),
+        typer.Argument(
+            metavar="[NETWORK]...",
+            help="mlp, cnn, paper, cifar, allcnn, resnet, or path/to/file.py:function. Defaults to mlp.",
+        ),
     ] = None,
     population: Annotated[
         list[int] | None,
@@ -53,9 +57,7 @@ def bench(
     optimizer step of one candidate; candidates per second count whole shortened trainings. Arithmetic is given as a
     share of what a large matrix product reaches on this machine in the same run.
     """
-    import json
-
-    from glojax import benchmark, files
+    from glojax import benchmark
 
     console = console_of()
     if compile_for is not None:
@@ -64,11 +66,20 @@ def bench(
     given = _tables(csv, table)
     plans = [
         benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group, task=given.get(name))
-        for name in [*given, *(network or ([] if given else ["mlp"]))]
+        for name in [*given, *(networks or ([] if given else ["mlp"]))]
         for size in population or [None]
     ]
     if compile_for is not None:
         return console.print(_compiled(plans, compile_for))
+    _measure(console, plans, json_file)
+
+
+def _measure(console: Console, plans: Sequence["BenchmarkPlan"], json_file: Path | None) -> None:
+    """Measure one plan after another, and print what they give."""
+    import json
+
+    from glojax import benchmark, files
+
     machine = benchmark.machine()
     console.print(", ".join(f"{name} {plain(str(value))}" for name, value in machine.items()))
     speeds = []
@@ -76,7 +87,7 @@ def bench(
         speeds.append(benchmark.measure(plan))
         if json_file is not None:  # after each, so that an interrupted command keeps what it measured
             files.write_atomically(json_file, json.dumps(benchmark.as_json(machine, speeds), indent=2) + "\n")
-    console.print(_table(speeds, f"losses of {nodes} nodes, median of {rounds}"))
+    console.print(_table(speeds, f"losses of {plans[0].nodes} nodes, median of {plans[0].rounds}"))
     if json_file is not None:
         console.print(f"Saved {json_file}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 Modules:
   networks: the reference networks in Flax Linen, and their pooling and normalization.
+  tabular: a strong network for tables.
   adapters: a Linen module, an NNX constructor or a pair of functions, as one pair of pure functions.
   convolutions: ``glojax.convolution``, for Flax's own layers too.
   autotune: times forms of a computation on an accelerator and remembers the fastest.
@@ -23,6 +24,7 @@ from glojax.models.networks import (
     max_pool,
     overlapping_max_pool,
 )
+from glojax.models.tabular import TabularMLP
 
 __all__ = [
     "CNN",
@@ -34,6 +36,7 @@ __all__ = [
     "PaperCNN",
     "ResNet20",
     "ResidualUnit",
+    "TabularMLP",
     "as_model",
     "local_response_normalization",
     "max_pool",
