@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from glojax.discovery import joint_runs
 from glojax.discovery.best_known import BestKnown, best_known, weighted
+from glojax.discovery.boosted_trees import boosted_trees
 from glojax.discovery.comparison import compare, compare_in_full
 from glojax.discovery.evolution import JointResult, SearchResult, drawn, random_search, search
 from glojax.discovery.exhaustive import ExhaustiveConfig, exhaust
@@ -334,6 +335,7 @@ def _compared(
 ) -> tuple[BestKnown, list[Comparison], list[Comparison]]:
     """The best known loss, the comparison with it, and that of full trainings; the last found loss is the result."""
     seed, baseline = config.search.seed, {task.problem.baseline_name: task.problem.baseline}
+    boosted_trees(task, run_dir=shared["run_dir"], resume=shared.get("resume", False))  # for the report
     begin("known losses")
     known = best_known(task, seed, rank_by=config.search.rank_by, **shared)
     begin("comparison")

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 )
 @with_table
 def bench(
-    network: Annotated[
+    networks: Annotated[
         list[str] | None,
-        typer.Argument(help="mlp, cnn, paper, cifar, allcnn, resnet, or path/to/file.py:function. Defaults to mlp."),
+        typer.Argument(
+            metavar="[NETWORK]...",
+            help="mlp, cnn, paper, cifar, allcnn, resnet, or path/to/file.py:function. Defaults to mlp.",
+        ),
     ] = None,
     population: Annotated[
         list[int] | None,
@@ -68,7 +71,7 @@ def bench(
         given = _tables(csv, table)
         plans = [
             benchmark.planned(name, size, nodes=nodes, steps=steps, rounds=rounds, group=group, task=given.get(name))
-            for name in [*given, *(network or ([] if given else ["mlp"]))]
+            for name in [*given, *(networks or ([] if given else ["mlp"]))]
             for size in population or [None]
         ]
         if compile_for is not None:

@@ -22,6 +22,13 @@ class TargetTransform(StrEnum):
     quantile = "quantile"
 
 
+class Network(StrEnum):
+    """The network of a table."""
+
+    mlp = "mlp"
+    tabular = "tabular"
+
+
 PANEL = "A table"
 """The title of these options in a command's help."""
 
@@ -61,6 +68,10 @@ def _file_options(
     target_transform: Annotated[
         TargetTransform | None,
         typer.Option(help="For a regression with a few large targets. Metrics stay its own.", rich_help_panel=PANEL),
+    ] = None,
+    network: Annotated[
+        Network | None,
+        typer.Option(help="mlp of 64 hidden units, or tabular, which is stronger and slower.", rich_help_panel=PANEL),
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.", rich_help_panel=PANEL)
@@ -110,6 +121,7 @@ _OPTIONS = (
     "header",
     "target_gaps",
     "target_transform",
+    "network",
     "test_csv",
     "optimizer",
     "learning_rate",
@@ -126,8 +138,7 @@ def with_table(command: Command) -> Command:
             table["ordinal"] = dict(_order(text) for text in table["ordinal"])
         if csv is not None and "test_csv" in table:
             table["test"] = table.pop("test_csv")
-        if "target_transform" in table:
-            table["target_transform"] = table["target_transform"].value
+        table |= {option: str(table[option].value) for option in ("target_transform", "network") if option in table}
         if table.get("delimiter") in ("\\t", "tab"):
             table["delimiter"] = "\t"
         command(csv=csv, table=table, **given)

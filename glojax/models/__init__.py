@@ -2,6 +2,7 @@
 
 Modules:
   networks: the reference networks in Flax Linen, and their pooling and normalization.
+  tabular: a strong network for tables.
   adapters: a Linen module, an NNX constructor or a pair of functions, as one pair of pure functions.
   auxiliary: what a model gives beside its outputs: an auxiliary value, and losses of its own.
   other_libraries: networks of Equinox and Haiku, each an extra.
@@ -26,6 +27,7 @@ from glojax.models.networks import (
     overlapping_max_pool,
 )
 from glojax.models.other_libraries import equinox, haiku
+from glojax.models.tabular import TabularMLP
 
 __all__ = [
     "CNN",
@@ -39,6 +41,7 @@ __all__ = [
     "PaperCNN",
     "ResNet20",
     "ResidualUnit",
+    "TabularMLP",
     "as_model",
     "equinox",
     "haiku",

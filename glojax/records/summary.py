@@ -162,6 +162,7 @@ class RunSummary:
       sessions: when each phase ran, from the log.
       known: what the known losses were worth (``best_known.BestKnown.tried``); empty if they were not tried.
       full: the JSON that the comparison of full trainings keeps; empty if there was none.
+      boosted: the metric of gradient-boosted trees by part; empty if there are none.
       transferred: the JSON that a transfer keeps of the loss that was found elsewhere; empty if this is none.
     """
 
@@ -173,6 +174,7 @@ class RunSummary:
     known: list[dict[str, Any]] = field(default_factory=list)
     full: dict[str, Any] = field(default_factory=dict)
     transferred: dict[str, Any] = field(default_factory=dict)
+    boosted: dict[str, float] = field(default_factory=dict)
 
     @property
     def searched(self) -> PhaseSummary | None:
@@ -296,7 +298,9 @@ def read(directory: str | os.PathLike[str]) -> RunSummary:
             known = (store.result("known losses", "scores") or {"tried": []})["tried"]
             full = store.result("full training", "scores") or {}
             transferred = store.result("transfer", "loss") or {}
-            run = RunSummary(directory, _task(settings), phases, comparison, sessions, known, full, transferred)
+            boosted = {name: float(value) for name, value in (store.result("boosted trees", "metrics") or {}).items()}
+            task = _task(settings)
+            run = RunSummary(directory, task, phases, comparison, sessions, known, full, transferred, boosted)
             _ = run.found_in_comparison, run.fully_trained, run.best_known  # so that all damage is met here
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             path = directory / "record.sqlite"

@@ -181,6 +181,8 @@ def about_comparison(run: RunSummary) -> list[str]:
         said.append(_beside_random_search(found["random search"]))
     if constant and not nothing_learned:
         said.append(f"O{constant}.")
+    if (trees := run.boosted.get(judged_split(run))) is not None:
+        said.append(f"Gradient-boosted trees on the same data have {number(trees)}: what the table allows.")
     return said
 
 

@@ -124,6 +124,7 @@ def table(
     batch_size: int = 32,
     steps: int = 500,
     metric: str | None = None,
+    network: str = "mlp",
     on_read: Callable[[tables.TableData], object] | None = None,
     **reading: Any,
 ) -> Task:
@@ -143,6 +144,8 @@ def table(
       steps: optimizer steps of the shortened training. Defaults to 500.
       metric: a name (``metrics.metric_by_name``). Defaults to accuracy, balanced accuracy or R². With a
         ``target_transform`` it is of the target itself.
+      network: ``"mlp"``, of 64 hidden units, or ``"tabular"``, two layers of 64 with batch normalization after periodic
+        embeddings of the numbers (``models.TabularMLP``). Defaults to ``"mlp"``.
       on_read: called with what was read, such as ``lambda table: print(table.about)``.
       **reading: further options of ``tables.read``: ordinal, drop, missing, delimiter, encoding, header, target_gaps,
         target_transform, test and seed.
@@ -151,6 +154,8 @@ def table(
       ValueError: a table that ``tables.read`` refuses, which names column and line, or an unknown optimizer.
       FileNotFoundError: there is no such file.
     """
+    if network not in ("mlp", "tabular"):
+        raise ValueError(f"table: network is {network!r}; allowed are mlp, tabular.")
     made = optimizers.optimizer_by_name(optimizer, learning_rate)
     read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical, **reading)
     if (
@@ -168,7 +173,7 @@ def table(
         judged = MetricOfTarget(chosen, scale, read.target_mean, read.target_std)
     outputs = len(read.classes) if read.kind == "classification" else 1
     return Task(
-        models.MLP((64, outputs)),
+        models.MLP((64, outputs)) if network == "mlp" else models.TabularMLP((64, 64, outputs), _numbers(read)),
         *read.splits,
         optimizer=made,
         batch_size=min(batch_size, len(read.splits.train.labels)),
@@ -178,3 +183,8 @@ def table(
         minimize=isinstance(judged, MetricOfTarget) and metrics.is_error(judged.metric),
         name=f"{Path(path).stem}-{target}",
     )
+
+
+def _numbers(table: tables.TableData) -> int:
+    """How many inputs of a table are numbers, which come first."""
+    return sum(encoding.kind != "category" for encoding in table.transform.encodings)

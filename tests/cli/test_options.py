@@ -20,7 +20,7 @@ TRAINING = ["steps", "schedule"]
 COLUMNS = ["numeric", "categorical", "ordinal", "drop", "missing"]
 FILE = [
     "csv", "target", "test_csv", "kind", "delimiter", "encoding", "header", "target_gaps",
-    "target_transform", "optimizer", "learning_rate",
+    "target_transform", "network", "optimizer", "learning_rate",
 ]  # fmt: skip
 
 

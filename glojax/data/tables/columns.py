@@ -175,6 +175,10 @@ def _number(sheet: Sheet, name: str, values: np.ndarray, form: Form, gaps: int) 
             example = next(cell for cell in cells if "," in cell)
             value = forms.numbers([example], form)[0]
             warning = f"{name}: {example} is read as {value:g}; commas could mean the other"
+    if form.name in forms.DATES:
+        cells = [str(cell) for cell in sheet.column(name).dropna().unique()]
+        if forms.dates_are_ambiguous(cells, form):
+            warning = f"{name}: {cells[0]} is read with the month first; the day could be first"
     return Column(name, "number", values, gaps, why, form, warning=warning)
 
 

@@ -81,6 +81,17 @@ def numbers(cells: list[str], form: Form) -> np.ndarray:
     return values
 
 
+_OTHER_ORDER = {"%m/%d/%Y": "%d/%m/%Y", "%m-%d-%Y": "%d-%m-%Y"}
+
+
+def dates_are_ambiguous(cells: list[str], form: Form) -> bool:
+    """Whether dates that are read with the month first, as "03/04/2024", may all have the day first and differ then."""
+    if form.name not in _OTHER_ORDER:
+        return False
+    others = numbers(cells, Form(_OTHER_ORDER[form.name]))
+    return not np.isnan(others).any() and bool((others != numbers(cells, form)).any())
+
+
 def is_ambiguous(cells: list[str]) -> bool:
     """Whether all commas could mark thousands as well as decimals, as in "1,234"."""
     return all(re.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})?", _tidied(cell)[0], re.ASCII) for cell in cells)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from glojax.data import tables
 from glojax.data.tables.columns import Wishes, read_columns
 from glojax.data.tables.sheet import Reading, read_sheet
 
@@ -44,3 +45,11 @@ def test_wishes_that_do_not_fit_are_refused(tmp_path: Path, wishes: Wishes, mess
     sheet = read_sheet(write(tmp_path, "a,b,y", [f"{i},{'uv'[i % 2]},{i}" for i in range(20)]), Reading())
     with pytest.raises(ValueError, match=message):
         read_columns(sheet, "y", wishes)
+
+
+@pytest.mark.parametrize(("first", "is_ambiguous"), [("03/04/2024", True), ("03/25/2024", False), ("05/05/2024", True)])
+def test_dates_whose_day_could_be_the_month_are_warned_of(tmp_path: Path, first: str, is_ambiguous: bool) -> None:
+    rows = "\n".join(f"{first if i % 2 else '02/01/2024'},{i % 5}" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"day,y\n{rows}\n")
+    said = " ".join(tables.read(tmp_path / "t.csv", "y").about.split())
+    assert ("day: 02/01/2024 is read with the month first; the day could be first" in said) == is_ambiguous
