@@ -47,7 +47,7 @@ def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeSt
     known = _remembered()
     if known.get(key) not in tuple(forms):
         with jax_settings.standard():
-            seconds = {name: _seconds(form, shapes) for name, form in forms.items()}
+            seconds = {name: seconds_of(form, shapes) for name, form in forms.items()}
         known = _remembered() | {key: min(seconds, key=seconds.__getitem__)}
         content = json.dumps({"schema": _SCHEMA, "fastest": known}, indent=1, sort_keys=True) + "\n"
         with contextlib.suppress(OSError):  # where nothing can be written, it is timed again in the next run
@@ -55,7 +55,7 @@ def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeSt
     return known[key]
 
 
-def _seconds(form: Form, shapes: Sequence[jax.ShapeDtypeStruct]) -> float:
+def seconds_of(form: Form, shapes: Sequence[jax.ShapeDtypeStruct]) -> float:
     """Shortest time of a few calls in seconds; infinite if the device's memory does not suffice."""
     try:
         arguments = [jnp.ones(shape.shape, shape.dtype) for shape in shapes]

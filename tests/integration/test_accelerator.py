@@ -1,0 +1,86 @@
+"""The script of measurements on an accelerator, run whole on a CPU in tiny sizes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+sys.path.insert(0, str(EXPERIMENTS))
+
+import accelerator  # noqa: E402
+import accelerator_values  # noqa: E402
+
+
+def run(folder: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
+    """The status of the tiny measurements, and the lines on record."""
+    command = [sys.executable, str(EXPERIMENTS / "accelerator.py"), "--tiny", "--output", str(folder), *options]
+    environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiled for a moment only
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    path = folder / accelerator.FILE
+    assert path.exists(), done.stderr[-2000:]
+    return done.returncode, [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_everything_is_measured_once_and_a_cut_line_again(tmp_path: Path) -> None:
+    status, lines = run(tmp_path)
+    assert [line.get("error") for line in lines] == [None] * len(lines)
+    assert status == 0
+    found = {line["measurement"]: line for line in lines}
+    names = ["machine", *(name for name, _ in accelerator.measurements(accelerator.TINY))]
+    assert list(found) == names
+    for name in names[1:4]:
+        assert found[name]["passed"]
+    for mode in ("float64", "float64, protected"):
+        assert found["values of the interpreter"][mode]["agree"] == 1
+    trained = found["digits, 4 candidates"]
+    assert trained["seconds"] == pytest.approx(4 * 10 / trained["candidate-steps a second"]["median"])
+    assert 0 < found["host share"]["host share, without the first"] < 1
+    # A machine that stops while a line is written leaves a part of it.
+    path = tmp_path / accelerator.FILE
+    path.write_bytes(path.read_bytes()[:-5])
+    status, again = run(tmp_path)
+    assert status == 0
+    assert again[:-1] == lines[:-1]
+    assert again[-1]["measurement"] == lines[-1]["measurement"]
+
+
+def test_when_the_time_is_up_it_ends_at_once(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, "--minutes", "0.1")
+    assert status == accelerator.TIME_IS_UP
+    assert lines[0]["measurement"] == "machine"
+
+
+def test_measurements_of_another_machine_are_refused(tmp_path: Path) -> None:
+    accelerator.write_line(tmp_path / accelerator.FILE, {"measurement": "machine", "platform": "gpu"})
+    with pytest.raises(SystemExit, match="is of another machine"):
+        accelerator.measure(accelerator.TINY, tmp_path / accelerator.FILE)
+
+
+def test_what_failed_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = iter([ValueError("no device"), {"passed": True}])
+
+    def measured() -> dict[str, Any]:
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(accelerator, "measurements", lambda sizes: iter([("one", measured)]))
+    path = tmp_path / accelerator.FILE
+    assert not accelerator.measure(accelerator.TINY, path)
+    assert accelerator.read_lines(path)["one"]["error"] == "ValueError: no device"
+    assert accelerator.measure(accelerator.TINY, path)
+    assert accelerator.read_lines(path)["one"]["passed"]
+
+
+def test_values_agree_within_a_relative_tolerance_and_where_they_are_not_finite() -> None:
+    expected = [np.array([1.0, np.nan, np.inf, 200.0])]
+    found = accelerator_values.agreement([np.array([1.1, np.nan, -np.inf, 201.0])], expected, 0.01)
+    assert found == {"agree": 0.5, "largest": pytest.approx(0.1), "points": 4}
