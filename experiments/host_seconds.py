@@ -113,8 +113,8 @@ def main() -> None:
             median = {
                 key: float(np.median([row.get(key, 0.0) for row in measured])) for key in ("trees", *PHASES, "other")
             }
-            without = [sum(row.values()) - row["trees"] - row.get("training", 0) for row in measured]
-            rows[f"{name}, {part}"] = {**median, "host": float(np.median(without))}
+            host = sum(seconds for key, seconds in median.items() if key not in ("trees", "training"))
+            rows[f"{name}, {part}"] = {**median, "host": host}
     print(f"{'seconds':20}" + "".join(f"{name:>16}" for name in rows))
     for key in ("trees", *PHASES, "other", "host"):
         print(

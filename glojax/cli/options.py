@@ -106,6 +106,14 @@ HARDER = "Harder data"
 """The title of the options of ``tasks.harder`` in a command's help."""
 
 
+class Precision(StrEnum):
+    """Of products and convolutions."""
+
+    highest = "highest"
+    tf32 = "tf32"
+    bf16 = "bf16"
+
+
 class Noise(StrEnum):
     """How labels become wrong."""
 
@@ -144,6 +152,10 @@ def _place_options(
     metric: Annotated[
         str | None,
         typer.Option(help="What networks are judged by: balanced_accuracy, f1, auc, mae, ... Defaults to the task's."),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Of products: all 32 bits, or less on an accelerator. Defaults to what JAX is set to."),
     ] = None,
     label_noise: Annotated[
         float, typer.Option(help="Share of the training labels made wrong, such as 0.4.", rich_help_panel=HARDER)
@@ -186,6 +198,7 @@ def with_task_of_own_length(command: Command) -> Command:
         devices: int | None,
         data_dir: Path | None,
         metric: str | None,
+        precision: Precision | None,
         label_noise: float,
         noise: Noise,
         train_examples: int | None,
@@ -202,10 +215,9 @@ def with_task_of_own_length(command: Command) -> Command:
             "imbalance": imbalance,
             "noisy_validation": noisy_validation,
         }
-        command(
-            make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, metric=metric, harder=harder),
-            **given,
-        )
+        place = {"devices": devices, "data_dir": data_dir, "metric": metric, "harder": harder}
+        products = None if precision is None else precision.value
+        command(make_task=functools.partial(_task_of, precision=products, **place), **given)
 
     return with_options(command, run, _place_options, instead_of=("make_task",))
 
@@ -239,6 +251,7 @@ def _task_of(
     data_dir: Path | None,
     harder: dict[str, Any],
     metric: str | None = None,
+    precision: str | None = None,
     steps: int | None = None,
     schedule: str = "constant",
     averaging: float | None = None,
@@ -264,7 +277,7 @@ def _task_of(
             name = "digits" if any(harder[field] not in (None, 0, 1) for field in _HARDER) else "noisy-digits"
         task = tasks.task_by_name(name, **({} if data_dir is None else {"data_dir": data_dir}))
     task = tasks.harder(task, **harder)
-    changes: dict[str, Any] = {"steps": steps, "averaging": averaging, "metric": metric}
+    changes: dict[str, Any] = {"steps": steps, "averaging": averaging, "metric": metric, "precision": precision}
     changes = {field: value for field, value in changes.items() if value is not None}
     if schedule != "constant":
         over = task.steps if steps is None else steps

@@ -228,9 +228,13 @@ def _passed(look: Look | None, met: Collection[bytes], learns: bool) -> list[str
     """The stages that a tree passes, up to the first that it does not; ``valid`` is a tree with x and y."""
     if look is None:
         return []
-    passes = {stage: stage in look.passed for stage in screening.STAGES}
-    passes |= {"distinct": look.key not in met, _LAST: learns}
-    return ["valid", *itertools.takewhile(lambda stage: passes[stage], screening.STAGES)]
+    passed = ["valid"]
+    for stage in screening.STAGES:
+        passes = look.key not in met if stage == "distinct" else learns if stage == _LAST else stage in look.passed
+        if not passes:
+            break
+        passed.append(stage)
+    return passed
 
 
 def _rejected(tree: Tree, stage: str) -> Rejected:

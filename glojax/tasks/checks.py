@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax.data.splits import Split
+from glojax.distributed.jax_settings import PRECISIONS
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import dense
@@ -133,6 +134,12 @@ def share(field: str, value: object) -> None:
     """Raise ``ValueError`` for a field that is not a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
         raise ValueError(f"{field} is {value!r}; a number from 0 to 1 is allowed.")
+
+
+def precision(field: str, value: object) -> None:
+    """Raise ``ValueError`` for a field that is neither ``None`` nor a key of ``jax_settings.PRECISIONS``."""
+    if value is not None and value not in tuple(PRECISIONS):
+        raise ValueError(f"{field} is {value!r}; allowed are {', '.join(PRECISIONS)} and None.")
 
 
 # THE MODEL

@@ -72,6 +72,8 @@ class Task:
       averaging: share of the steps so far over which the weights, and a model's batch statistics, are averaged for
         every score, from 0, which scores the last weights, to 1. The last weights jump about with a constant learning
         rate, and so do scores of them. Training itself is not changed. Defaults to 0.2.
+      precision: of products and convolutions in training and scoring: ``"highest"`` has all 32 bits, ``"tf32"`` and
+        ``"bf16"`` fewer on an accelerator, in less time (``jax_settings.PRECISIONS``). Defaults to what JAX is set to.
       group: deprecated; give ``group=`` to what trains.
       executor: deprecated; give ``executor=`` to what trains.
       name: for the run directory and reports.
@@ -101,6 +103,7 @@ class Task:
     name: str = "task"
     ignore_label: int | None = None
     averaging: float = 0.2
+    precision: str | None = None
 
     def __post_init__(self, group: int | None, executor: Callable[..., Any] | None) -> None:
         object.__setattr__(self, "kind", problems.kind_by_name(self.kind))
@@ -119,6 +122,7 @@ class Task:
         checks.count("batch_size", self.batch_size, examples)
         checks.count("steps", self.steps)
         checks.share("Task.averaging", self.averaging)
+        checks.precision("Task.precision", self.precision)
         metric_checks.metric(self._given_metric, self.metric_name, self.problem, self.minimize)
         metric_checks.metric_labels(self.metric_function, self.problem, self.flat)
         if isinstance(self.optimizer, optax.MultiSteps):
@@ -263,6 +267,7 @@ class Task:
                 "output": self.problem.output if isinstance(self.problem.output, str) else "function",
                 "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],
                 "functions": [self.preprocess is not None, self.augment is not None],
+                **({} if self.precision is None else {"precision": self.precision}),
             }
         )
 

@@ -76,6 +76,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "name": ({"name": "second"}, None),
     "ignore_label": ({"ignore_label": 2}, "other training data"),
     "averaging": ({"averaging": 0.1}, "another averaging of weights"),
+    "precision": ({"precision": "highest"}, "another numerical precision"),
 }
 
 
