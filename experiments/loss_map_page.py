@@ -107,7 +107,7 @@ def surrogate_agreement(trees: Sequence[Tree], values: np.ndarray, count: int) -
     for number in range(5):
         order = named_random(number, "guesses").permutation(sound)
         known, rest = order[:count], order[count:]
-        guess = surrogate.guess(acts[known], values[known], acts[rest])
+        guess = surrogate.guess(surrogate.fit(acts[known], values[known]), acts[rest])
         best = values[rest] >= np.quantile(values, 0.99)
         first = np.argsort(-guess)[: len(rest) // 20]
         found.append((_spearman(guess, values[rest]), best[first].sum() / best.sum()))

@@ -3,7 +3,7 @@
 Makes: candidate-steps per second of every side, and glojax's ratio over each of the others.
 Command: python experiments/side_by_side.py [--network mlp|cnn|paper] [--loss trees|cross_entropy] [--json FILE]
 Time: about 1 minute on 2 CPU cores with mlp, 3 with cnn, 10 with paper.
-CPU only, because the sides must share a device: set JAX_PLATFORMS=cpu on a machine that has another.
+All sides share one device: PyTorch takes a GPU where JAX does. Both must have it, or neither (JAX_PLATFORMS=cpu).
 
 Every candidate has its own loss and network and takes plain SGD steps in float32, on minibatches of one size from one
 data set. Compilation counts for no side. The sides:
@@ -140,6 +140,11 @@ def jitted_step(work: Work, tree: Tree | None) -> Callable[..., tuple[Any, Any]]
 # PYTORCH
 
 
+@functools.cache
+def torch_device() -> str:
+    return "cuda" if all_devices()[0].platform == "gpu" else "cpu"
+
+
 def torch_network(work: Work) -> Any:
     """The PyTorch equivalent of the Flax network, with the same weights."""
     network: Any = work.task.model
@@ -153,7 +158,7 @@ def torch_network(work: Work) -> Any:
     module = torch.nn.Sequential(*layers, torch.nn.Linear(network.hidden, 10)).train(work.train)
     state = {name: torch.tensor(value).contiguous() for name, value in torch_state(work.params, module).items()}
     module.load_state_dict(state, assign=True)
-    return module.requires_grad_()
+    return module.to(torch_device()).requires_grad_()
 
 
 def torch_state(params: Any, module: Any) -> dict[str, np.ndarray]:
@@ -178,12 +183,13 @@ def torch_minibatches(work: Work) -> list[list[Any]]:
     """Inputs ``[batch, channels, height, width]``, labels, and the labels as one-hot."""
     one_hot = np.eye(10, dtype=work.minibatches[0][0].dtype)
     arrays = [(x.transpose(0, 3, 1, 2).copy(), labels, one_hot[labels]) for x, labels in work.minibatches]
-    return [[torch.tensor(x), torch.tensor(labels).long(), torch.tensor(hot)] for x, labels, hot in arrays]
+    on_device = functools.partial(torch.tensor, device=torch_device())
+    return [[on_device(x), on_device(labels).long(), on_device(hot)] for x, labels, hot in arrays]
 
 
 def torch_function(tree: Tree | None) -> Callable[[Any, Any], Any] | None:
     """f(x, y) as written by hand in PyTorch, such as ``torch.log(y) - x / y``."""
-    constant = functools.cache(lambda value: torch.tensor(float(value)))
+    constant = functools.cache(lambda value: torch.tensor(float(value), device=torch_device()))
     number = lambda row: Notation(f"constant({row.symbol})", operands=())
     notation = lambda row: number(row) if isinstance(row.symbol, int) else row.python
     return tree and eval(f"lambda x, y: {trees.write(tree, notation)}", {"jnp": torch, "constant": constant})
@@ -269,7 +275,7 @@ def check_equal_work(work: Work, chosen: Iterable[str]) -> None:
     for side in chosen:
         for params, state in zip(expected, OTHERS[side](work)(CHECKED_STEPS), strict=True):
             for name, value in params.items():
-                difference = np.linalg.norm(state[name].numpy() - value) / np.linalg.norm(value - start[name])
+                difference = np.linalg.norm(state[name].cpu().numpy() - value) / np.linalg.norm(value - start[name])
                 if not difference <= TOLERANCE:
                     raise RuntimeError(f"{side}: {name} differs from the loop's by {difference:.1e} of its change.")
 
@@ -317,6 +323,8 @@ def measure(sides: dict[str, Side], rounds: int, candidates: int) -> dict[str, l
     def seconds(run: Callable[[int], Iterable[Any]], steps: int) -> float:
         started = time.perf_counter()
         collections.deque(run(steps), maxlen=0)  # loop and torch yield each candidate when it is done
+        if torch_device() == "cuda" and torch is not None:
+            torch.cuda.synchronize()
         return time.perf_counter() - started
 
     for run, _ in sides.values():
@@ -329,7 +337,7 @@ def spread(values: Any) -> dict[str, float]:
     return {"median": float(np.median(values)), "min": float(np.min(values)), "max": float(np.max(values))}
 
 
-def parsed_options() -> argparse.Namespace:
+def parser_of_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="all by default")
     parser.add_argument("--network", choices=tuple(NETWORKS), default="mlp")
@@ -342,7 +350,11 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--chunk", type=int, help=f"candidates that torch.func stacks, by default {CHUNKS}")
     parser.add_argument("--torch-threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--json", metavar="FILE", help="file for the result")
-    options = parser.parse_args()
+    return parser
+
+
+def completed(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with the defaults that depend on others."""
     default = benchmark.NETWORKS[options.network]
     options.sides = options.sides or list(SIDES)
     options.population = options.population or default.population
@@ -351,35 +363,39 @@ def parsed_options() -> argparse.Namespace:
     options.chunk = options.chunk or CHUNKS[options.network]
     options.with_torch = any("torch" in side for side in options.sides)
     if options.with_torch and torch is None:
-        parser.exit(2, "side_by_side needs PyTorch: pip install -e '.[torch]'\n")
+        raise SystemExit("side_by_side needs PyTorch: pip install -e '.[torch]'")
     return options
+
+
+def compared(options: argparse.Namespace) -> dict[str, Any]:
+    """Candidate-steps a second of every side in all rounds, their spreads, and glojax's ratios over the others."""
+    speeds = measure(sides_of(options), options.rounds, options.population)
+    others = [name for name in speeds if name != "glojax" and "glojax" in speeds]
+    return {
+        "rounds": speeds,
+        "candidate_steps_a_second": {name: spread(found) for name, found in speeds.items()},
+        "ratio_of_glojax": {name: spread(np.divide(speeds["glojax"], speeds[name])) for name in others},
+    }
 
 
 def main() -> None:
     """Run the sides in turns and print their speeds and glojax's ratios."""
-    options = parsed_options()
+    options = completed(parser_of_options().parse_args())
     machine = {"devices": str(all_devices()), "cores": len(os.sched_getaffinity(0)), "jax": jax.__version__}
     if options.with_torch:
-        if jax.default_backend() != "cpu":
-            raise SystemExit("side_by_side compares on the CPU: set JAX_PLATFORMS=cpu, or leave the torch sides out.")
         torch.set_num_threads(options.torch_threads)
         machine |= {"torch": torch.__version__, "torch threads": torch.get_num_threads()}
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     loss = f"losses of {options.nodes} nodes" if options.loss == "trees" else "times cross-entropy"
     print(f"{options.population} {loss}, {options.network}, batch {options.batch_size}", flush=True)
-    speeds = measure(sides_of(options), options.rounds, options.population)
-    others = [name for name in speeds if name != "glojax" and "glojax" in speeds]
-    result = {
-        "candidate_steps_a_second": {name: spread(found) for name, found in speeds.items()},
-        "ratio_of_glojax": {name: spread(np.divide(speeds["glojax"], speeds[name])) for name in others},
-    }
+    result = compared(options)
     for name, found in result["candidate_steps_a_second"].items():
         print(f"{name:10} {found['median']:10,.0f} candidate-steps a second (median of {options.rounds})")
     for name, found in result["ratio_of_glojax"].items():
         rounds = f"(median of rounds; {found['min']:.2f} to {found['max']:.2f})"
         print(f"ratio over {name:10} {found['median']:.2f} {rounds}")
     if options.json:
-        written = {"machine": machine, "options": vars(options), "rounds": speeds, **result}
+        written = {"machine": machine, "options": vars(options), **result}
         files.write_atomically(options.json, json.dumps(written, indent=2) + "\n")
 
 

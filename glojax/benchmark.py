@@ -34,7 +34,8 @@ from glojax.training.trainer import Trainer
 NODES = (5, 64)
 """Fewest and most nodes of a loss."""
 
-_GEMM_SIZE = 2048
+_GEMM_SIZES = {"cpu": 2048}
+_GEMM_SIZE = 8192  # of other platforms, where a smaller product takes no longer than to start it
 
 
 class Work(NamedTuple):
@@ -211,7 +212,7 @@ def measure(plan: BenchmarkPlan) -> Speed:
     different = losses(min(plan.population, 80), plan.nodes)
     population = list(itertools.islice(itertools.cycle(different), plan.population))
     candidates = trainer.candidates(population, [0] * plan.population)
-    gemm, gflop = _gemm(), gflop_per_step(task)
+    gemm, gflop = matrix_product(), gflop_per_step(task)
     with _compile_seconds() as compiling:
         # Half of the candidates are dropped on the way, so that every program is compiled before the first round.
         trainer.train(candidates, [1, 2], keep=lambda scores: np.arange(plan.population) % 2 == 0)
@@ -279,10 +280,15 @@ def _operations(jaxpr: Any) -> int:
     return total
 
 
-def _gemm() -> Callable[[], float]:
-    """A function that measures the rate of one large matrix product, in 10^9 operations per second."""
+def matrix_product(size: int | None = None) -> Callable[[], float]:
+    """A function that measures the rate of one large matrix product, in 10^9 operations per second.
+
+    Args:
+      size: rows and columns. Defaults to 2,048 on a CPU and 8,192 elsewhere.
+    """
     devices = all_devices()
-    matrices = [jax.device_put(np.ones((_GEMM_SIZE, _GEMM_SIZE), np.float32), device) for device in devices]
+    size = size or _GEMM_SIZES.get(devices[0].platform, _GEMM_SIZE)
+    matrices = [jax.device_put(np.ones((size, size), np.float32), device) for device in devices]
     if devices[0].platform == "cpu":
         matrices = matrices[:1]  # one product uses all cores
     product = jax.jit(jnp.matmul)
@@ -294,7 +300,7 @@ def _gemm() -> Callable[[], float]:
 
     def rate() -> float:
         taken = [seconds() for _ in range(6)][1:]  # the first may compile
-        return 2 * _GEMM_SIZE**3 * len(matrices) / float(np.median(taken)) / 1e9
+        return 2 * size**3 * len(matrices) / float(np.median(taken)) / 1e9
 
     return rate
 

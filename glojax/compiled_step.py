@@ -119,7 +119,7 @@ def compile_step(
         *(placed(each) for each in (seed, number, places)),
         *data,
     )
-    with jax_settings.standard(wide=False):
+    with jax_settings.standard(wide=False, products=task.precision):
         step = jax.jit(partial(_step, task, gradient), donate_argnums=0)
         compiled = step.lower(*arguments).compile()
     text, memory = compiled.as_text(), compiled.memory_analysis()

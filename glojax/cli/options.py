@@ -135,6 +135,14 @@ HARDER = "Harder data"
 """The title of the options of ``tasks.harder`` in a command's help."""
 
 
+class Precision(StrEnum):
+    """Of products and convolutions."""
+
+    highest = "highest"
+    tf32 = "tf32"
+    bf16 = "bf16"
+
+
 class Noise(StrEnum):
     """How labels become wrong."""
 
@@ -184,6 +192,10 @@ def _place_options(
         ClassWeight | None,
         typer.Option(help="Weigh classes so that rare ones count as much. Defaults to the task's weights."),
     ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Of products: all 32 bits, or less on an accelerator. Defaults to what JAX is set to."),
+    ] = None,
     label_noise: Annotated[
         float, typer.Option(help="Share of the training labels made wrong, such as 0.4.", rich_help_panel=HARDER)
     ] = 0.0,
@@ -226,6 +238,7 @@ def with_task_of_own_length(command: Command) -> Command:
         data_dir: Path | None,
         metric: str | None,
         class_weight: ClassWeight | None,
+        precision: Precision | None,
         label_noise: float,
         noise: Noise,
         train_examples: int | None,
@@ -242,7 +255,11 @@ def with_task_of_own_length(command: Command) -> Command:
             "imbalance": imbalance,
             "noisy_validation": noisy_validation,
         }
-        changes = {"metric": metric, "class_weight": class_weight and class_weight.value}
+        changes = {
+            "metric": metric,
+            "class_weight": class_weight and class_weight.value,
+            "precision": precision and precision.value,
+        }
         command(
             make_task=functools.partial(_task_of, devices=devices, data_dir=data_dir, changes=changes, harder=harder),
             **given,

@@ -5,6 +5,8 @@ trees 512 have gradients that differ and guide, of as many drawn here 11,226. Ev
 the root is as likely as any other to be an operand.
 """
 
+from bisect import bisect_right
+
 import numpy as np
 
 from glojax.discovery.screening import Settings
@@ -69,7 +71,8 @@ def draw_by_function(
     operands = [found.tree(place) for place in range(len(found))]
     rows = vocabulary.rows(settings.protected)
     shares = np.array([row.weight for row in rows], float)
-    shares /= shares.sum()
+    reached = np.cumsum(shares / shares.sum())
+    reached = (reached / reached[-1]).tolist()
 
     def operand(depth: int) -> Tree:
         if depth > _OPERAND_DEPTH and random.random() < 0.5:
@@ -77,7 +80,7 @@ def draw_by_function(
         return operands[random.integers(len(operands))]
 
     def whole(depth: int) -> Tree:
-        row = rows[random.choice(len(rows), p=shares)]
+        row = rows[bisect_right(reached, random.random())]  # what random.choice draws, without its checks
         return Tree(row.symbol, tuple(operand(depth - 1) for _ in range(row.arity)))
 
     drawn: list[Tree] = []

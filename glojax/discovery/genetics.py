@@ -7,6 +7,7 @@ generator gives the same generation.
 
 import contextlib
 import dataclasses
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -100,8 +101,8 @@ def mutate(random: np.random.Generator, tree: Tree, variation: Variation, vocabu
     Raises:
       ValueError: the mutant is no ``Tree``: over ``trees.MAX_NODES`` or with an integer beyond the bound.
     """
-    symbol = tree.symbol
-    children = tuple(mutate(random, child, variation, vocabulary) for child in tree.children)
+    symbol, before = tree.symbol, tree.children
+    children = tuple([mutate(random, child, variation, vocabulary) for child in before])
     if isinstance(symbol, int) and random.random() < variation.integer_shift:
         symbol += 1 if random.random() < 0.5 else -1
     if random.random() < variation.replace and vocabulary.has(len(children)):
@@ -110,7 +111,9 @@ def mutate(random: np.random.Generator, tree: Tree, variation: Variation, vocabu
         return Tree(draw_symbol(random, 0, vocabulary))
     if not children and random.random() < variation.extend:
         return grow(random, 1, vocabulary)
-    return Tree(symbol, children)
+    # To make a tree takes longer than all the draws for its root.
+    is_same = symbol == tree.symbol and all(map(operator.is_, children, before))
+    return tree if is_same else Tree(symbol, children)
 
 
 def crossover(random: np.random.Generator, first: Tree, second: Tree) -> tuple[Tree, Tree]:
@@ -154,10 +157,10 @@ def with_both_variables(random: np.random.Generator, tree: Tree, vocabulary: Voc
       ValueError: with that operator the tree is over ``trees.MAX_NODES``.
     """
     for variable, other in (("x", "y"), ("y", "x")):
+        if tree.depends_on(variable):
+            continue
         leaves = [(place, node.symbol) for place, node in enumerate(tree.nodes()) if not node.children]
         symbols = [symbol for _, symbol in leaves]
-        if variable in symbols:
-            continue
         free = [place for place, symbol in leaves if symbol != other or symbols.count(other) > 1]
         if free:
             tree = tree.replaced(free[random.integers(len(free))], Tree(variable))

@@ -5,8 +5,8 @@ may be worth most.
 """
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from glojax.discovery.sieve import Sieve
 from glojax.distributed import processes
 from glojax.expressions.trees import Tree
 
+_AT_ONCE = 32  # losses that are put in order together
 _MOST_POOLS = 10  # for one generation; in a small space there is nothing new any more
 
 
@@ -65,19 +66,16 @@ def from_pools(
     unchanged = [] if parents is None else [Offspring(parents.trees[place], (place,), "kept") for place in ranked]
     chosen = unchanged[: config.elites]
     waiting, sifted = _sift(fitness, config, archive, baseline, ahead, sifted, order=parents is not None)
-    if waiting:
-        first = config.population if parents is None else max(1, config.population // 4)
-        places, sifted = _settle(fitness, config, waiting, min(first, config.population - len(chosen)), sifted)
-        chosen += [waiting[place] for place in places]
-        waiting = waiting[places[-1] + 1 :] if places else []
+    first = config.population if parents is None else max(1, config.population // 4)
+    found, waiting, sifted = _settle(fitness, config, waiting, min(first, config.population - len(chosen)), sifted)
+    chosen += found
     for _ in range(_MOST_POOLS):
         if len(chosen) == config.population:
             return chosen, sifted
         drawn = _pool(fitness, config, random, parents)
         pool, sifted = _sift(fitness, config, archive, baseline, drawn, sifted, order=parents is not None, also=waiting)
-        places, sifted = _settle(fitness, config, pool, config.population - len(chosen), sifted)
-        chosen += [pool[place] for place in places]
-        waiting = []
+        found, _, sifted = _settle(fitness, config, pool, config.population - len(chosen), sifted)
+        chosen, waiting = [*chosen, *found], ()
     if len(chosen) == config.population:
         return chosen, sifted
     if not chosen:
@@ -95,8 +93,8 @@ def _sift(
     sifted: Sieve,
     *,
     order: bool,
-    also: Sequence[Offspring] = (),
-) -> tuple[list[Offspring], Sieve]:
+    also: Iterable[Offspring] = (),
+) -> tuple[Iterable[Offspring], Sieve]:
     """Those of the trees drawn that pass all stages but the last, and others that do, in the order of promise."""
     trees = [child.tree for child in drawn]
     sifted, places = sieve.sift(sifted, fitness.screener, config.screening, archive.known, trees)
@@ -105,12 +103,19 @@ def _sift(
 
 
 def _settle(
-    fitness: Fitness, config: SearchConfig, pool: Sequence[Offspring], wanted: int, sifted: Sieve
-) -> tuple[list[int], Sieve]:
-    """The places of the first of a pool that may be trained."""
-    trees = [child.tree for child in pool]
-    sifted, places = sieve.settle(sifted, fitness.screener, config.screening, trees, wanted)
-    return places, sifted
+    fitness: Fitness, config: SearchConfig, pool: Iterable[Offspring], wanted: int, sifted: Sieve
+) -> tuple[list[Offspring], Iterable[Offspring], Sieve]:
+    """The first of a pool that may be trained, and what comes after the last of them; nothing if there are none."""
+    taken, rest = list[Offspring](), iter(pool)
+
+    def trees() -> Iterator[Tree]:
+        for child in rest:
+            taken.append(child)
+            yield child.tree
+
+    sifted, places = sieve.settle(sifted, fitness.screener, config.screening, trees(), wanted)
+    left = itertools.chain(taken[places[-1] + 1 :], rest) if places else ()
+    return [taken[place] for place in places], left, sifted
 
 
 def _pool(
@@ -147,39 +152,45 @@ def _pool(
 
 def _by_promise(
     fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
-) -> list[Offspring]:
+) -> Iterator[Offspring]:
     """What may be worth most first, in turns of those that were bred and those that were made anew.
 
     What is near the best of one kind of losses looks better than all others, long before it is known which kind is the
     best. So half of the places are for trees that do not descend from what was trained.
     """
-    bred = _ordered(fitness, archive, baseline, [child for child in pool if child.origin == "bred"])
-    anew = _ordered(fitness, archive, baseline, [child for child in pool if child.origin != "bred"])
+    bred, anew = ([child for child in pool if (child.origin == "bred") is one] for one in (True, False))
+    guess = _guess(fitness, archive, baseline)
+    if guess is not None:
+        bred, anew = (_ordered(fitness, guess, part) for part in (bred, anew))
     turns = itertools.chain.from_iterable(itertools.zip_longest(bred, anew))
-    return [child for child in turns if child is not None]
+    return (child for child in turns if child is not None)
 
 
-def _ordered(
-    fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
-) -> list[Offspring]:
-    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
-    if not pool:
-        return []
+def _guess(fitness: Fitness, archive: Archive, baseline: Baseline | None) -> Any:
+    """What is known of losses and of the rates they had (``surrogate.fit``); ``None`` where nothing is."""
     known = list(archive.known.values())
     trees = [one.tree for one in known]
-    tried, acts = fitness.screener.behaviours(trees), fitness.screener.behaviours([child.tree for child in pool])
-    factors = np.ones(len(known))
+    tried, factors = fitness.screener.behaviours(trees), np.ones(len(known))
     if baseline is not None:
         factors = np.array([one.rate for one in known]) / fitness.fair_rates(baseline, trees)
-    choices = FACTORS if fitness.config.fair_rates else (1.0,)
     is_known = np.isfinite(tried).all(axis=1)
     if not is_known.any():
-        return [*pool]
+        return None
+    worth = np.array([one.fitness for one in known])[is_known]
+    return surrogate.fit(surrogate.features(tried[is_known], factors[is_known]), worth)
+
+
+def _ordered(fitness: Fitness, guess: Any, pool: Sequence[Offspring]) -> Iterator[Offspring]:
+    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
+    acts = fitness.screener.behaviours([child.tree for child in pool])
+    choices = FACTORS if fitness.config.fair_rates else (1.0,)
     places = np.repeat(np.flatnonzero(np.isfinite(acts).all(axis=1)), len(choices))
     asked = np.resize(choices, len(places))
-    worth = np.array([one.fitness for one in known])[is_known]
-    features = surrogate.features(tried[is_known], factors[is_known]), surrogate.features(acts[places], asked)
+    order = surrogate.order(guess, surrogate.features(acts[places], asked))
+    met: set[int] = set()
     # The first process's rounding is that of all.
-    order = processes.first(lambda: surrogate.order(features[0], worth, features[1]).tolist())
-    best = {places[one]: asked[one] for one in reversed(order)}  # the first rate of each
-    return [pool[place]._replace(factor=float(best[place])) for place in dict.fromkeys(places[order].tolist())]
+    while chosen := processes.first(lambda: list(itertools.islice(order, _AT_ONCE))):
+        for one in chosen:
+            if (place := int(places[one])) not in met:  # the first rate of each
+                met.add(place)
+                yield pool[place]._replace(factor=float(asked[one]))

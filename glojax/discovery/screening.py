@@ -204,7 +204,8 @@ def examine(
         for described in (fingerprint, direction, size):
             described[~guided] = np.nan
         baseline = programs.encode([settings.kind.baseline.tree] * _BATCH, None, settings.room)
-        size /= stage(baseline, settings.given)[-1][0]  # by the program that is compiled already
+        (*_, sizes) = _on_host([stage(baseline, settings.given)])  # by the program that is compiled already
+        size /= sizes[0]
     return Examined(both, finite, guided, fingerprint, direction, size)
 
 
@@ -235,7 +236,13 @@ def _batched(
         batch = np.resize(places[first : first + most], most).tolist()
         chosen = [population[place] for place in batch], [factors[place] for place in batch]
         found.append(stage(programs.encode(*chosen, settings.room), settings.given))
-    return [np.concatenate(column)[: len(places)] for column in zip(*found, strict=True)]
+    return [column[: len(places)] for column in _on_host(found)]
+
+
+def _on_host(found: Sequence[Sequence[jax.Array]]) -> list[np.ndarray]:
+    """What a stage said of each batch as NumPy arrays, once all are under way; most trees give NaN somewhere."""
+    with jax_settings.standard():
+        return [np.concatenate([np.asarray(part) for part in column]) for column in zip(*found, strict=True)]
 
 
 def size_of(loss: LossFunction, given: Probe, kind: Kind) -> float:
@@ -251,8 +258,8 @@ def size_of(loss: LossFunction, given: Probe, kind: Kind) -> float:
     return found / baseline
 
 
-_Stage = Callable[[Program, Probe], list[np.ndarray]]
-"""From programs ``[candidates]`` to what a stage says of each."""
+_Stage = Callable[[Program, Probe], tuple[jax.Array, ...]]
+"""From programs ``[candidates]`` to what a stage says of each; the device may still be computing it."""
 
 
 @lru_cache
@@ -262,11 +269,10 @@ def _stages(protected: bool, output: Output) -> tuple[_Stage, _Stage]:
     def compiled(stage: Callable[..., tuple[jax.Array, ...]]) -> _Stage:
         run = jax.jit(jax.vmap(stage, in_axes=(0, None, None, None, None)))
 
-        def call(programs: Program, given: Probe) -> list[np.ndarray]:
-            # Most trees give NaN somewhere.
+        def call(programs: Program, given: Probe) -> tuple[jax.Array, ...]:
             wide = callable(output) and jax_settings.asks_for_64_bits(lambda: jax.eval_shape(run, programs, *given))
             with jax_settings.standard(wide=wide):
-                return [np.asarray(part) for part in run(programs, *given)]
+                return run(programs, *given)
 
         return call
 

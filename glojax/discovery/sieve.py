@@ -6,7 +6,7 @@ gives the places of those that pass all stages and are new. It takes a ``Sieve``
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,7 +151,7 @@ def sift(
 
 
 def settle(
-    sieve: Sieve, screener: Screener, stages: Collection[str], trees: Sequence[Tree], wanted: int
+    sieve: Sieve, screener: Screener, stages: Collection[str], trees: Iterable[Tree], wanted: int
 ) -> tuple[Sieve, list[int]]:
     """Choose trees by the last stage.
 
@@ -159,7 +159,8 @@ def settle(
       sieve: what was drawn before, with these trees.
       screener: of this search.
       stages: the stages of ``screening.STAGES`` that a tree must pass.
-      trees: those that ``sift`` chose, in the order in which they are to be tried.
+      trees: those that ``sift`` chose, in the order in which they are to be tried; no more are taken than are tried
+        together.
       wanted: how many are chosen at most. Trees after the last of them are not tried.
 
     Returns:
@@ -167,11 +168,9 @@ def settle(
     """
     chosen: list[int] = []
     counts, rejected = Counter(sieve.funnel), None if sieve.rejected is None else dict(sieve.rejected)
-    for first in range(0, len(trees), _CHUNK):
-        if len(chosen) == wanted:
-            break
-        chunk = trees[first : first + _CHUNK]
-        for place, (tree, learns) in enumerate(zip(chunk, screener.trainable(chunk), strict=True), start=first):
+    places, waiting = itertools.count(), iter(trees)
+    while len(chosen) < wanted and (chunk := list(itertools.islice(waiting, _CHUNK))):
+        for tree, learns, place in zip(chunk, screener.trainable(chunk), places, strict=False):
             if len(chosen) == wanted:
                 break
             counts.update(["promising", _LAST] if learns else ["promising"])
@@ -208,9 +207,9 @@ def _sifted(
         if not {*stages} - {*passed}:
             if canonical(tree) not in known:
                 chosen.append(place)
-        elif rejected is not None and canonical(tree) not in known:
+        elif rejected is not None and (form := canonical(tree)) not in known and form not in rejected:
             stage = next(stage for stage in screening.STAGES if stage not in passed)
-            rejected.setdefault(canonical(tree), _rejected(tree, stage))
+            rejected[form] = _rejected(tree, stage)
     return Sieve(frozenset(met), dict(funnel), rejected), chosen
 
 
@@ -229,9 +228,13 @@ def _passed(look: Look | None, met: Collection[bytes], learns: bool) -> list[str
     """The stages that a tree passes, up to the first that it does not; ``valid`` is a tree with x and y."""
     if look is None:
         return []
-    passes = {stage: stage in look.passed for stage in screening.STAGES}
-    passes |= {"distinct": look.key not in met, _LAST: learns}
-    return ["valid", *itertools.takewhile(lambda stage: passes[stage], screening.STAGES)]
+    passed = ["valid"]
+    for stage in screening.STAGES:
+        passes = look.key not in met if stage == "distinct" else learns if stage == _LAST else stage in look.passed
+        if not passes:
+            break
+        passed.append(stage)
+    return passed
 
 
 def _rejected(tree: Tree, stage: str) -> Rejected:

@@ -5,6 +5,7 @@ in the order of what they may be worth at best (upper confidence bounds: Sriniva
 near good ones, and those far from all that was tried.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,47 +39,55 @@ def features(behaviours: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return np.column_stack([behaviours, RATE * np.log(factors) / np.log(3)])
 
 
-def order(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def order(process: "GaussianProcessRegressor", asked: np.ndarray) -> Iterator[int]:
     """Choose what to try.
 
     Losses that act alike are not tried together: after each choice, what is near it counts as tried (GP-BUCB: Desautels
     et al. 2014, JMLR 15).
 
     Args:
-      known: ``features`` of losses that were tried, finite.
-      fitness: ``[known]``, of which the order alone counts.
+      process: what is known, as ``fit`` gives it.
       asked: ``features`` of losses that may be tried, finite.
 
-    Returns:
-      Places of at most ``CONSIDERED`` losses, the one to try first at first.
+    Yields:
+      Places of at most ``CONSIDERED`` losses, the one to try first at first; each costs more than the one before.
     """
     if not len(asked):
-        return np.zeros(0, int)
-    process = _fitted(known, fitness)
+        return
     mean, std = (np.asarray(part) for part in process.predict(asked, return_std=True))
     places = np.argsort(-(mean + SURE * std), kind="stable")[:CONSIDERED]
     covariance = np.asarray(process.predict(asked[places], return_cov=True)[1])
-    mean, left, chosen = mean[places], np.ones(len(places), bool), []
-    for _ in places:
-        bounds = mean + SURE * np.sqrt(np.maximum(np.diag(covariance) - NOISE, 0))
+    mean, left, variance = mean[places], np.ones(len(places), bool), np.diag(covariance)
+    # A choice takes a product of its column with itself from the covariance of all others. Only the variances, and the
+    # columns of later choices, are read, so nothing else of it is computed.
+    columns, pivots = np.zeros_like(covariance), np.zeros(len(places))
+    for count in range(len(places)):
+        bounds = mean + SURE * np.sqrt(np.maximum(variance - NOISE, 0))
         best = int(np.where(left, bounds, -np.inf).argmax())
-        chosen.append(best)
+        yield int(places[best])
         left[best] = False
-        column = covariance[best] - NOISE * (np.arange(len(places)) == best)
-        covariance = covariance - np.outer(column, column) / covariance[best, best]
-    return places[chosen]
+        taken = columns[:count] * columns[:count, best, None] / pivots[:count, None]
+        column = np.subtract.reduce(np.vstack([covariance[best], taken]), axis=0)
+        pivots[count] = column[best]
+        columns[count] = column - NOISE * (np.arange(len(places)) == best)
+        variance = variance - columns[count] * columns[count] / pivots[count]
 
 
-def guess(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def guess(process: "GaussianProcessRegressor", asked: np.ndarray) -> np.ndarray:
     """What losses are worth, in normal scores: 0 is the median of what was tried, 1 the best sixth.
 
     The arguments are those of ``order``; the result is float64 ``[asked]``.
     """
-    return np.asarray(_fitted(known, fitness).predict(asked))
+    return np.asarray(process.predict(asked))
 
 
-def _fitted(known: np.ndarray, fitness: np.ndarray) -> "GaussianProcessRegressor":
-    """The process that knows normal scores of fitness, 0 for the median of what was tried and 1 for the best sixth."""
+def fit(known: np.ndarray, fitness: np.ndarray) -> "GaussianProcessRegressor":
+    """The process that knows normal scores of fitness, 0 for the median of what was tried and 1 for the best sixth.
+
+    Args:
+      known: ``features`` of losses that were tried, finite.
+      fitness: ``[known]``, of which the order alone counts.
+    """
     from sklearn.gaussian_process import GaussianProcessRegressor  # takes most of a second to import
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 

@@ -9,16 +9,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+PRECISIONS = {"highest": "highest", "tf32": "tensorfloat32", "bf16": "bfloat16"}
+"""Names of the precision of products and convolutions of 32 bits, and what JAX calls them (``Task.precision``)."""
+
 
 @contextlib.contextmanager
-def standard(*, wide: bool = True) -> Iterator[None]:
+def standard(*, wide: bool = True, products: str | None = None) -> Iterator[None]:
     """Trace and run everything inside under the settings that JAX starts with.
 
     That is: nothing stops for NaN or infinity, shapes and types are promoted, arrays move between host and devices,
-    and tracers are not searched for. What chooses precision and random numbers is left as it is.
+    and tracers are not searched for. What chooses random numbers is left as it is, and so is the precision of products
+    without ``products``.
 
     Args:
       wide: keep 64 bits where the user has enabled them. Without it all is computed in 32 bits. Defaults to True.
+      products: a key of ``PRECISIONS``, of products and convolutions. Defaults to what the user has set.
     """
     import jax  # the command shows its help without it
 
@@ -30,6 +35,7 @@ def standard(*, wide: bool = True) -> Iterator[None]:
         jax.transfer_guard("allow"),
         jax.check_tracer_leaks(False),
         precision(wide),
+        contextlib.nullcontext() if products is None else jax.default_matmul_precision(PRECISIONS[products]),
     ):
         yield
 

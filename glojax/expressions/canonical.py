@@ -48,6 +48,7 @@ _Sum = Mapping[Tree, int]
 """A subtree as a sum: the integer multiple of each term. The constant is the multiple of the term 1."""
 
 
+@lru_cache(maxsize=2**13)
 def _sum_of(tree: Tree) -> _Sum:
     symbol = tree.symbol
     if isinstance(symbol, int):
@@ -148,7 +149,7 @@ def _factors(part: Tree) -> Counter[Tree]:
 
 
 def _product(factors: Counter[Tree]) -> Tree:
-    ordered = sorted(factors.items(), key=lambda item: _text(item[0]))
+    ordered = sorted(factors.items(), key=lambda item: str(item[0]))
     squares = [_bounded_tree("square", (factor,)) for factor, power in ordered for _ in range(power // 2)]
     singles = [factor for factor, power in ordered if power % 2]
     return _chain("*", squares + singles)
@@ -156,13 +157,9 @@ def _product(factors: Counter[Tree]) -> Tree:
 
 def _ordered(total: _Sum) -> list[tuple[Tree, int]]:
     """Sort terms by their text, with the constant last and, if there is one, a positive term first."""
-    ordered = sorted(total.items(), key=lambda item: (item[0] == _ONE, _text(item[0])))
+    ordered = sorted(total.items(), key=lambda item: (item[0] == _ONE, str(item[0])))
     first = next((place for place, (_, multiple) in enumerate(ordered) if multiple > 0), 0)
     return [ordered[first], *ordered[:first], *ordered[first + 1 :]]
-
-
-_text = lru_cache(maxsize=2**12)(str)
-"""The text of a tree; the same small trees are sorted over and over."""
 
 
 def _to_tree(total: _Sum) -> Tree:

@@ -82,13 +82,16 @@ def encode(
       ValueError: a tree has more than ``instructions`` instructions, or the number of coefficients is wrong.
     """
     coefficients = [None] * len(trees) if coefficients is None else coefficients
-    written = [_instructions(tree, factors) for tree, factors in zip(trees, coefficients, strict=True)]
+    written = [
+        _plain_instructions(tree) if factors is None else _instructions(tree, factors)
+        for tree, factors in zip(trees, coefficients, strict=True)
+    ]
     lengths = np.array([len(rows) for rows, _ in written], np.int32)
     room = int(lengths.max(initial=1)) if instructions is None else instructions
     if lengths.max(initial=0) > room:
         place = int(lengths.argmax())
         raise ValueError(f"encode: {trees[place]} has {lengths[place]} instructions; at most {room} are allowed.")
-    rows = np.array([row for rows, _ in written for row in rows], float).reshape(-1, 8)
+    rows = np.concatenate([np.zeros((0, 8)), *(rows for rows, _ in written)])
     used = np.arange(room) < lengths[:, None]  # the mask puts the rows in their order, tree by tree
     opcode, result = np.zeros(used.shape, np.int32), np.full(used.shape, _REGISTERS, np.int32)
     operand = np.full((*used.shape, 2), _ONE, np.int32)
@@ -107,20 +110,27 @@ _Row = tuple[int, int, int, float, float, bool, bool, int]
 """An instruction: its opcode, of both operands the slots, scales and dependence on y, and the slot of its result."""
 
 
-def _instructions(tree: Tree, coefficients: Sequence[float] | None) -> tuple[list[_Row], float]:
-    """The instructions of a tree, and the factor of the last result."""
+@lru_cache(maxsize=2**13)
+def _plain_instructions(tree: Tree) -> tuple[np.ndarray, float]:
+    """``_instructions`` where all factors are 1; a tree that is screened is encoded again to be tried and trained."""
+    return _instructions(tree, None)
+
+
+def _instructions(tree: Tree, coefficients: Sequence[float] | None) -> tuple[np.ndarray, float]:
+    """The instructions of a tree, float64 ``[instructions, 8]``, each a ``_Row``, and the factor of the last result."""
     if coefficients is not None and len(coefficients) != tree.size:
         raise ValueError(f"encode: {tree} has {tree.size} nodes but {len(coefficients)} coefficients are given.")
     factors = [1.0] * tree.size if coefficients is None else coefficients
-    needs, rows = _registers(tree), list[_Row]()
+    needs, rows = list[int](), list[_Row]()
+    _count_registers(tree, needs)
 
     def visit(node: Tree, index: int, register: int) -> _Operand:
         """The operand that is the node at ``index``, with ``register`` registers in use."""
         symbol, children = node.symbol, node.children
         if not children:
-            if isinstance(symbol, int):
-                return _ONE, factors[index] * symbol, False
-            return (_Y, factors[index], True) if symbol == "y" else (_X, factors[index], False)
+            if symbol == "y":
+                return _Y, factors[index], True
+            return (_X, factors[index], False) if symbol == "x" else (_ONE, factors[index] * int(symbol), False)
         first, second = index + 1, index + 1 + children[0].size
         if len(children) == 1:
             one, other = visit(children[0], first, register), _NO_OPERAND
@@ -136,21 +146,23 @@ def _instructions(tree: Tree, coefficients: Sequence[float] | None) -> tuple[lis
     slot, factor, depends_on_y = visit(tree, 0, 0)
     if not tree.children:  # a leaf is itself plus an operand of scale 0
         rows.append((_OPCODES["+"], slot, _ONE, 1.0, 0.0, depends_on_y, False, _REGISTERS))
-    return rows, factor
+    return np.array(rows, float), factor
 
 
-def _registers(tree: Tree) -> list[int]:
-    """Of each node in pre-order the registers that evaluating it needs: its Ershov number, where leaves need none."""
-    nodes = list(tree.nodes())
-    needs = [0] * len(nodes)
-    for index in reversed(range(len(nodes))):
-        children = nodes[index].children
-        if len(children) == 1:
-            needs[index] = max(needs[index + 1], 1)
-        elif children:
-            one, other = needs[index + 1], needs[index + 1 + children[0].size]
-            needs[index] = max(one, other, min(one, other) + 1)
-    return needs
+def _count_registers(tree: Tree, needs: list[int]) -> int:
+    """The registers that evaluating a tree needs: its Ershov number, where leaves need none.
+
+    Those of each node are added to ``needs`` in pre-order.
+    """
+    place = len(needs)
+    needs.append(0)
+    children = tree.children
+    if len(children) == 1:
+        needs[place] = max(_count_registers(children[0], needs), 1)
+    elif children:
+        one, other = _count_registers(children[0], needs), _count_registers(children[1], needs)
+        needs[place] = max(one, other, min(one, other) + 1)
+    return needs[place]
 
 
 def value_and_slope(

@@ -4,6 +4,7 @@ A ``Tree`` is an element-wise function f(x, y) of the label x and the prediction
 sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the Baikal loss.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ MAX_NODES = 128
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
+_NONE = frozenset[str]()
 _OWN: dict[str | int, frozenset[str]] = {variable: frozenset({variable}) for variable in _VARIABLES}
 
 
@@ -48,20 +50,23 @@ class Tree:
     _variables: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        size = 1
-        for child in self.children if isinstance(self.children, tuple) else (self.children,):
+        symbol, children, size = self.symbol, self.children, 1
+        for child in children if isinstance(children, tuple) else (children,):
             if not isinstance(child, Tree):
-                raise ValueError(f"Tree.children is {quoted(self.children)}; a tuple of trees is expected.")
+                raise ValueError(f"Tree.children is {quoted(children)}; a tuple of trees is expected.")
             size += child.size
-        object.__setattr__(self, "size", size)
-        arity = _arity(self.symbol)
-        if len(self.children) != arity:
-            raise ValueError(f"Tree: {self.symbol!r} takes {arity} operands, got {len(self.children)}.")
-        if arity and self.size > MAX_NODES:
-            raise ValueError(f"Tree has {self.size} nodes; at most {MAX_NODES} are allowed.")
-        object.__setattr__(self, "_hash", hash((self.symbol, self.children)))
-        variables = _OWN.get(self.symbol, frozenset()).union(*(child._variables for child in self.children))
-        object.__setattr__(self, "_variables", variables)
+        arity = _arity(symbol)
+        if len(children) != arity:
+            raise ValueError(f"Tree: {symbol!r} takes {arity} operands, got {len(children)}.")
+        if arity and size > MAX_NODES:
+            raise ValueError(f"Tree has {size} nodes; at most {MAX_NODES} are allowed.")
+        variables = _NONE if children else _OWN.get(symbol, _NONE)
+        for child in children:
+            variables = child._variables if variables <= child._variables else variables | child._variables
+        store = object.__setattr__
+        store(self, "size", size)
+        store(self, "_hash", hash((symbol, children)))
+        store(self, "_variables", variables)
 
     def __hash__(self) -> int:
         return self._hash
@@ -70,7 +75,7 @@ class Tree:
         return Tree, (self.symbol, self.children)  # hashes of text differ between processes
 
     def __str__(self) -> str:
-        return write(self, lambda node: node.text)
+        return _text(self)[0]
 
     @property
     def depth(self) -> int:
@@ -114,7 +119,7 @@ class Tree:
     @property
     def has_x_and_y(self) -> bool:
         """Whether both variables occur, which a loss requires (arXiv 1905.11528, section III-A)."""
-        return all(self.depends_on(variable) for variable in _VARIABLES)
+        return len(self._variables) == len(_VARIABLES)
 
 
 def check_candidate(tree: Tree, max_nodes: int) -> None:
@@ -184,6 +189,17 @@ def write(
     return visit(tree)[0]
 
 
+@lru_cache(maxsize=2**14)
+def _text(tree: Tree) -> tuple[str, int]:
+    """What ``write`` gives in the grammar's notation, and how tightly it binds; small trees are met again and again."""
+    style = (_OPERATORS.get(tree.symbol) or grammar.leaf(tree.symbol, 0)).text
+    operands = [
+        text if binds >= place else f"({text})"
+        for (text, binds), place in zip(map(_text, tree.children), style.operands, strict=True)
+    ]
+    return style.template.format(*operands), style.binds
+
+
 # GROWING AND ENUMERATING
 
 
@@ -196,15 +212,15 @@ def draw_symbol(random: np.random.Generator, arity: int | None = None, vocabular
       vocabulary: what is drawn from. Defaults to that of the paper.
     """
     symbols, shares = _drawn(arity, vocabulary)
-    return symbols[np.searchsorted(shares, random.random(), side="right")]
+    return symbols[bisect_right(shares, random.random())]
 
 
 @lru_cache
-def _drawn(arity: int | None, vocabulary: Vocabulary) -> tuple[list[str | int], np.ndarray]:
+def _drawn(arity: int | None, vocabulary: Vocabulary) -> tuple[list[str | int], list[float]]:
     """Symbols with this number of operands, and the sums of their shares of the weight."""
     rows = [node for node in vocabulary.nodes() if arity is None or node.arity == arity]
     shares = np.cumsum(np.array([row.weight for row in rows], dtype=float))
-    return [row.symbol for row in rows], shares / shares[-1]
+    return [row.symbol for row in rows], (shares / shares[-1]).tolist()
 
 
 def grow(random: np.random.Generator, max_depth: int = 2, vocabulary: Vocabulary = OF_PAPER) -> Tree:

@@ -37,17 +37,18 @@ def fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeStr
     Returns:
       A key of ``forms``. A form that runs out of memory is never chosen unless all do.
     """
+    products = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]  # another thread has its own
     # The caller may be tracing a program; another thread is not.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(processes.first, lambda: _fastest(key, forms, shapes)).result()
+        return thread.submit(processes.first, lambda: _fastest(key, forms, shapes, products)).result()
 
 
-def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeStruct]) -> str:
-    key = f"{jax.devices()[0].device_kind}, jax {jax.__version__}: {key}"
+def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeStruct], products: str | None) -> str:
+    key = f"{jax.devices()[0].device_kind}, jax {jax.__version__}: {key}" + (f", {products}" if products else "")
     known = _remembered()
     if known.get(key) not in tuple(forms):
-        with jax_settings.standard():
-            seconds = {name: _seconds(form, shapes) for name, form in forms.items()}
+        with jax_settings.standard(), jax.default_matmul_precision(products):
+            seconds = {name: seconds_of(form, shapes) for name, form in forms.items()}
         known = _remembered() | {key: min(seconds, key=seconds.__getitem__)}
         content = json.dumps({"schema": _SCHEMA, "fastest": known}, indent=1, sort_keys=True) + "\n"
         with contextlib.suppress(OSError):  # where nothing can be written, it is timed again in the next run
@@ -55,7 +56,7 @@ def _fastest(key: str, forms: dict[str, Form], shapes: Sequence[jax.ShapeDtypeSt
     return known[key]
 
 
-def _seconds(form: Form, shapes: Sequence[jax.ShapeDtypeStruct]) -> float:
+def seconds_of(form: Form, shapes: Sequence[jax.ShapeDtypeStruct]) -> float:
     """Shortest time of a few calls in seconds; infinite if the device's memory does not suffice."""
     try:
         arguments = [jnp.ones(shape.shape, shape.dtype) for shape in shapes]

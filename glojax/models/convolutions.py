@@ -209,6 +209,26 @@ _OPERATIONS = {
 }
 
 
+def accelerator_forms(operation: str, window: Pair, padding: tuple[Pair, Pair], *, shared: bool) -> dict[str, Form]:
+    """The forms that an accelerator chooses from, of a convolution with strides of 1, of a population.
+
+    Args:
+      operation: ``"forward"``, a function of inputs and kernels, or ``"kernel_gradient"``, one of inputs and gradients
+        of the outputs.
+      window: height and width of the kernel.
+      padding: before and after, of height and width.
+      shared: whether all networks have the same inputs, ``[batch, height, width, inputs]``, as in a first layer.
+        Otherwise they are ``[networks, batch, ...]``, as the other argument always is.
+
+    Returns:
+      The forms by name.
+    """
+    geometry, chosen = _Geometry((1, 1), padding, (1, 1), (1, 1)), _OPERATIONS[operation]
+    static = (geometry,) if operation == "forward" else (geometry, window)
+    in_axes = (None if shared else 0, 0)
+    return _forms(_batched(operation, *static), chosen.accelerator, chosen.as_product, static, in_axes)
+
+
 @lru_cache(maxsize=1024)
 def _batched(name: str, *static: Hashable) -> Form:
     """The operation of this name as a function of two arrays, whose ``vmap`` takes the form of the platform."""

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax.data.splits import Split
+from glojax.distributed.jax_settings import PRECISIONS
 from glojax.errors import users_code
 from glojax.models.adapters import Model
 from glojax.tasks import dense, inputs
@@ -133,6 +134,12 @@ def auxiliary(has_aux: object, sown_weight: object) -> None:
     number = isinstance(sown_weight, int | float | np.number) and not isinstance(sown_weight, bool)
     if not (number and 0 <= sown_weight < math.inf):  # type: ignore[operator]
         raise ValueError(f"Task.sown_weight is {sown_weight!r}; a finite number of at least 0 is allowed.")
+
+
+def precision(field: str, value: object) -> None:
+    """Raise ``ValueError`` for a field that is neither ``None`` nor a key of ``jax_settings.PRECISIONS``."""
+    if value is not None and value not in tuple(PRECISIONS):
+        raise ValueError(f"{field} is {value!r}; allowed are {', '.join(PRECISIONS)} and None.")
 
 
 # THE MODEL

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from glojax.distributed import jax_settings
 from glojax.tasks import class_weights, probes
 from glojax.tasks.task import Task
 from glojax.version import version
@@ -51,7 +52,7 @@ _TRAITS = {
     "baseline": _Trait("another baseline of its kind", ("arrays", "train", "output", "targets")),
     "metric": _Trait("another metric", ("arrays", "validation")),
     "minimize": _Trait("another value of minimize"),
-    "precision": _Trait("another numerical precision of JAX"),
+    "precision": _Trait("another numerical precision"),
     "random_numbers": _Trait("another random number generator of JAX"),
     "horizon": _Trait("another horizon of its optimizer"),
 }
@@ -156,7 +157,8 @@ def _largest(row: list[float | None]) -> float:
 def _environment(task: Task) -> dict[str, Any]:
     """What JAX is told of precision and random numbers."""
     config: Any = jax.config  # whose attributes are made at run time
+    products = jax_settings.PRECISIONS.get(task.precision or "", config.jax_default_matmul_precision)
     return {
-        "precision": {"x64": task.is_wide, "matmul": str(config.jax_default_matmul_precision)},
+        "precision": {"x64": task.is_wide, "matmul": str(products)},
         "random_numbers": f"{config.jax_default_prng_impl}, partitionable: {config.jax_threefry_partitionable}",
     }

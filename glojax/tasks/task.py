@@ -87,6 +87,8 @@ class Task(Scored):
       averaging: share of the steps so far over which the weights, and a model's batch statistics, are averaged for
         every score, from 0, which scores the last weights, to 1. The last weights jump about with a constant learning
         rate, and so do scores of them. Training itself is not changed. Defaults to 0.2.
+      precision: of products and convolutions in training and scoring: ``"highest"`` has all 32 bits, ``"tf32"`` and
+        ``"bf16"`` fewer on an accelerator, in less time (``jax_settings.PRECISIONS``). Defaults to what JAX is set to.
       group: deprecated; give ``group=`` to what trains.
       executor: deprecated; give ``executor=`` to what trains.
       name: for the run directory and reports.
@@ -122,6 +124,7 @@ class Task(Scored):
     initial: Any = None
     trainable: initial_values.Trainable | None = None
     class_weight: str | None = None
+    precision: str | None = None
 
     def __post_init__(
         self, group: int | None, executor: Callable[..., Any] | None, where: Mapping[str, Any] | None
@@ -130,6 +133,7 @@ class Task(Scored):
         for field, value in {"group": group, "executor": executor}.items():
             object.__setattr__(self, field, deprecation.given_to_what_trains(f"Task.{field}", field, value))
         checks.auxiliary(self.has_aux, self.sown_weight)
+        checks.precision("Task.precision", self.precision)
         if (named := heads.names_of(self.train)) is not None:
             for field, value in heads.made(self, named, where).items():
                 object.__setattr__(self, field, value)
@@ -331,7 +335,7 @@ class Task(Scored):
         fields. What its functions compute is in ``identity.identity``.
         """
         output = self.problem.output
-        numbers = {
+        numbers: dict[str, Any] = {
             "length": [int(self.batch_size), int(self.steps)],
             "averaging": float(self.averaging),
             "class_weights": as_given(self.class_weight, self.class_weights),
@@ -339,6 +343,8 @@ class Task(Scored):
             "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],
             "functions": [self.preprocess is not None, self.augment is not None],
         }
+        if self.precision is not None:
+            numbers["precision"] = self.precision
         return fingerprints.digest(self.contents | numbers)
 
     @cached_property

@@ -133,7 +133,7 @@ class Trainer:
 
     def _settings(self) -> AbstractContextManager[None]:
         """JAX's settings for all that the trainer traces and runs; a function that is called back has the user's."""
-        return jax_settings.standard(wide=self.wide)
+        return jax_settings.standard(wide=self.wide, products=self.task.precision)
 
     @property
     def compilations(self) -> int:

@@ -41,7 +41,7 @@ from glojax.training import gradients, learner
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
-PAGES += ["experiments/README.md"]
+PAGES += ["experiments/README.md", "experiments/accelerator.md"]
 SLOW = {"README.md"}
 REDUCED = (
     "--population 8 --generations 1 --candidate-seeds 1 --steps 5 --tune-generations 0 --seeds 2 --no-random-search"

@@ -42,7 +42,7 @@ def test_the_fastest_form_is_found_once_and_remembered_on_disk(cache: Path, monk
     assert (key.split(": ")[1], form) == ("sum", "quick")
     assert jax.devices()[0].device_kind in key
     assert jax.__version__ in key
-    monkeypatch.setattr(autotune, "_seconds", lambda *_: pytest.fail("timed again"))
+    monkeypatch.setattr(autotune, "seconds_of", lambda *_: pytest.fail("timed again"))
     assert autotune.fastest("sum", FORMS, SHAPES) == "quick"
 
 

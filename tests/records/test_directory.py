@@ -94,6 +94,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "initial": ({"initial": {"Dense_0": {"bias": np.ones(3)}}}, "other initial parameters"),
     "trainable": ({"trainable": "bias", "initial": KERNELS}, "other initial parameters and another model"),
     "averaging": ({"averaging": 0.1}, "another averaging of weights"),
+    "precision": ({"precision": "highest"}, "another numerical precision"),
 }
 
 

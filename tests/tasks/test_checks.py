@@ -58,6 +58,7 @@ class Two(nn.Module):
         ({"train": (np.ones(40), LABELS)}, r"inputs have shape \[40\]"),
         ({"validation": (X[:, :4], LABELS)}, "inputs differ in shape"),
         ({"batch_size": 41}, "batch_size is 41; 1 to 40"),
+        ({"precision": "float32"}, "Task.precision is 'float32'; allowed are highest, tf32, bf16 and None"),
         ({"batch_size": 0}, "batch_size is 0; 1 to 40"),
         ({"steps": 0}, "steps is 0"),
         ({"group": 0}, "group is 0; it must be at least 1"),

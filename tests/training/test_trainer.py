@@ -113,6 +113,25 @@ def test_averaging_leaves_training_itself_alone(fine_task: Task) -> None:
     assert not np.allclose(scores, last_scores, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("precision", "expected"), [(None, None), ("highest", "highest"), ("tf32", "tensorfloat32")])
+def test_networks_train_and_are_scored_in_the_precision_of_the_task(
+    tiny_task: Task, precision: str | None, expected: str | None
+) -> None:
+    traced: list[str | None] = []
+
+    def apply(params: jax.Array, state: Any, x: jax.Array, key: jax.Array, train: bool) -> Any:
+        traced.append(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
+        return x.reshape(len(x), -1) @ params, state
+
+    model = (lambda key: (jax.random.normal(key, (64, 10)), {}), apply)
+    task = dataclasses.replace(tiny_task, model=model, precision=precision, steps=2)
+    trainer = Trainer(task)
+    traced.clear()
+    trainer.scores(trainer.candidates([parse("x * y")], [0]))
+    assert traced
+    assert set(traced) == {expected}
+
+
 def test_coefficients_and_rate_are_the_candidates_own(trainer: Trainer, fine_task: Task) -> None:
     def at_rate(scale: float) -> Task:
         """The task with another learning rate of plain SGD; ``tiny_task`` has 0.05."""
