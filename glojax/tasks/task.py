@@ -164,8 +164,7 @@ class Task(Scored):
         self._choose_inputs(numbers)
         with jax_settings.precision(self.is_wide):
             checks.penalty(self._base_model, self.batch)
-        self._take_initial()
-        with jax_settings.precision(self.is_wide):
+            self._take_initial()
             checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
         object.__setattr__(self, "optimizer", checked)
         checks.class_weight(self.class_weight, self.class_weights, self.problem)
@@ -334,18 +333,16 @@ class Task(Scored):
         It covers the data, the shapes and types of the model's arrays, and the numbers and known names in the task's
         fields. What its functions compute is in ``identity.identity``.
         """
-        output = self.problem.output
-        numbers: dict[str, Any] = {
+        numbers = {
             "length": [int(self.batch_size), int(self.steps)],
             "averaging": float(self.averaging),
             "class_weights": as_given(self.class_weight, self.class_weights),
-            "output": output if isinstance(output, str) else "function",
+            "output": self.problem.output if isinstance(self.problem.output, str) else "function",
             "metric": [metrics.name_of(self.metric_function) or "function", self.is_error],
             "functions": [self.preprocess is not None, self.augment is not None],
         }
-        if self.precision is not None:
-            numbers["precision"] = self.precision
-        return fingerprints.digest(self.contents | numbers)
+        products = {} if self.precision is None else {"precision": self.precision}
+        return fingerprints.digest(self.contents | numbers | products)
 
     @cached_property
     def loss_weights(self) -> np.ndarray | None:
