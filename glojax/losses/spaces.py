@@ -21,6 +21,7 @@ class CoefficientSpace(NamedTuple):
     start: np.ndarray  # float[n], the vector that tuning begins with
     coefficients: Callable[[np.ndarray], tuple[float, ...]]  # from float[n] to the factor of each node in pre-order
     phase: str = "tune"  # what the record of a run calls a search of this space
+    nodes: tuple[int, ...] = ()  # the nodes whose factors are the vector; none where they are made of it otherwise
 
 
 def coefficient_space(tree: Tree) -> CoefficientSpace:
@@ -33,14 +34,14 @@ def coefficient_space(tree: Tree) -> CoefficientSpace:
         space = coefficient_space(parse("log(y) - x / y"))  # two identifiable coefficients
         space.coefficients(np.array([3.0, 0.5]))  # (3.0, 0.5, 1.0, 1.0, 1.0, 1.0)
     """
-    nodes = list(identifiable_coefficients(tree))
+    nodes = identifiable_coefficients(tree)
 
     def coefficients(vector: np.ndarray) -> tuple[float, ...]:
         factors = np.ones(tree.size)
-        factors[nodes] = vector
+        factors[list(nodes)] = vector
         return tuple(map(float, factors))
 
-    return CoefficientSpace(tree, np.ones(len(nodes)), coefficients)
+    return CoefficientSpace(tree, np.ones(len(nodes)), coefficients, nodes=nodes)
 
 
 def taylor_space() -> CoefficientSpace:

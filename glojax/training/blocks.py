@@ -89,14 +89,24 @@ def train_block(
 
 def advance_block(compiled: CompiledKernels, block: Block, first: int, last: int) -> Block:
     """Train a block for at most ``CHUNK`` steps, from ``first`` to before ``last``; its learners are donated."""
+    places = minibatches_of(compiled, block, first, last)
+    sharded = compiled.shard((block.candidates, block.layout.counts, places))
+    steps = compiled.replicate((np.int32(first), np.int32(last)))
+    return block._replace(learners=compiled.advance(block.learners, *sharded, *steps, compiled.data))
+
+
+def minibatches_of(compiled: CompiledKernels, block: Block, first: int, last: int) -> np.ndarray:
+    """The minibatches of each group for the steps from ``first`` to before ``last``, with room for ``CHUNK`` steps.
+
+    Returns:
+      Places of examples, ``int32[devices * rows, CHUNK, batch]``.
+    """
     layout, seeds = block.layout, block.candidates.seed[:, 0]
     examples, batch_size = len(compiled.task.splits["train"].labels), compiled.task.batch_size
     places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
     for seed in np.unique(seeds[layout.used]):
         places[seeds == seed, : last - first] = learner.minibatches(int(seed), examples, batch_size, first, last)
-    sharded = compiled.shard((block.candidates, layout.counts, places))
-    steps = compiled.replicate((np.int32(first), np.int32(last)))
-    return block._replace(learners=compiled.advance(block.learners, *sharded, *steps, compiled.data))
+    return places
 
 
 def compact(compiled: CompiledKernels, block: Block, candidates: Candidates, living: np.ndarray) -> Block:
