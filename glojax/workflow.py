@@ -22,6 +22,7 @@ from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
 from glojax.losses.loss import Loss, LossFunction
+from glojax.losses.spaces import coefficient_space
 from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
 from glojax.tasks.task import Task
 
@@ -220,7 +221,8 @@ def discover(
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
     if (settings := _tuning(config, found)) is not None:
-        tuned = phase("tune", lambda: tune(task, found.best, settings, **watched))
+        space = coefficient_space(found.best, found.loss.coefficients)
+        tuned = phase("tune", lambda: tune(task, space, settings, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
@@ -318,7 +320,7 @@ _PHASES: dict[type, str] = {SearchConfig: "search", ExhaustiveConfig: "exhaustiv
 
 
 def _better(found: Result, tuned: TuningResult | None) -> Result:
-    return tuned if tuned is not None and tuned.loss.tuned else found
+    return tuned if tuned is not None and tuned.loss != found.loss else found
 
 
 def _report(run_dir: str | os.PathLike[str]) -> Path:

@@ -165,7 +165,7 @@ def _ordered(
     """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
     if not pool:
         return []
-    known = list(archive.known.values())
+    known = archive.plain
     trees = [one.tree for one in known]
     tried, acts = fitness.screener.behaviours(trees), fitness.screener.behaviours([child.tree for child in pool])
     factors = np.ones(len(known))

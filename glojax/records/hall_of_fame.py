@@ -4,7 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
 from glojax.expressions import parsing
+from glojax.losses.loss import Loss
+from glojax.losses.spaces import coefficient_space
 from glojax.records.candidates import Record
 
 
@@ -26,8 +30,11 @@ class Famous(NamedTuple):
 
     @property
     def expression(self) -> str:
-        """The loss as text."""
-        return self.record.expression
+        """The loss as text, with its coefficients."""
+        if not self.record.coefficients:
+            return self.record.expression
+        space = coefficient_space(parsing.parse(self.record.expression))
+        return str(Loss(space.tree, space.coefficients(np.array(self.record.coefficients))))
 
 
 def best_of_every_size(candidates: Iterable[T], size_of: Callable[[T], int]) -> list[T]:

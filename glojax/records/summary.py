@@ -202,8 +202,8 @@ class RunSummary:
         """The loss that a candidate of a phase stands for."""
         tree, vector = parse(record.expression), np.array(record.coefficients)
         coefficients: tuple[float, ...] = ()
-        if phase.has_coefficients:
-            space = spaces.coefficient_space(tree) if phase.name == "tune" else spaces.taylor_space()
+        if phase.has_coefficients or len(vector):  # a search of trees has sampled those of some
+            space = spaces.taylor_space() if phase.name == "taylor" else spaces.coefficient_space(tree)
             if len(vector) != len(space.start):
                 raise ValueError(f"{record.expression} has {len(vector)} coefficients, {len(space.start)} are tuned")
             coefficients = space.coefficients(vector)
