@@ -22,7 +22,7 @@ from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
 from glojax.losses.loss import Loss, LossFunction
-from glojax.losses.spaces import coefficient_space
+from glojax.losses.spaces import CoefficientSpace, coefficient_space
 from glojax.records.comparisons import BEST_KNOWN, BEST_RATE, Comparison
 from glojax.tasks.task import Task
 
@@ -221,8 +221,7 @@ def discover(
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
     if (settings := _tuning(config, found)) is not None:
-        space = coefficient_space(found.best, found.loss.coefficients)
-        tuned = phase("tune", lambda: tune(task, space, settings, **watched))
+        tuned = phase("tune", lambda: tune(task, _space(found), settings, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
@@ -281,6 +280,11 @@ def _tuning(config: DiscoveryConfig, found: Result) -> TuneConfig | None:
     if config.tune is None or not isinstance(search, SearchConfig):
         return None
     return dataclasses.replace(config.tune, rate=found.rate, averaging=search.averaging, rank_by=search.rank_by)
+
+
+def _space(found: Result) -> CoefficientSpace:
+    """The coefficients of the found tree, from those that it was found with."""
+    return coefficient_space(found.best, found.loss.coefficients)
 
 
 def _drawing(search: SearchConfig | ExhaustiveConfig | TaylorConfig) -> SearchConfig:

@@ -200,7 +200,6 @@ def with_search_settings(command: Command, before: str) -> Command:
             "seed": seed,
             **({} if budget is None else _budget(budget)),
         }
-        fields = {field: value for field, value in fields.items() if value is not None}
         search = _search_config(fields, preset, space, depth if exhaustive else None)
         command(config=_discovery_config(search, tune_generations, seeds, full_steps, random_search), **given)
 
@@ -210,9 +209,10 @@ def with_search_settings(command: Command, before: str) -> Command:
 def _search_config(
     fields: dict[str, Any], preset: Preset, space: SearchSpace, depth: int | None
 ) -> "SearchConfig | ExhaustiveConfig | TaylorConfig":
-    """The settings of the search; a depth asks for an exhaustive one."""
+    """The settings of the search from those of its fields that were given; a depth asks for an exhaustive one."""
     import glojax
 
+    fields = {field: value for field, value in fields.items() if value is not None}
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
