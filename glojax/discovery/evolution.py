@@ -16,7 +16,7 @@ import numpy as np
 
 from glojax.deprecation import renamed_argument
 from glojax.discovery import generations, joint, joint_runs
-from glojax.discovery.fitness import Fitness
+from glojax.discovery.fitness import Fitness, simplified_loss
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.proposals import Proposals
 from glojax.discovery.results import Event, OnEvent, Outcome, Result, SearchOptions
@@ -161,6 +161,7 @@ def search(
         steps=last.steps,
         generations=history,
         hall_of_fame=hall_of_fame(record, decided),
+        simplified=simplified_loss(task, config, decided),
     )
 
 

@@ -27,8 +27,9 @@ from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import parsing, programs
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
-from glojax.records.hall_of_fame import best_of_every_size
+from glojax.records.hall_of_fame import best_of_every_size, loss_parts, simplified
 from glojax.records.run import BASELINE, FINALS, Run
 from glojax.seeds import named_seed
 from glojax.statistics import winner, with_handicaps
@@ -278,3 +279,9 @@ class Fitness:
         )
         best = winner(with_handicaps([record.scores for record in kept], handicaps))
         return finalists[best]._replace(scores=kept[best].scores, finished=True)
+
+
+def simplified_loss(task: Task, config: FitnessConfig, finals: Sequence[Record]) -> Loss | None:
+    """The loss of the simplest finalist that is as good as the winner (``records.hall_of_fame.simplified``)."""
+    record = simplified(finals, config.parsimony)
+    return None if record is None else task.loss(*loss_parts(record), protected=config.protected)

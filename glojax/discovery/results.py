@@ -143,6 +143,8 @@ class Result(Outcome):
       steps: the cost, optimizer steps of all candidates and of the baseline, without the finals.
       hall_of_fame: the best loss of every size over the seeds of the finals, the smallest first. Empty where
         coefficients were searched and not trees.
+      simplified: the loss of the smallest finalist that is within one standard error of the winner, paired over the
+        seeds that both have; ``None`` where there were no finals of trees.
     """
 
     phase: str
@@ -154,5 +156,6 @@ class Result(Outcome):
     baseline: Baseline | None
     steps: int
     hall_of_fame: list[Famous] = field(default_factory=list, repr=False, kw_only=True)
+    simplified: Loss | None = field(default=None, repr=False, kw_only=True)
 
     control = renamed_attribute("control", "baseline")

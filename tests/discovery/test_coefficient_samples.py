@@ -73,6 +73,8 @@ def test_elites_carry_their_coefficients_and_the_result_has_the_winner_s(
     read = summary.read(directory)
     assert read.found is not None
     assert read.found.loss == found.loss
+    assert found.simplified is not None
+    assert found.simplified.tree.size <= found.best.size
     for famous in found.hall_of_fame:
         assert tiny_task.loss(famous.expression).tuned == bool(famous.record.coefficients)
 
