@@ -43,6 +43,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "drawing": {"breeding": False, "pool": 0},
     "breeding": {"pool": 0},
     "default": {},
+    "from zoo": {"start": ("zoo",)},
 }
 """Settings of a search that differ from the defaults."""
 

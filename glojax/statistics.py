@@ -271,6 +271,19 @@ def winner(scores: Sequence[Sequence[float]]) -> int:
     return standing(scores).leader
 
 
+def as_good(scores: Sequence[Sequence[float]]) -> list[int]:
+    """Places of the winner, and of the finalists that are behind it by at most one standard error on common seeds.
+
+    The error is that of the mean paired difference, by its moderated variance (``standing``). The simplest of these is
+    as good a choice as the winner: Breiman et al. 1984, "Classification and regression trees", section 3.4.3.
+    """
+    found = standing(scores)
+    shared = np.minimum([len(row) for row in scores], len(scores[found.leader]))
+    errors = np.sqrt(found.variances / shared)
+    near = found.behind >= -errors  # never where nothing is known of the error
+    return [place for place in range(len(scores)) if near[place] or place == found.leader]
+
+
 def with_handicaps(scores: Sequence[Sequence[float]], handicaps: Sequence[float]) -> list[tuple[float, ...]]:
     """Scores of each finalist less its handicap; without handicaps, the scores."""
     taken = handicaps or [0.0] * len(scores)

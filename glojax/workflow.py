@@ -23,6 +23,7 @@ from glojax.discovery.search_config import SearchConfig
 from glojax.discovery.tuning import TaylorConfig, TuneConfig, TuningResult, search_taylor, tune
 from glojax.distributed import processes
 from glojax.losses.loss import Loss, LossFunction
+from glojax.losses.spaces import CoefficientSpace, coefficient_space
 from glojax.records.comparisons import BEST_KNOWN, WEIGHTED, Comparison, best_rows
 from glojax.tasks.task import Task
 
@@ -263,7 +264,7 @@ def discover(
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
     if (settings := _tuning(config, found)) is not None:
-        tuned = phase("tune", lambda: tune(task, found.best, settings, **watched))
+        tuned = phase("tune", lambda: tune(task, _space(found), settings, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
@@ -325,6 +326,11 @@ def _tuning(config: DiscoveryConfig, found: Result) -> TuneConfig | None:
     return dataclasses.replace(config.tune, rate=found.rate, averaging=search.averaging, rank_by=search.rank_by)
 
 
+def _space(found: Result) -> CoefficientSpace:
+    """The coefficients of the found tree, from those that it was found with."""
+    return coefficient_space(found.best, found.loss.coefficients)
+
+
 def _drawing(search: SearchConfig | ExhaustiveConfig | TaylorConfig) -> SearchConfig:
     """The settings of the random search beside a search."""
     return search if isinstance(search, SearchConfig) else SearchConfig(seed=search.seed, rank_by=search.rank_by)
@@ -363,7 +369,7 @@ _PHASES: dict[type, str] = {SearchConfig: "search", ExhaustiveConfig: "exhaustiv
 
 
 def _better(found: Result, tuned: TuningResult | None) -> Result:
-    return tuned if tuned is not None and tuned.loss.tuned else found
+    return tuned if tuned is not None and tuned.loss != found.loss else found
 
 
 def _report(run_dir: str | os.PathLike[str]) -> Path:

@@ -216,3 +216,15 @@ def test_intervals_with_one_bound_are_those_of_the_logarithm() -> None:
 
 def test_scores_at_a_bound_have_an_interval_there() -> None:
     assert statistics.summarize(np.ones(3), (0, 1))[2:] == (1, 1)
+
+
+def test_as_good_is_within_one_standard_error_of_the_winner_on_shared_seeds() -> None:
+    random = np.random.default_rng(1)
+    base, noise = random.normal(0.8, 0.05, 40), random.normal(0, 0.01, 40)
+    noise -= noise.mean()
+    rows = [base, base - 0.0005 + noise, base - 0.01 + noise, base[:10] - 0.2]
+    assert statistics.as_good(rows) == [0, 1]
+    found = statistics.standing(rows)
+    for place in (1, 2):
+        error = np.sqrt(found.variances[place] / 40)
+        assert ((base - rows[place]).mean() <= error) == (place == 1)

@@ -89,6 +89,10 @@ Operators = Annotated[
 Parsimony = Annotated[
     float | None, typer.Option(help="What a node must add to validation fitness to be worth having, such as 0.0005.")
 ]
+CoefficientSamples = Annotated[
+    int | None,
+    typer.Option(help="Vectors of coefficients tried for each elite after each generation. Defaults to 0."),
+]
 CandidateSeeds = Annotated[
     int | None, typer.Option(help="Trainings of each candidate. The default depends on the kind of search.")
 ]
@@ -114,6 +118,7 @@ def _options(
         int | None, typer.Option(help="Candidates in a generation. Defaults to the preset's.")
     ] = None,
     candidate_seeds: CandidateSeeds = None,
+    coefficient_samples: CoefficientSamples = None,
     halving: Halving = None,
     fair_rates: Annotated[
         bool | None,
@@ -160,6 +165,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         generations: int | None,
         population: int | None,
         candidate_seeds: int | None,
+        coefficient_samples: int | None,
         halving: int | None,
         fair_rates: bool | None,
         screening: str | None,
@@ -181,6 +187,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "generations": generations,
             "population": population,
             "seeds": candidate_seeds,
+            "coefficient_samples": coefficient_samples,
             "halving": halving,
             "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
@@ -193,7 +200,6 @@ def with_search_settings(command: Command, before: str) -> Command:
             "seed": seed,
             **({} if budget is None else _budget(budget)),
         }
-        fields = {field: value for field, value in fields.items() if value is not None}
         search = _search_config(fields, preset, space, depth if exhaustive else None)
         command(config=_discovery_config(search, tune_generations, seeds, full_steps, random_search), **given)
 
@@ -203,17 +209,18 @@ def with_search_settings(command: Command, before: str) -> Command:
 def _search_config(
     fields: dict[str, Any], preset: Preset, space: SearchSpace, depth: int | None
 ) -> "SearchConfig | ExhaustiveConfig | TaylorConfig":
-    """The settings of the search; a depth asks for an exhaustive one."""
+    """The settings of the search from those of its fields that were given; a depth asks for an exhaustive one."""
     import glojax
 
+    fields = {field: value for field, value in fields.items() if value is not None}
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-        _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate"))
+        _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate", "coefficient_samples"))
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
         of_trees = ("halving", "fair_rates", "screening", "operators", "start", "parsimony", "budget", "minutes")
-        _refuse("--space taylor", fields, (*of_trees, "aggregate"))
+        _refuse("--space taylor", fields, (*of_trees, "aggregate", "coefficient_samples"))
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)
 

@@ -107,6 +107,10 @@ def _say_hall_of_fame(console: Console, run: "RunSummary") -> None:
         row = (str(one.size), mark, plain(one.expression), rate, number(one.record.fitness), str(one.trainings))
         table.add_row(*row, style=None if one.is_leading else "dim")
     console.print(table)
+    if (simple := phase.simplified) is not None:
+        console.print(
+            f"As good as the winner within one standard error, with {simple.size} nodes: {plain(simple.expression)}"
+        )
     if phase.baseline is not None:
         console.print(f"{run.task.baseline.capitalize()}: {score} {number(phase.baseline.fitness)}.")
 

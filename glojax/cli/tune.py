@@ -1,6 +1,6 @@
 """The command ``glojax tune``."""
 
-import dataclasses
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +32,13 @@ from glojax.cli.table_options import with_task_or_table
 from glojax.cli.training import with_training
 
 
+class Method(StrEnum):
+    """How coefficients are tuned."""
+
+    cma_es = "cma-es"
+    gradient = "gradient"
+
+
 @command(rich_help_panel=DISCOVER, epilog="Example: `glojax tune digits 'log(y) - x / y' --generations 30`")
 @in_several_processes
 @with_training
@@ -45,11 +52,17 @@ def tune(
         list[str] | None,
         typer.Argument(help="A known loss, an expression, or a saved .json; its tree is tuned."),
     ] = None,
-    generations: Annotated[int, typer.Option(help="Generations of CMA-ES.")] = 20,
+    method: Annotated[
+        Method, typer.Option(help="CMA-ES, or ascent along derivatives of the score through the training itself.")
+    ] = Method.cma_es,
+    horizon: Annotated[
+        int | None, typer.Option(help="Steps that derivatives are taken through (gradient). Defaults to all.")
+    ] = None,
+    generations: Annotated[int, typer.Option(help="Generations of CMA-ES, or steps of the ascent.")] = 20,
     population: Annotated[
         int | None, typer.Option(help="Vectors in a generation. Defaults to 4 + floor(3 ln n).")
     ] = None,
-    sigma: Annotated[float, typer.Option(help="Initial step size.")] = 1.5,
+    sigma: Annotated[float, typer.Option(help="Initial step size, or how far the starts of an ascent scatter.")] = 1.5,
     tensorboard: Tensorboard = False,
     run_dir: RunDir = None,
     resume: Resume = False,
@@ -60,7 +73,7 @@ def tune(
     make_task: MakeTask,
     trains: dict[str, Any],
 ) -> dict[str, Any]:
-    """Tune the coefficients of a loss by CMA-ES."""
+    """Tune the coefficients of a loss by CMA-ES, or along derivatives."""
     import glojax
 
     console = console_of()
@@ -68,9 +81,10 @@ def tune(
     stop_cleanly(context, run_dir)
     (expression,) = _one(loss)
     tree_loss(expression)  # one that cannot be read is refused before a task is made
-    config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
-    if rank_by is not None:
-        config = dataclasses.replace(config, rank_by=rank_by.value)
+    config = glojax.TuneConfig(
+        method=method.value, horizon=horizon, generations=generations, population=population,
+        sigma=sigma, rate=rate, seed=seed, **({} if rank_by is None else {"rank_by": rank_by.value}),
+    )  # fmt: skip
     board = board_of(tensorboard, run_dir)
     job = make_task(task, keep_in=run_dir)
     tree = tree_loss(expression, job.problem.output)

@@ -16,7 +16,7 @@ import numpy as np
 
 from glojax.deprecation import renamed_argument
 from glojax.discovery import generations, joint, joint_runs
-from glojax.discovery.fitness import Fitness
+from glojax.discovery.fitness import Fitness, simplified_loss
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.proposals import Proposals
 from glojax.discovery.results import Event, OnEvent, Outcome, Result, SearchOptions
@@ -152,7 +152,7 @@ def search(
         record, decided = run.generations()[: len(history)], run.finals()
     return SearchResult(
         phase=phase,
-        loss=task.loss(best.tree, protected=config.protected),
+        loss=task.loss(best.tree, best.factors, protected=config.protected),
         rate=best.rate,
         scores=np.array(best.scores),
         record=record,
@@ -161,6 +161,7 @@ def search(
         steps=last.steps,
         generations=history,
         hall_of_fame=hall_of_fame(record, decided),
+        simplified=simplified_loss(task, config, decided),
     )
 
 
@@ -174,6 +175,10 @@ def _search_jointly(
     group: int | None,
 ) -> JointResult:
     """``search`` of several tasks."""
+    if config.coefficient_samples:
+        raise ValueError(
+            f"SearchConfig.coefficient_samples is {config.coefficient_samples}; of several tasks 0 is allowed."
+        )
     together = [config.applied_to(task) for task in together]
     fitness = joint.JointFitness.of(together, config, executor, group)
     phase = "search" if config.breeding else "random search"
@@ -239,6 +244,7 @@ def drawn(config: SearchConfig, budget: int) -> SearchConfig:
         breeding=False,
         pool=0,
         start=(),
+        coefficient_samples=0,
         budget=budget,
         generations=100 * config.generations,
         seed=named_seed(config.seed, "random search"),

@@ -17,7 +17,7 @@ from glojax import losses
 from glojax.deprecation import renamed_argument, renamed_attribute
 from glojax.discovery import distinct, screening
 from glojax.discovery.distinct import Distinct, Progress
-from glojax.discovery.fitness import EMPTY, Archive, Fitness
+from glojax.discovery.fitness import EMPTY, Archive, Fitness, simplified_loss
 from glojax.discovery.results import Baseline, Event, Known, OnEvent, Result
 from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.executors import local
@@ -159,6 +159,7 @@ def exhaust(
         baseline=baseline,
         steps=state.steps,
         hall_of_fame=hall_of_fame(record, decided),
+        simplified=simplified_loss(task, config, decided),
         ranking=ranking,
         places_of_known=_places_of_known(fitness, ranking),
         tree_count=trees.count_trees(config.depth, config.vocabulary),

@@ -27,8 +27,9 @@ from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import parsing, programs
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
-from glojax.records.hall_of_fame import best_of_every_size
+from glojax.records.hall_of_fame import best_of_every_size, loss_parts, simplified
 from glojax.records.run import BASELINE, FINALS, Run
 from glojax.seeds import named_seed
 from glojax.statistics import winner, with_handicaps
@@ -53,11 +54,17 @@ class Archive(NamedTuple):
 
     known: Mapping[Tree, Known]  # by canonical form
     keys: frozenset[bytes]  # of the gradients of these trees (``sieve.Look.key``); empty without screening
+    untuned: Mapping[Tree, Known] = {}  # without coefficients, where ``known`` has some
 
     def with_known(self, known: Sequence[Known], keys: Sequence[bytes] = ()) -> "Archive":
         """With these trees, in place of what was known of them, and the keys of their gradients."""
         added = {canonical(one.tree): one for one in known}
-        return Archive({**self.known, **added}, self.keys.union(keys))
+        return self._replace(known={**self.known, **added}, keys=self.keys.union(keys))
+
+    @property
+    def plain(self) -> list[Known]:
+        """All trees as they are without coefficients."""
+        return [self.untuned.get(form, one) for form, one in self.known.items()]
 
     @property
     def ranking(self) -> list[Known]:
@@ -195,7 +202,10 @@ class Fitness:
             else self.training_seeds(0, len(one.scores) + extra) * bool(extra)
             for one, extra in zip(known, more, strict=True)
         ]  # fmt: skip
-        found = scoring.train_each(self.evaluator, trained, seeds, [one.rate for one in known])
+        # Coefficients are of the tree that they were found for; equal trees may be written otherwise.
+        trees = [one.tree if one.coefficients else tree for one, tree in zip(known, trained, strict=True)]
+        factors = [one._replace(tree=tree).factors for one, tree in zip(known, trees, strict=True)]
+        found = scoring.train_each(self.evaluator, trees, seeds, [one.rate for one in known], factors)
         with_more = [one.with_more(row) if row else one for one, row in zip(known, found.scores, strict=True)]
         return archive.with_known(with_more), found
 
@@ -211,7 +221,7 @@ class Fitness:
                 trained.append(tree)
             elif record.scores:
                 known[canonical(tree)] = known[canonical(tree)].with_more(record.scores)
-        return Archive(known, archive.keys.union(self._keys(trained)))
+        return archive._replace(known=known, keys=archive.keys.union(self._keys(trained)))
 
     def _keys(self, trained: Sequence[Tree]) -> list[bytes]:
         return self.screener.keys(trained) if self.config.screening else []
@@ -251,6 +261,7 @@ class Fitness:
                 [known.rate for known in finalists],
                 self.config.seed,
                 self.config.final_seeds,
+                [known.factors for known in finalists],
                 handicaps=handicaps,
             )
             seconds = (time.perf_counter() - started) / len(finalists)
@@ -260,7 +271,17 @@ class Fitness:
                 for known, scores, steps in zip(finalists, decided.scores, decided.steps, strict=True)
             ]
 
-        asked = [(str(known.tree), known.rate) for known in finalists]
-        kept = run.once(FINALS, train, lambda records: [(one.expression, one.rate) for one in records] == asked)
+        asked = [(str(known.tree), known.rate, known.coefficients) for known in finalists]
+        kept = run.once(
+            FINALS,
+            train,
+            lambda records: [(one.expression, one.rate, one.coefficients) for one in records] == asked,
+        )
         best = winner(with_handicaps([record.scores for record in kept], handicaps))
         return finalists[best]._replace(scores=kept[best].scores, finished=True)
+
+
+def simplified_loss(task: Task, config: FitnessConfig, finals: Sequence[Record]) -> Loss | None:
+    """The loss of the simplest finalist that is as good as the winner (``records.hall_of_fame.simplified``)."""
+    record = simplified(finals, config.parsimony)
+    return None if record is None else task.loss(*loss_parts(record), protected=config.protected)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glojax.discovery import genetics, pools, sieve
+from glojax.discovery import coefficient_samples, genetics, pools, sieve
 from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.genetics import NothingToTrain, Offspring
 from glojax.discovery.pools import Parents
@@ -81,7 +81,8 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
         generation = Generation.recalled(number, records, funnel)
         steps += int(generation.steps.sum())
         seconds += sum(record.seconds for record in records)
-        state = State(generation, records, archive, baseline, steps, seconds)
+        state = _with_samples(fitness, config, run, State(generation, records, archive, baseline, steps, seconds))
+        archive, steps, seconds = state.archive, state.steps, state.seconds
         yield state
     while state is None or state.generation.number + 1 < config.generations:
         if fitness.is_spent(steps, seconds):
@@ -108,8 +109,34 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
         run.save_generation(number, records, generation.funnel, rejected_by(sifted, ahead))
         steps += int(generation.steps.sum())
         seconds += generation.seconds
-        state = State(generation, records, archive, baseline, steps, seconds)
+        state = _with_samples(fitness, config, run, State(generation, records, archive, baseline, steps, seconds))
+        archive, steps, seconds = state.archive, state.steps, state.seconds
         yield state
+
+
+def _with_samples(fitness: Fitness, config: SearchConfig, run: Run, state: State) -> State:
+    """The search after other coefficients were tried for the elites of its last generation, if it does that."""
+    if not (config.coefficient_samples and config.breeding and config.elites):
+        return state
+    generation = state.generation
+    found = coefficient_samples.sampled(
+        fitness,
+        config,
+        state.archive,
+        state.baseline,
+        generation.number,
+        generation.trees,
+        run,
+        is_spent=fitness.is_spent(state.steps, state.seconds),
+    )
+    known = [found.archive.known.get(canonical(tree)) for tree in generation.trees]
+    worth = [before if one is None else one.fitness for one, before in zip(known, generation.fitness, strict=True)]
+    return state._replace(
+        generation=generation._replace(fitness=np.array(worth)),
+        archive=found.archive,
+        steps=state.steps + found.steps,
+        seconds=state.seconds + found.seconds,
+    )
 
 
 def rejected_by(sifted: Sieve, ahead: Sequence[Offspring]) -> list[Rejected]:
@@ -277,7 +304,7 @@ def _records(
         Record(
             expression=str(child.tree),
             canonical=str(form),
-            coefficients=(),
+            coefficients=one.coefficients if child.tree == one.tree else (),  # those of an equal tree are its own
             fitness=one.fitness,
             scores=scores,
             rate=one.rate,

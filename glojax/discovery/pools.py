@@ -168,7 +168,7 @@ def _by_promise(
 
 def _guess(fitness: Fitness, archive: Archive, baseline: Baseline | None) -> Any:
     """What is known of losses and of the rates they had (``surrogate.fit``); ``None`` where nothing is."""
-    known = list(archive.known.values())
+    known = archive.plain
     trees = [one.tree for one in known]
     tried, factors = fitness.screener.behaviours(trees), np.ones(len(known))
     if baseline is not None:

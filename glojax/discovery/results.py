@@ -15,6 +15,7 @@ from glojax.executors.protocol import Executor
 from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
+from glojax.losses.spaces import coefficient_space
 from glojax.records.candidates import Record
 from glojax.records.hall_of_fame import Famous
 from glojax.statistics import summarize
@@ -27,6 +28,14 @@ class Known(NamedTuple):
     rate: float  # scale of the task's learning rate
     scores: tuple[float, ...]  # validation scores of its trainings at that rate
     finished: bool  # whether they went to the end
+    coefficients: tuple[float, ...] = ()  # of its identifiable ones, where other than 1 were found to be better
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """The factor of each node in pre-order."""
+        if not self.coefficients:
+            return (1.0,) * self.tree.size
+        return coefficient_space(self.tree).coefficients(np.array(self.coefficients))
 
     @property
     def fitness(self) -> float:
@@ -51,8 +60,8 @@ class Known(NamedTuple):
           steps: optimizer steps of all its trainings.
           seconds: its share of the time that they took.
         """
-        form = str(canonical(self.tree))
-        return Record(str(self.tree), form, (), self.fitness, self.scores, self.rate, fate, (), seed, steps, seconds)
+        form, own = str(canonical(self.tree)), self.coefficients
+        return Record(str(self.tree), form, own, self.fitness, self.scores, self.rate, fate, (), seed, steps, seconds)
 
 
 class Event(NamedTuple):
@@ -134,6 +143,8 @@ class Result(Outcome):
       steps: the cost, optimizer steps of all candidates and of the baseline, without the finals.
       hall_of_fame: the best loss of every size over the seeds of the finals, the smallest first. Empty where
         coefficients were searched and not trees.
+      simplified: the loss of the smallest finalist that is within one standard error of the winner, paired over the
+        seeds that both have; ``None`` where there were no finals of trees.
     """
 
     phase: str
@@ -145,5 +156,6 @@ class Result(Outcome):
     baseline: Baseline | None
     steps: int
     hall_of_fame: list[Famous] = field(default_factory=list, repr=False, kw_only=True)
+    simplified: Loss | None = field(default=None, repr=False, kw_only=True)
 
     control = renamed_attribute("control", "baseline")

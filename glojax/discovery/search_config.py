@@ -30,6 +30,9 @@ class SearchConfig(FitnessConfig):
         than the population where that is fewer.
       elite_seeds: further trainings of the elites in each generation, so many for each of them on average: those that
         may be the best get most (``allocation``). An elite's fitness is the mean of all its trainings.
+      coefficient_samples: vectors of each elite's identifiable coefficients that are tried after each generation
+        (``coefficient_samples``). What an elite is better with it keeps, also in the result, and tuning starts there;
+        its offspring have the tree alone. For one task.
       pool: trees that are made for every generation, half of them bred, the others grown or drawn by what they compute
         (``drawing``). As many of either half as of the other are trained, each at one of the fair rates and to the end:
         those that may be worth most, by what losses that act alike were worth (``surrogate``). With 0, or without
@@ -60,6 +63,7 @@ class SearchConfig(FitnessConfig):
     generations: int = 20
     elites: int = None  # type: ignore[assignment]  # the default is made below
     elite_seeds: int = 2
+    coefficient_samples: int = 0
     pool: int = None  # type: ignore[assignment]
     breeding: bool = True
     selection: str = "tournament"
@@ -86,6 +90,7 @@ class SearchConfig(FitnessConfig):
             generations=(1, 1_000_000),
             pool=(0, 10_000_000),
             elite_seeds=(0, 1000),
+            coefficient_samples=(0, 1000),
             max_depth=(1, 10),
             max_nodes=(3, trees.MAX_NODES),
         )

@@ -57,7 +57,9 @@ def read_start(given: str | os.PathLike[str]) -> list[str]:
             raise FileNotFoundError(f"{path}: there is no such file.")
         return [str(given)]
     if path.is_dir():
-        found = [famous.expression for phase in summary.read(path).phases.values() for famous in phase.hall_of_fame]
+        found = [
+            famous.record.expression for phase in summary.read(path).phases.values() for famous in phase.hall_of_fame
+        ]
     elif path.suffix == ".json":
         found = [str(load(path).tree)]
     else:

@@ -1,23 +1,23 @@
-"""Phase 2: CMA-ES on the identifiable coefficients of a tree (arXiv 1905.11528, section III-B).
+"""Phase 2: the identifiable coefficients of a tree, by CMA-ES (arXiv 1905.11528, section III-B) or along derivatives.
 
 Every node of the tree carries a factor, 1 at the start; only the factors that change training in independent ways
 are tuned. The objective is that of phase 1: the validation score after the shortened training, in the same program.
-The same search over the coefficients of a Taylor polynomial needs no phase 1 (TaylorGLO, arXiv 2002.00059).
+The same search over the coefficients of a Taylor polynomial needs no phase 1 (TaylorGLO, arXiv 2002.00059). With
+``method="gradient"`` the score is differentiated by the coefficients, and they follow it uphill.
 """
 
-import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from glojax.deprecation import renamed_argument
-from glojax.discovery import cma_es, finals, scoring
+from glojax.discovery import ascent, cma_es, finals, scoring
 from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
-from glojax.discovery.settings import SharedSettings, check_bounds
+from glojax.discovery.tune_config import TaylorConfig, TuneConfig
 from glojax.executors import local
 from glojax.executors.protocol import Evaluator, Executor
 from glojax.expressions import programs
@@ -30,46 +30,7 @@ from glojax.records.run import FINALS, Run
 from glojax.seeds import named_seed
 from glojax.statistics import winner
 from glojax.tasks.task import Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneConfig(SharedSettings):
-    """Settings of a tuning.
-
-    Attributes:
-      generations: of CMA-ES.
-      population: vectors in a generation. Defaults to the usual 4 + floor(3 ln n).
-      sigma: initial step size, in units of the coefficients.
-      rate: scale of the task's learning rate for all trainings: the one the tree was found at.
-
-    The other settings are those of ``SharedSettings``; a candidate is a vector, and the start is always a finalist.
-
-    Raises:
-      ValueError: a setting out of range; the message names the field, its value and what is allowed.
-    """
-
-    generations: int = 20
-    population: int | None = None
-    sigma: float = 1.5
-    rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_bounds(self, generations=(1, 1_000_000))
-        if self.population is not None:
-            check_bounds(self, population=(4, 100_000))
-        for field in ("sigma", "rate"):
-            value = getattr(self, field)
-            if not (isinstance(value, int | float) and 0 < value < math.inf):
-                raise ValueError(f"{type(self).__name__}.{field} is {value!r}; a number above 0 is allowed.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaylorConfig(TuneConfig):
-    """Settings of a search of Taylor polynomials: those of ``TuneConfig``, with defaults of its own."""
-
-    population: int | None = 28
-    sigma: float = 1.2
+from glojax.training.sensitivities import SensitivityTrainer, sensitivity_trainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +39,7 @@ class TuningResult(Result):
 
     Attributes:
       start_fitness: mean validation score of the start, on the seeds of the trainings that decided.
-      vector: ``float64[n]``, the coefficients that CMA-ES found.
+      vector: ``float64[n]``, the coefficients that were found.
 
     The others are those of ``Result``.
     """
@@ -129,7 +90,8 @@ def tune(
 
     Raises:
       ValueError: a tree without x or y, a loss for another output than the task's, or a run directory that does not
-        fit (``records.run.Run``).
+        fit (``records.run.Run``). Of derivatives: a task that has none (``sensitivity_trainer``), an
+        executor, or a space that is no tree's.
 
     Example:
       tuned = glojax.tune(task, "log(y) - x / y", glojax.TuneConfig(generations=10))
@@ -141,7 +103,11 @@ def tune(
         scoring.check_losses(task, [tree])
     if not isinstance(tree, CoefficientSpace):
         tree = coefficient_space(tree.tree if isinstance(tree, Loss) else Loss(tree).tree)  # type: ignore[arg-type]
-    tuner = _Tuner.of(tree, task, config, local.resolve(task, executor, group))
+    if config.method == "gradient" and (executor or vars(task)["executor"]):
+        raise ValueError("tune: derivatives (method 'gradient') are computed in this process; leave out executor.")
+    if config.method == "gradient" and len(tree.start) and not tree.nodes:
+        raise ValueError(f"TuneConfig.method is 'gradient'; for {tree.phase} 'cma-es' is allowed.")
+    tuner = _Tuner.of(tree, task, config, local.resolve(task, executor, group), group)
     with Run(run_dir, tree.phase, task, config, resume) as run:
         _check_tree(tuner, run)
         history: list[_Generation] = []
@@ -201,13 +167,23 @@ class _Tuner:
     task: Task
     config: TuneConfig
     evaluator: Evaluator
+    sensitive: SensitivityTrainer | None  # where derivatives are followed
 
     @classmethod
-    def of(cls, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor) -> "_Tuner":
+    def of(
+        cls, space: CoefficientSpace, task: Task, config: TuneConfig, executor: Executor, group: int | None
+    ) -> "_Tuner":
         task.check_metric(for_search=True)
-        room = programs.room(programs.instructions_of(space.tree))
-        evaluator = executor(config.ranked(task), instructions=room, protected=config.protected)
-        return cls(space, task, config, evaluator)
+        room, ranked = programs.room(programs.instructions_of(space.tree)), config.ranked(task)
+        evaluator, sensitive = executor(ranked, instructions=room, protected=config.protected), None
+        if config.method == "gradient" and len(space.start):
+            sensitive = sensitivity_trainer(ranked, space.tree, space.nodes, protected=config.protected, group=group)
+        return cls(space, task, config, evaluator, sensitive)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of a vector's trainings, the same for all."""
+        return [named_seed(self.config.seed, "search", i) for i in range(self.config.seeds)]
 
     def losses(self, vectors: np.ndarray) -> tuple[list[Tree], list[tuple[float, ...]]]:
         """The trees and the coefficients that vectors ``[population, n]`` stand for."""
@@ -273,34 +249,83 @@ def _check_tree(tuner: _Tuner, run: Run) -> None:
 
 
 def _generations(tuner: _Tuner, run: Run) -> Iterator[_Generation]:
-    """The start as a generation of its own, so that it is among the vectors the best is taken from; then CMA-ES's."""
+    """The start as a generation of its own, so that it is among the vectors the best is taken from; then CMA-ES's.
+
+    An ascent begins with all its starts, of which it is the first.
+    """
     config, start = tuner.config, tuner.space.start
-    yield _evaluated(tuner, run, 0, start[None])
+    population = cma_es.default_population(max(1, len(start))) if config.population is None else config.population
+    if tuner.sensitive is not None:
+        yield from _ascent(tuner, tuner.sensitive, run, population)
+        return
+    yield _recorded(tuner, run, 0, start[None], lambda: _measured(tuner, start[None]))
     if not len(start):
         return
-    population = cma_es.default_population(len(start)) if config.population is None else config.population
     settings = cma_es.Settings(config.sigma, population, named_seed(config.seed, tuner.space.phase))
     state = cma_es.start(start)
     for number in range(1, config.generations + 1):
         asked = cma_es.ask(settings, state)
-        generation = _evaluated(tuner, run, number, asked.vectors)
+        generation = _recorded(tuner, run, number, asked.vectors, lambda asked=asked: _measured(tuner, asked.vectors))
         yield generation
         state = cma_es.tell(state, asked, generation.fitness)
 
 
-def _evaluated(tuner: _Tuner, run: Run, number: int, vectors: np.ndarray) -> _Generation:
+def _ascent(tuner: _Tuner, sensitive: SensitivityTrainer, run: Run, population: int) -> Iterator[_Generation]:
+    config = tuner.config
+    vectors = ascent.starts(tuner.space.start, config.sigma, population, named_seed(config.seed, tuner.space.phase))
+    state = ascent.begin(vectors, config.ascent_step)
+    for number in range(config.generations + 1):
+        # Derivatives are on record too, as the next vectors derive from them.
+        found = run.once(f"derivatives {number}", lambda state=state: _sensitivities(tuner, sensitive, state.vectors))
+        trained = _Trainings(found["scores"], found["steps"], found["seconds"])
+        generation = _recorded(tuner, run, number, state.vectors, lambda trained=trained: trained)
+        yield generation
+        # JSON knows no NaN: what is not finite is None.
+        state = ascent.follow(state, generation.fitness, np.array(found["derivatives"], float))
+
+
+class _Trainings(NamedTuple):
+    """What the trainings of some vectors gave."""
+
+    scores: list[list[float]]  # of each vector, over the seeds
+    steps: list[int]  # optimizer steps of each vector
+    seconds: float  # that all took together
+
+
+def _measured(tuner: _Tuner, vectors: np.ndarray) -> _Trainings:
+    started = time.perf_counter()
+    rates = np.full((len(vectors), 1), tuner.config.rate)
+    trees, factors = tuner.losses(vectors)
+    found = scoring.measure(tuner.evaluator, trees, tuner.seeds, factors, rates=rates)
+    return _Trainings(found.scores.tolist(), found.steps.tolist(), time.perf_counter() - started)
+
+
+def _sensitivities(tuner: _Tuner, sensitive: SensitivityTrainer, vectors: np.ndarray) -> dict[str, Any]:
+    """``_Trainings`` by name, and the derivatives of each vector's mean score, ``"derivatives"``."""
+    started, config, seeds = time.perf_counter(), tuner.config, tuner.seeds
+    steps = tuner.task.steps if config.horizon is None else config.horizon
+    _, factors = tuner.losses(np.repeat(vectors, len(seeds), axis=0))
+    rates = [config.rate] * len(factors)
+    found = sensitive.sensitivities(np.array(factors), [*seeds] * len(vectors), rates, steps)
+    slopes = found.derivatives.reshape(len(vectors), len(seeds), -1).astype(float).mean(axis=1)
+    return {
+        "scores": found.scores.reshape(len(vectors), -1).tolist(),
+        "steps": [steps * len(seeds) * (1 + vectors.shape[1])] * len(vectors),
+        "derivatives": [[value if np.isfinite(value) else None for value in row] for row in slopes.tolist()],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _recorded(
+    tuner: _Tuner, run: Run, number: int, vectors: np.ndarray, train: Callable[[], _Trainings]
+) -> _Generation:
     """A generation, trained unless it is on record."""
     trained: list[Record] = []
 
-    def train() -> list[Record]:
-        started = time.perf_counter()
-        seeds = [named_seed(tuner.config.seed, "search", i) for i in range(tuner.config.seeds)]
-        rates = np.full((len(vectors), 1), tuner.config.rate)
-        trees, factors = tuner.losses(vectors)
-        measured = scoring.measure(tuner.evaluator, trees, seeds, factors, rates=rates)
-        scores = [tuple(row) for row in measured.scores.tolist()]
-        seconds = time.perf_counter() - started
-        trained.extend(tuner.records(vectors, scores, measured.steps.tolist(), seeds[0], seconds))
+    def compute() -> list[Record]:
+        found = train()
+        scores = [tuple(row) for row in found.scores]
+        trained.extend(tuner.records(vectors, scores, found.steps, tuner.seeds[0], found.seconds))
         return trained
 
     def is_this_generation(records: list[Record]) -> bool:
@@ -311,7 +336,7 @@ def _evaluated(tuner: _Tuner, run: Run, number: int, vectors: np.ndarray) -> _Ge
             )
         return True
 
-    records = run.once(number, train, is_this_generation)
+    records = run.once(number, compute, is_this_generation)
     return _Generation(number, vectors, records, is_new=bool(trained))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from glojax.expressions import grammar
+from glojax.expressions.slopes import value_and_slope
 from glojax.expressions.trees import Tree
 
 
@@ -53,8 +53,9 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
     with np.errstate(all="ignore"):
         # A complex step is exact to rounding, as the grammar's functions are analytic in pieces, and compiles nothing.
         step = 1e-30
-        columns = np.imag(_slope(tree, x, y, (factors + 1j * step * np.eye(tree.size)).T[..., None])) / step
-        sound = np.isfinite(_slope(tree, x, y, factors)) & np.isfinite(columns).all(axis=0)
+        steps = (factors + 1j * step * np.eye(tree.size)).T[..., None]
+        columns = np.imag(value_and_slope(tree, x, y, _ANALYTIC, steps)[1]) / step
+        sound = np.isfinite(value_and_slope(tree, x, y, _ANALYTIC, factors)[1]) & np.isfinite(columns).all(axis=0)
     rows = np.broadcast_to(columns, (tree.size, len(y)))[:, sound].T
     # Each column is orthogonalized against those kept; of a dependent one only rounding remains.
     kept: list[int] = []
@@ -70,27 +71,3 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
             kept.append(index)
             basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
     return tuple(kept)
-
-
-def _slope(tree: Tree, x: np.ndarray, y: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Compute df/dy at points ``[points]`` in NumPy; ``factors`` of the nodes ``[nodes, ...]`` may be complex."""
-    rows = {node.symbol: node for node in grammar.OPERATORS}
-    remaining = iter(factors)
-
-    def visit(node: Tree) -> tuple[np.ndarray, np.ndarray | None]:
-        """Compute value and slope; the slope is None if the node does not depend on y."""
-        factor = next(remaining)
-        if not node.children:
-            value = {"x": x, "y": y}.get(str(node.symbol), node.symbol)
-            return factor * value, factor * np.ones_like(y) if node.symbol == "y" else None
-        row, operands = rows[node.symbol], [visit(child) for child in node.children]
-        assert row.value is not None
-        assert row.partials is not None
-        values = [value for value, _ in operands]
-        value = row.value(_ANALYTIC, *values)
-        partials = row.partials(_ANALYTIC, value, *values)
-        terms = [partial * slope for partial, (_, slope) in zip(partials, operands, strict=True) if slope is not None]
-        return factor * value, factor * sum(terms[1:], terms[0]) if terms else None
-
-    slope = visit(tree)[1]
-    return np.zeros_like(y) if slope is None else slope

@@ -3,7 +3,7 @@
 A vector of numbers goes in, the coefficients of all nodes of one tree come out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,26 +21,29 @@ class CoefficientSpace(NamedTuple):
     start: np.ndarray  # float[n], the vector that tuning begins with
     coefficients: Callable[[np.ndarray], tuple[float, ...]]  # from float[n] to the factor of each node in pre-order
     phase: str = "tune"  # what the record of a run calls a search of this space
+    nodes: tuple[int, ...] = ()  # the nodes whose factors are the vector; none where they are made of it otherwise
 
 
-def coefficient_space(tree: Tree) -> CoefficientSpace:
-    """The space of a tree's identifiable coefficients, which are all 1 at the start (arXiv 1905.11528, section III-B).
+def coefficient_space(tree: Tree, start: Sequence[float] | None = None) -> CoefficientSpace:
+    """The space of a tree's identifiable coefficients (arXiv 1905.11528, section III-B).
 
     Args:
-      tree: the tree; coefficients that are not identifiable stay 1.
+      tree: the tree; coefficients that are not identifiable stay as they are at the start.
+      start: the factor of each node in pre-order at the start. Defaults to all 1.
 
     Example:
         space = coefficient_space(parse("log(y) - x / y"))  # two identifiable coefficients
         space.coefficients(np.array([3.0, 0.5]))  # (3.0, 0.5, 1.0, 1.0, 1.0, 1.0)
     """
-    nodes = list(identifiable_coefficients(tree))
+    nodes = identifiable_coefficients(tree)
+    first = np.ones(tree.size) if start is None else np.array(start, float)
 
     def coefficients(vector: np.ndarray) -> tuple[float, ...]:
-        factors = np.ones(tree.size)
-        factors[nodes] = vector
+        factors = first.copy()
+        factors[list(nodes)] = vector
         return tuple(map(float, factors))
 
-    return CoefficientSpace(tree, np.ones(len(nodes)), coefficients)
+    return CoefficientSpace(tree, first[list(nodes)], coefficients, nodes=nodes)
 
 
 def taylor_space() -> CoefficientSpace:

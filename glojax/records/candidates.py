@@ -17,7 +17,7 @@ class Record(NamedTuple):
 
     expression: str
     canonical: str  # canonical form of the expression
-    coefficients: tuple[float, ...]  # the tuned ones; empty in a search of trees
+    coefficients: tuple[float, ...]  # the identifiable ones; empty in a search of trees where all are 1
     fitness: float  # mean score of all trainings so far
     scores: tuple[float, ...]  # of the trainings in this generation; empty if there were none
     rate: float  # scale of the task's learning rate

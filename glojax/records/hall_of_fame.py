@@ -4,8 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
 from glojax.expressions import parsing
+from glojax.expressions.trees import Tree
+from glojax.losses.loss import Loss
+from glojax.losses.spaces import coefficient_space
 from glojax.records.candidates import Record
+from glojax.statistics import as_good, with_handicaps
 
 
 class _HasFitness(Protocol):
@@ -26,8 +32,34 @@ class Famous(NamedTuple):
 
     @property
     def expression(self) -> str:
-        """The loss as text."""
-        return self.record.expression
+        """The loss as text, with its coefficients."""
+        tree, factors = loss_parts(self.record)
+        return str(Loss(tree, factors)) if factors else self.record.expression
+
+
+def loss_parts(record: Record) -> tuple[Tree, tuple[float, ...]]:
+    """The tree of a candidate of a search of trees, and the factor of each node; none where all are 1."""
+    tree = parsing.parse(record.expression)
+    if not record.coefficients:
+        return tree, ()
+    return tree, coefficient_space(tree).coefficients(np.array(record.coefficients))
+
+
+def simplified(finals: Sequence[Record], parsimony: float = 0.0) -> Record | None:
+    """The smallest finalist that is as good as the winner over the fresh seeds they share (``statistics.as_good``).
+
+    Args:
+      finals: the finalists; of equally small ones the better one is taken.
+      parsimony: as in the settings of the search; it counts for both.
+
+    Returns:
+      One of them, perhaps the winner itself; ``None`` if there are none.
+    """
+    if not finals:
+        return None
+    sizes = [parsing.parse(record.expression).size for record in finals]
+    scores = with_handicaps([record.scores for record in finals], [parsimony * size for size in sizes])
+    return finals[min(as_good(scores), key=lambda place: (sizes[place], -finals[place].fitness))]
 
 
 def best_of_every_size(candidates: Iterable[T], size_of: Callable[[T], int]) -> list[T]:

@@ -20,7 +20,7 @@ from glojax.records.comparisons import NOT_FOUND, Comparison, best_rows, loss_id
 from glojax.records.directory import in_use, read_settings
 from glojax.records.directory import read as read_run
 from glojax.records.funnel import total
-from glojax.records.hall_of_fame import Famous, hall_of_fame
+from glojax.records.hall_of_fame import Famous, hall_of_fame, simplified
 from glojax.records.log import Session, read_sessions, start_time
 from glojax.records.phases import COEFFICIENTS, SEARCHES
 from glojax.records.store import Store
@@ -97,6 +97,15 @@ class PhaseSummary:
     def hall_of_fame(self) -> list[Famous]:
         """The best loss of every size, the smallest first; none where coefficients were searched and not trees."""
         return [] if self.has_coefficients else hall_of_fame(self.generations, self.compared)
+
+    @property
+    def simplified(self) -> Famous | None:
+        """The smallest finalist that is as good as the winner, where that is another one (``simplified``)."""
+        compared = () if self.has_coefficients else self.compared
+        found = simplified(compared, float(self.config.get("parsimony") or 0))
+        if found is None or found == self.best:
+            return None
+        return Famous(parse(found.expression).size, found, len(found.scores), is_leading=False)
 
     @property
     def steps(self) -> int:
@@ -206,8 +215,8 @@ class RunSummary:
         """The loss that a candidate of a phase stands for."""
         tree, vector = parse(record.expression), np.array(record.coefficients)
         coefficients: tuple[float, ...] = ()
-        if phase.has_coefficients:
-            space = spaces.coefficient_space(tree) if phase.name == "tune" else spaces.taylor_space()
+        if phase.has_coefficients or len(vector):  # a search of trees has sampled those of some
+            space = spaces.taylor_space() if phase.name == "taylor" else spaces.coefficient_space(tree)
             if len(vector) != len(space.start):
                 raise ValueError(f"{record.expression} has {len(vector)} coefficients, {len(space.start)} are tuned")
             coefficients = space.coefficients(vector)

@@ -58,8 +58,9 @@ def _settled(phase: PhaseSummary, most: int) -> str:
 def _cells(phase: PhaseSummary, record: Record) -> list[str]:
     scores = np.array(record.scores)
     name = record.expression
-    if phase.has_coefficients:
-        name = ", ".join(f"{value:.4g}" for value in record.coefficients)
+    if record.coefficients:
+        values = ", ".join(f"{value:.4g}" for value in record.coefficients)
+        name = values if phase.has_coefficients else f"{name} with {values}"
     measured = [mean(scores), interval(scores), number(_bound(record)), str(len(scores))]
     return [Code(name), f"×{rate(record.rate)}", *measured]
 

@@ -49,6 +49,12 @@ def hall_blocks(run: RunSummary) -> Iterator[Block]:
     ]
     head = ["nodes", "loss", f"validation {score}", "trainings", "learning rate", "better than all smaller"]
     yield Table(head, rows[:MOST_ROWS], f"The best loss of every size{cut_remark(rows)}.")
+    if (simple := phase.simplified) is not None:
+        yield Text(
+            f"The simplest loss that is as good as the winner, within one standard error of the paired difference over "
+            f"the seeds that both have, has {simple.size} nodes and validation {score} "
+            f"{number(simple.record.fitness)}: {simple.expression}"
+        )
     yield from _origins(phase, score)
 
 

@@ -45,7 +45,7 @@ def search_blocks(run: RunSummary) -> Iterator[Block]:
 
 
 def tuning_blocks(run: RunSummary) -> Iterator[Block]:
-    """Fitness by generation of CMA-ES, and the best coefficients."""
+    """Fitness by generation of the tuning, and the best coefficients."""
     phase = run.phases.get("tune")
     if phase is None or not phase.generations or phase.best is None:
         is_taylor = "taylor" in run.phases
@@ -58,9 +58,11 @@ def tuning_blocks(run: RunSummary) -> Iterator[Block]:
     nodes, places = list(tree.nodes()), coefficients.identifiable_coefficients(tree)
     rows = [[Code(str(nodes[place])), f"{value:.6g}"] for place, value in zip(places, best.coefficients, strict=True)]
     start = phase.finals[0] if phase.finals else phase.generations[0][0]
+    method = "An ascent along derivatives" if phase.config.get("method") == "gradient" else "CMA-ES"
+    first = "all of them at 1" if set(start.coefficients) <= {1.0} else "those of the search"
     yield Text(
-        f"CMA-ES tunes {len(rows)} of {len(nodes)} coefficients, those that change training in independent ways. With "
-        f"all of them at 1 the loss has validation {run.ranking_of(phase)} of {number(start.fitness)}, with the best "
+        f"{method} tunes {len(rows)} of {len(nodes)} coefficients, those that change training in independent ways. "
+        f"With {first} the loss has validation {run.ranking_of(phase)} of {number(start.fitness)}, with the best "
         f"ones {number(best.fitness)}, {'over fresh seeds' if phase.finals else 'as measured by the tuning itself'}."
     )
     if rows:

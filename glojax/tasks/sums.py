@@ -12,6 +12,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+_Pair = tuple[jax.Array, jax.Array]
+
 
 class Total(NamedTuple):
     """A sum as two floats: it is ``high + low``, and ``high`` is that sum in float32."""
@@ -31,10 +33,21 @@ def total(values: jax.Array, where: jax.Array | None = None) -> Total:
       Their sums, ``[...]``.
     """
     values = values if where is None else jnp.where(where, values, 0)
-    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    return Total(*_total(values.astype(jnp.promote_types(values.dtype, jnp.float32))))
+
+
+@jax.custom_jvp
+def _total(values: jax.Array) -> _Pair:
     zero = jnp.zeros((), values.dtype)
     # XLA may add in any order and by any tree: the sum of two pairs is a pair, so the order does not matter.
-    return Total(*jax.lax.reduce((values, jnp.zeros_like(values)), (zero, zero), _add, (0,)))
+    high, low = jax.lax.reduce((values, jnp.zeros_like(values)), (zero, zero), _add, (0,))
+    return high, low
+
+
+@_total.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[_Pair, _Pair]:
+    high, low = _total(*primals)
+    return (high, low), (jnp.sum(tangents[0], axis=0), jnp.zeros_like(low))
 
 
 def _add(one: tuple[jax.Array, jax.Array], other: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -89,6 +102,7 @@ def mean(values: jax.Array, where: jax.Array) -> jax.Array:
 
 
 def power_of_two(size: jax.Array) -> jax.Array:
-    """A power of two near a size, 1 for 0 and infinity: a division by it rounds nothing."""
+    """A power of two near a size, 1 for 0 and infinity: a division by it rounds nothing, and has no derivative."""
+    size = jax.lax.stop_gradient(size)
     _, exponent = jnp.frexp(jnp.where(jnp.isfinite(size), size, 0))
     return jnp.where(size > 0, jnp.ldexp(jnp.ones_like(size), jnp.clip(exponent - 1, -125, 126)), 1)

@@ -18,6 +18,7 @@ from glojax.training import grouping, learner
 from glojax.training.candidates import Candidates, PopulationProgress
 from glojax.training.compiled import CompiledKernels
 from glojax.training.grouping import Layout
+from glojax.training.kernels import Data
 from glojax.training.learner import Learner
 
 CHUNK = 100
@@ -93,7 +94,19 @@ def train_block(
 
 def advance_block(compiled: CompiledKernels, block: Block, first: int, last: int) -> Block:
     """Train a block for at most ``CHUNK`` steps, from ``first`` to before ``last``; its learners are donated."""
-    layout, seeds, data = block.layout, block.candidates.seed[:, 0], compiled.data
+    places, data = minibatches_of(compiled, block, first, last)
+    sharded = compiled.shard((block.candidates, block.layout.counts, places))
+    steps = compiled.replicate((np.int32(first), np.int32(last)))
+    return block._replace(learners=compiled.advance(block.learners, *sharded, *steps, data))
+
+
+def minibatches_of(compiled: CompiledKernels, block: Block, first: int, last: int) -> tuple[np.ndarray, Data]:
+    """The minibatches of each group for the steps from ``first`` to before ``last``, with room for ``CHUNK`` steps.
+
+    Returns:
+      Places of examples, ``int32[devices * rows, CHUNK, batch]``, and the data that they are places in.
+    """
+    seeds, data = block.candidates.seed[:, 0], compiled.data
     examples, batch_size = inputs.count(compiled.task.splits["train"].labels), compiled.task.batch_size
     if compiled.feeder is None:
         drawn = {seed: learner.minibatches(seed, examples, batch_size, first, last) for seed in seeds_of(block)}
@@ -103,9 +116,7 @@ def advance_block(compiled: CompiledKernels, block: Block, first: int, last: int
     places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
     for seed, of_seed in drawn.items():
         places[seeds == seed, : last - first] = of_seed
-    sharded = compiled.shard((block.candidates, layout.counts, places))
-    steps = compiled.replicate((np.int32(first), np.int32(last)))
-    return block._replace(learners=compiled.advance(block.learners, *sharded, *steps, data))
+    return places, data
 
 
 def seeds_of(block: Block) -> list[int]:

@@ -1,7 +1,8 @@
 """The gradient of the mean loss by a network's outputs.
 
-In the search every candidate has a loss of its own, a ``Program`` (``program_gradient``); a comparison may train all
-candidates with one loss, such as optax's cross-entropy (``fixed_gradient``), or each with one of a few
+In the search every candidate has a loss of its own, a ``Program`` (``program_gradient``); where derivatives by
+coefficients are wanted all have one tree, each with its own coefficients (``tree_gradient``); a comparison may train
+all candidates with one loss, such as optax's cross-entropy (``fixed_gradient``), or each with one of a few
 (``chosen_gradient``). All give a ``Gradient``, which takes outputs and targets ``[batch, outputs]`` and gives the
 gradient, of the same shape, and whether all was finite.
 """
@@ -19,8 +20,9 @@ import numpy as np
 from glojax import losses
 from glojax.distributed import jax_settings
 from glojax.errors import users_code
-from glojax.expressions import programs
+from glojax.expressions import programs, slopes
 from glojax.expressions.programs import Program
+from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction
 from glojax.losses.outputs import Output, predictions
 from glojax.seeds import named_random
@@ -48,6 +50,29 @@ def program_gradient(protected: bool, output: Output = "softmax") -> Gradient:
       protected: whether losses use the protected operators.
       output: what makes predictions of a network's outputs (``losses.outputs``).
     """
+    return _swept(functools.partial(programs.value_and_slope, protected=protected), output)
+
+
+def tree_gradient(tree: Tree, protected: bool, output: Output = "softmax") -> Gradient:
+    """The gradient where all candidates have one tree, and a candidate's program is the factors of its nodes.
+
+    It is that of ``program_gradient`` but for rounding, and can be differentiated by the factors.
+
+    Args:
+      tree: f(x, y). The program is ``float32[nodes]``, in pre-order.
+      protected: whether the loss uses the protected operators.
+      output: what makes predictions of a network's outputs (``losses.outputs``).
+    """
+
+    def sweep(factors: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        found = slopes.value_and_slope(tree, x, y, jnp, factors.astype(y.dtype), protected)
+        return tuple(jnp.broadcast_to(each, y.shape) for each in found)  # type: ignore[return-value]
+
+    return _swept(sweep, output)
+
+
+def _swept(sweep: Callable[..., tuple[jax.Array, jax.Array]], output: Output) -> Gradient:
+    """The gradient where a sweep, from a program and x and y ``[outputs, batch]``, gives value and slope."""
 
     def gradient(
         program: Program, outputs: jax.Array, labels: jax.Array, weights: jax.Array | None
@@ -63,7 +88,7 @@ def program_gradient(protected: bool, output: Output = "softmax") -> Gradient:
             x = labels.T.astype(jnp.float32)
             y, pull = jax.vjp(lambda z: predictions(z.T, labels, -1, None, output)[1].T, z)
             backward: Backward = lambda g, _: pull(g)[0]
-        value, slope = programs.value_and_slope(program, x, y, protected=protected)
+        value, slope = sweep(program, x, y)
         weighted = -slope / len(outputs)
         if weights is not None:
             weighted, value = jnp.where(weights == 0, 0, weighted * weights), jnp.where(weights == 0, 0, value)

@@ -1,14 +1,14 @@
 """Tuning: the coefficients of a tree, and Taylor polynomials."""
 
 import dataclasses
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glojax import evaluate, losses, parse, search_taylor, tune
-from glojax.discovery.tuning import TuneConfig
+from glojax.discovery.tune_config import TuneConfig
+from glojax.executors import local
 from glojax.expressions import trees
 from glojax.expressions.coefficients import identifiable_coefficients
 from glojax.losses.loss import Loss
@@ -106,18 +106,39 @@ def test_a_tree_that_is_no_loss_is_refused(tiny_task: Task, tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("generations", 0, "generations is 0; an integer from 1"),
-        ("population", 3, "population is 3; an integer from 4"),
-        ("sigma", 0, "sigma is 0; a number above 0"),
-        ("sigma", math.inf, "sigma is inf"),
-        ("sigma", math.nan, "sigma is nan"),
-        ("finalists", 0, "finalists is 0"),
-        ("seeds", 1.5, "seeds is 1.5"),
-    ],
-)
-def test_bad_settings_are_refused_by_name(field: str, value: float, message: str) -> None:
-    with pytest.raises(ValueError, match=f"TuneConfig.{message}"):
-        dataclasses.replace(SMALL, **{field: value})
+# ALONG DERIVATIVES
+
+UPHILL = dataclasses.replace(SMALL, method="gradient", generations=3, population=4, sigma=0.3)
+
+
+def test_derivatives_lead_to_a_better_score_and_finals_are_of_all_steps(tiny_task: Task) -> None:
+    tuned = tune(tiny_task, "x * log(y) + x * y", dataclasses.replace(UPHILL, horizon=15))
+    assert [len(fitness) for fitness in tuned.history] == [4, 4, 4, 4]
+    assert (tuned.history[-1] > tuned.history[0]).all()
+    assert tuned.steps == 16 * 15 * (1 + len(tuned.vector))
+    seeds = [named_seed(2, "finals", i) for i in range(len(tuned.scores))]
+    assert tuned.fitness == pytest.approx(evaluate(ranked(tiny_task), [tuned.loss], seeds).mean(), abs=1e-6)
+    first = evaluate(ranked(tiny_task), ["x * log(y) + x * y"], [named_seed(2, "search", 0)], steps=15)
+    assert tuned.history[0][0] == pytest.approx(first.item(), abs=1e-5)
+
+
+def test_an_ascent_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_path: Path) -> None:
+    config = dataclasses.replace(UPHILL, horizon=5, population=4, sigma=20.0)  # some starts fail
+    whole = tune(tiny_task, BAIKAL, config, tmp_path / "whole")
+    tune(tiny_task, BAIKAL, dataclasses.replace(config, generations=1), tmp_path / "parts")
+    parts = tune(tiny_task, BAIKAL, config, tmp_path / "parts", resume=True)
+    assert (parts.loss, parts.fitness) == (whole.loss, whole.fitness)
+    np.testing.assert_array_equal(parts.history, whole.history)
+
+
+def test_derivatives_go_with_trees_in_this_process(tiny_task: Task) -> None:
+    with pytest.raises(ValueError, match="computed in this process; leave out executor"):
+        tune(tiny_task, BAIKAL, UPHILL, executor=local.local_executor)
+    with pytest.raises(ValueError, match="method is 'gradient'; for taylor 'cma-es' is allowed"):
+        search_taylor(tiny_task, UPHILL)
+    with pytest.raises(ValueError, match="of accuracy is 0; margins"):
+        tune(tiny_task, BAIKAL, dataclasses.replace(UPHILL, rank_by="metric"))
+
+
+def test_a_tree_without_coefficients_has_nothing_to_follow(tiny_task: Task) -> None:
+    assert tune(tiny_task, "log(x - 1) * y", UPHILL).fitness == 0

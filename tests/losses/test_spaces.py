@@ -69,3 +69,11 @@ def test_the_taylor_space_has_8_parameters_one_tree_and_starts_at_0() -> None:
 def test_the_loss_that_taylor_glo_found_is_in_the_space() -> None:
     vector = np.array([-10.9408, 7.5216, 8.2896, 0.2415, 7.8726, 8.9666, 2.0184, 7.0513])
     assert taylor_space().coefficients(vector) == losses.taylor_mnist.coefficients
+
+
+def test_a_space_may_start_elsewhere_and_keeps_what_it_does_not_tune() -> None:
+    tree = parse("log(y) - x / y")
+    space = coefficient_space(tree, (2.0, 0.5, 3.0, 1.0, 1.0, 4.0))
+    assert space.nodes == (0, 1)
+    np.testing.assert_array_equal(space.start, [2.0, 0.5])
+    assert space.coefficients(np.array([7.0, 8.0])) == (7.0, 8.0, 3.0, 1.0, 1.0, 4.0)

@@ -135,7 +135,7 @@ def test_a_search_is_not_resumed_with_another_optimizer(tmp_path: Path) -> None:
 
 # EVERY FIELD OF A CONFIGURATION
 
-CONFIGS: list[Any] = [SearchConfig(pool=100), ExhaustiveConfig(), TuneConfig(), TrainConfig(steps=60)]
+CONFIGS: list[Any] = [SearchConfig(pool=100), ExhaustiveConfig(), TuneConfig(method="gradient"), TrainConfig(steps=60)]
 OTHER: dict[str, Any] = {
     "selection": "roulette",
     "schedule": "cosine",
@@ -143,6 +143,7 @@ OTHER: dict[str, Any] = {
     "rank_by": "metric",
     "start": ("x - y",),
     "aggregate": "ranks",
+    "method": "cma-es",
     "operators": ("paper", "exp"),
 }
 

@@ -65,7 +65,18 @@ def test_the_tuning_shows_the_best_coefficients(made: Path) -> None:
     assert best is not None
     assert [float(row[1]) for row in table.rows] == [float(f"{value:.6g}") for value in best.coefficients]
     assert text.text.startswith("CMA-ES tunes 3 of 8 coefficients")
+    assert "With all of them at 1 the loss has" in text.text
     assert f"with the best ones {best.fitness:.4f}, over fresh seeds." in text.text
+
+
+def test_an_ascent_from_the_coefficients_of_a_search_is_called_so(made: Path) -> None:
+    run = summary.read(made)
+    phase = run.phases["tune"]
+    finals = [phase.finals[0]._replace(coefficients=(2.0, 1.0, 1.0)), *phase.finals[1:]]
+    run.phases["tune"] = dataclasses.replace(phase, config={**phase.config, "method": "gradient"}, finals=finals)
+    text = " ".join(texts(list(search_section.tuning_blocks(run))))
+    assert "An ascent along derivatives tunes 3 of 8 coefficients" in text
+    assert "With those of the search the loss has" in text
 
 
 @pytest.mark.parametrize(("losses_found", "end"), [(46, ", the smallest first"), (3, "")])

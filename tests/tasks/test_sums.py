@@ -77,3 +77,13 @@ def test_a_mean_is_that_of_float64_however_large_the_values_are(scale: float) ->
 def test_a_power_of_two_is_near_a_size() -> None:
     found = sums.power_of_two(jnp.array([1.0, 1.5, 3.0, 1e-30, 0.0, 1e38]))
     np.testing.assert_array_equal(found, [1, 1, 2, 2.0**-100, 1, 2.0**126])
+
+
+def test_sums_and_means_have_the_derivatives_of_plain_ones() -> None:
+    values = jnp.asarray(np.random.default_rng(0).normal(size=(40, 3)), jnp.float32)
+    where = values > -1
+    mean = jax.grad(lambda values: sums.mean(jnp.sin(values), where))(values)
+    plain = jax.grad(lambda values: jnp.sum(jnp.where(where, jnp.sin(values), 0)) / where.sum())(values)
+    np.testing.assert_allclose(mean, plain, rtol=1e-5)
+    along = jax.jvp(lambda values: sums.total(values**2).high, (values,), (values,))[1]
+    np.testing.assert_allclose(along, 2 * (values**2).sum(axis=0), rtol=1e-5)

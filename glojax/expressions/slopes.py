@@ -1,0 +1,51 @@
+"""The value and the slope df/dy of one tree, in any array library.
+
+The interpreter (``programs``) does the same for trees that are data of a compiled program. Here the tree itself is
+traced, so that coefficients may be traced, or complex.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from glojax.expressions import grammar
+from glojax.expressions.trees import Tree
+
+
+def value_and_slope(
+    tree: Tree, x: Any, y: Any, xp: Any, factors: Sequence[Any] | Any, protected: bool = False
+) -> tuple[Any, Any]:
+    """Compute f(x, y) and df/dy node by node, by the rows of the grammar.
+
+    An operand that does not depend on y adds no slope, whatever its partial derivative.
+
+    Args:
+      tree: f(x, y).
+      x: labels ``[...]``.
+      y: predictions, of the shape of ``x``.
+      xp: what the grammar's rows call: ``jax.numpy``, or NumPy with functions of its own.
+      factors: the factor of each node's value in pre-order, ``[nodes, ...]``, each of which broadcasts with ``y``.
+      protected: use the protected operators. Defaults to False.
+
+    Returns:
+      Value and slope, of the shape to which y and the factors that count broadcast.
+    """
+    rows = {node.symbol: node for node in grammar.operators(protected)}
+    remaining = iter(factors)
+
+    def visit(node: Tree) -> tuple[Any, Any]:
+        """Compute value and slope; the slope is None if the node does not depend on y."""
+        factor = next(remaining)
+        if not node.children:
+            value = {"x": x, "y": y}.get(str(node.symbol), node.symbol)
+            return factor * value, factor * xp.ones_like(y) if node.symbol == "y" else None
+        row, operands = rows[node.symbol], [visit(child) for child in node.children]
+        assert row.value is not None
+        assert row.partials is not None
+        values = [value for value, _ in operands]
+        value = row.value(xp, *values)
+        partials = row.partials(xp, value, *values)
+        terms = [partial * slope for partial, (_, slope) in zip(partials, operands, strict=True) if slope is not None]
+        return factor * value, factor * sum(terms[1:], terms[0]) if terms else None
+
+    value, slope = visit(tree)
+    return value, xp.zeros_like(y) if slope is None else slope
