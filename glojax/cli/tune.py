@@ -12,9 +12,7 @@ from glojax.cli.options import (
     RunDir,
     Seed,
     TaskName,
-    Tensorboard,
     app,
-    board_of,
     check_resume,
     console_of,
     keep,
@@ -27,6 +25,7 @@ from glojax.cli.options import (
 )
 from glojax.cli.progress import ProgressDisplay
 from glojax.cli.search_settings import RankByOption
+from glojax.cli.trackers import Tensorboard, Track, scalars_of
 from glojax.cli.training import with_training
 
 
@@ -45,6 +44,7 @@ def tune(
     ] = None,
     sigma: Annotated[float, typer.Option(help="Initial step size.")] = 1.5,
     tensorboard: Tensorboard = False,
+    track: Track = None,
     run_dir: RunDir = None,
     resume: Resume = False,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
@@ -64,16 +64,16 @@ def tune(
     config = glojax.TuneConfig(generations=generations, population=population, sigma=sigma, rate=rate, seed=seed)
     if rank_by is not None:
         config = dataclasses.replace(config, rank_by=rank_by.value)
-    board = board_of(tensorboard, run_dir)
+    scalars = scalars_of(track, tensorboard, run_dir)
     job = make_task(task)
     tree = tree_loss(loss, job.problem.output)
     say_device(console, job, trains)
-    with ProgressDisplay(console, {"tune": "tuning"}, board) as progress:
+    with ProgressDisplay(console, {"tune": "tuning"}, scalars) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)
     console.print(f"Validation {config.ranked(job).score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
         keep(tuned.loss.save, run_dir / "loss.json")
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
-    if board is not None:
-        board.finish()
+    if scalars is not None:
+        scalars.finish()
