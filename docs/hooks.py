@@ -2,10 +2,12 @@
 
 - Pages that stand elsewhere in the repository, such as the README: ``PAGES``.
 - A page with the source of every module and script that a page links to.
+- Each notebook as a page, without what it shows when it runs.
 - The reference: a page for ``glojax`` and for each public module, from the docstrings. A public name without a
   docstring is a warning, and so an error of ``mkdocs build --strict``.
 """
 
+import json
 import logging
 import posixpath
 import re
@@ -47,6 +49,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source in sorted(target for target in targets if target.endswith(".py")):
         text = f"# {source}\n\n```python\n{(ROOT / source).read_text()}```\n"
         files.append(File.generated(config, site_path(source), content=text))
+    for notebook in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        path = f"docs/notebooks/{notebook.name}"
+        files.append(File.generated(config, site_path(path), content=notebook_page(notebook)))
     for page, text in reference_pages():
         files.append(File.generated(config, page, content=text))
     return files
@@ -89,7 +94,22 @@ def site_path(target: str) -> str:
     """Where the site has a file of the repository."""
     if target.endswith(".py"):
         return f"source/{target.removesuffix('.py')}.md"
+    if target.endswith(".ipynb"):
+        target = f"{target.removesuffix('.ipynb')}.md"
     return PAGES.get(target, target.removeprefix("docs/"))
+
+
+# NOTEBOOKS
+
+
+def notebook_page(path: Path) -> str:
+    """The text and the code of a notebook, and the notebook itself to download."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+    title, *rest = parts
+    return "\n\n".join([title, f'<a href="{path.name}" download>This page as a notebook</a>', *rest]) + "\n"
 
 
 # REFERENCE

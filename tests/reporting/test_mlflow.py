@@ -32,7 +32,7 @@ def read(place: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
 
     runs = client.search_runs([experiment.experiment_id])
     assert all(run.info.status == "FINISHED" for run in runs)
-    return {run.info.run_name: {name: history(run, name) for name in run.data.metrics} for run in runs}
+    return {str(run.info.run_name): {name: history(run, name) for name in run.data.metrics} for run in runs}
 
 
 def test_scalars_are_in_the_run_directory(tmp_path: Path) -> None:
