@@ -14,6 +14,7 @@ What they share:
 
 - ``options``: the app, common options, and the task that a command works on.
 - ``table_options``: the options of a table in place of a named task.
+- ``trackers``: options of what tracks a search.
 - ``training``: options for what trains, and the executor that they choose.
 - ``multiprocess``: options to run one command in several processes.
 - ``signatures``: decorators that add options to a command.

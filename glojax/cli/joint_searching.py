@@ -14,7 +14,7 @@ from glojax.cli.progress import ProgressDisplay, funnel_line
 
 if TYPE_CHECKING:
     from glojax.discovery.evolution import JointResult
-    from glojax.reporting.tensorboard import Board
+    from glojax.reporting.scalars import Scalars
     from glojax.tasks.task import Task
     from glojax.workflow import DiscoveryConfig, JointDiscovery
 
@@ -25,7 +25,7 @@ def search_jointly(
     config: "DiscoveryConfig",
     run_dir: Path,
     resume: bool,
-    board: "Board | None",
+    scalars: "Scalars | None",
     trains: dict[str, Any],
 ) -> dict[str, Any]:
     """Discover one loss for several tasks, and print what was found."""
@@ -37,7 +37,7 @@ def search_jointly(
         say_device(console, job, trains)
     console.print("Compiling, and training the baselines ...")
     titles = {"search": f"search on {len(jobs)} tasks", "random search": "random search of the same budget, draw"}
-    progress = ProgressDisplay(console, titles, board)
+    progress = ProgressDisplay(console, titles, scalars)
     with progress:
         found = glojax.discover(
             jobs,
@@ -49,8 +49,8 @@ def search_jointly(
             on_result=functools.partial(_say_result, console, progress),
             **trains,
         )
-    if board is not None:
-        board.finish()
+    if scalars is not None:
+        scalars.finish()
     for (name, own), job in zip(found.of.items(), jobs, strict=True):
         console.print(f"\n[bold]{plain(name)}[/]")
         say_comparison(console, job, own)

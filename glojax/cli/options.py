@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from glojax.data.tables import TableData
     from glojax.losses.loss import Loss
     from glojax.losses.outputs import Output
-    from glojax.reporting.tensorboard import Board
     from glojax.statistics import Summary
     from glojax.tasks.task import Task
 
@@ -78,9 +77,6 @@ RunDir = Annotated[Path | None, typer.Option(help="The directory that keeps the 
 Devices = Annotated[
     int | None,
     typer.Option(help="CPU devices. Defaults to one per core, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
-]
-Tensorboard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write scalars for TensorBoard into the run directory during the search.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that is in the run directory.")]
 
@@ -376,15 +372,6 @@ def stop_cleanly(context: typer.Context, run_dir: Path | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.signal(number, stop)
         context.call_on_close(lambda number=number, before=before: signal.signal(number, before))
-
-
-def board_of(tensorboard: bool, run_dir: Path | None) -> "Board | None":
-    """The writer of scalars for TensorBoard, if asked for."""
-    from glojax.reporting.tensorboard import Board
-
-    if tensorboard and run_dir is None:
-        raise ValueError("--tensorboard needs the --run-dir that it writes into.")
-    return Board(run_dir) if tensorboard and run_dir is not None and processes.is_first() else None
 
 
 def tree_loss(name: str, output: "Output" = "softmax") -> "Loss":

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     from glojax.discovery.results import Event
-    from glojax.reporting.tensorboard import Board
+    from glojax.reporting.scalars import Scalars
 
 
 def funnel_line(funnel: Mapping[str, int]) -> str:
@@ -24,11 +24,11 @@ class ProgressDisplay:
     Args:
       console: where rounds are shown.
       titles: the title of each phase, shown before its rounds. Defaults to the phase's name.
-      board: where rounds are also written for TensorBoard. Defaults to nowhere.
+      scalars: where rounds are also written, for trackers. Defaults to nowhere.
     """
 
-    def __init__(self, console: Console, titles: Mapping[str, str] | None = None, board: "Board | None" = None):
-        self._console, self._titles, self._board = console, titles or {}, board
+    def __init__(self, console: Console, titles: Mapping[str, str] | None = None, scalars: "Scalars | None" = None):
+        self._console, self._titles, self._scalars = console, titles or {}, scalars
         self._live: Live | None = None
         self._phase = ""
         self._started = time.perf_counter()
@@ -58,8 +58,8 @@ class ProgressDisplay:
         """Show a round; a round of a new phase begins that phase."""
         if event.phase != self._phase:
             self.begin(event.phase)
-        if self._board is not None:
-            self._write = self._write or self._board.phase(event.phase)
+        if self._scalars is not None:
+            self._write = self._write or self._scalars.phase(event.phase)
             self._write(event.fitness, event.funnel)
         self._done += 1
         self._new += event.is_new

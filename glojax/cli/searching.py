@@ -19,8 +19,6 @@ from glojax.cli.options import (
     Resume,
     RunDir,
     TaskNames,
-    Tensorboard,
-    board_of,
     check_resume,
     command,
     console_of,
@@ -32,6 +30,7 @@ from glojax.cli.progress import ProgressDisplay, funnel_line
 from glojax.cli.search_settings import with_search_settings
 from glojax.cli.signatures import renamed_option
 from glojax.cli.table_options import with_task_or_table
+from glojax.cli.trackers import Tensorboard, Track, scalars_of
 from glojax.cli.training import with_training
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ def search(
     context: typer.Context,
     task: TaskNames = None,
     tensorboard: Tensorboard = False,
+    track: Track = None,
     run_dir: RunDir = None,
     resume: Resume = False,
     proposals: ProposalCommand = None,
@@ -86,16 +86,16 @@ def search(
     asked = None if proposals is None else Command(proposals, proposal_seconds)
     run_dir = Path("runs") / time.strftime("%Y%m%d-%H%M%S") if run_dir is None else run_dir
     stop_cleanly(context, run_dir)
-    board = board_of(tensorboard, run_dir)
+    scalars = scalars_of(track, tensorboard, run_dir)
     jobs = [make_task(name, keep_in=run_dir) for name in task or [None]]
     if len(jobs) > 1:
         if asked is not None:
             raise ValueError("--proposals goes with one task.")
-        return search_jointly(console, jobs, config, run_dir, resume, board, trains)
+        return search_jointly(console, jobs, config, run_dir, resume, scalars, trains)
     job = jobs[0]
     say_device(console, job, trains)
     console.print("Compiling, and training the baseline ...")
-    shown = _Shown(console, job, config, ProgressDisplay(console, _titles(job), board))
+    shown = _Shown(console, job, config, ProgressDisplay(console, _titles(job), scalars))
     with shown.progress:
         found = glojax.discover(
             job,
@@ -109,8 +109,8 @@ def search(
             **trains,
         )
     say_comparison(console, job, found)
-    if board is not None:
-        board.finish()
+    if scalars is not None:
+        scalars.finish()
     say_conclusions(console, run_dir)
     _say_end(console, found, run_dir)
     return of_discovery(job, found)

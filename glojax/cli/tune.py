@@ -14,8 +14,6 @@ from glojax.cli.options import (
     RunDir,
     Seed,
     TaskName,
-    Tensorboard,
-    board_of,
     check_resume,
     command,
     console_of,
@@ -29,6 +27,7 @@ from glojax.cli.options import (
 from glojax.cli.progress import ProgressDisplay
 from glojax.cli.search_settings import RankByOption
 from glojax.cli.table_options import with_task_or_table
+from glojax.cli.trackers import Tensorboard, Track, scalars_of
 from glojax.cli.training import with_training
 
 
@@ -64,6 +63,7 @@ def tune(
     ] = None,
     sigma: Annotated[float, typer.Option(help="Initial step size, or how far the starts of an ascent scatter.")] = 1.5,
     tensorboard: Tensorboard = False,
+    track: Track = None,
     run_dir: RunDir = None,
     resume: Resume = False,
     rate: Annotated[float, typer.Option(help="Scale of the task's learning rate.")] = 1.0,
@@ -85,19 +85,19 @@ def tune(
         method=method.value, horizon=horizon, generations=generations, population=population,
         sigma=sigma, rate=rate, seed=seed, **({} if rank_by is None else {"rank_by": rank_by.value}),
     )  # fmt: skip
-    board = board_of(tensorboard, run_dir)
+    scalars = scalars_of(track, tensorboard, run_dir)
     job = make_task(task, keep_in=run_dir)
     tree = tree_loss(expression, job.problem.output)
     say_device(console, job, trains)
-    with ProgressDisplay(console, {"tune": "tuning"}, board) as progress:
+    with ProgressDisplay(console, {"tune": "tuning"}, scalars) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)
     console.print(f"Validation {config.ranked(job).score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
         keep(tuned.loss.save, run_dir / "loss.json")
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
-    if board is not None:
-        board.finish()
+    if scalars is not None:
+        scalars.finish()
     result = {"start_fitness": tuned.start_fitness, "fitness": tuned.fitness, "candidate_steps": tuned.steps}
     return {"task": job.name, "loss": of_loss(tuned.loss), "rate": tuned.rate, **result}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 HEARTBEAT = 20.0
 """Seconds of silence after which a process counts as dead."""
@@ -165,7 +165,7 @@ def gathered(array: Any) -> "np.ndarray":
     return _exchanged(lambda: multihost_utils.process_allgather(array, tiled=True))
 
 
-def first(function: Callable[[], T]) -> T:
+def first(function: Callable[[], _T]) -> _T:
     """Call a function in the first process alone, and share its result.
 
     Args:
@@ -239,7 +239,7 @@ def _from_first(content: bytes) -> bytes:
     return _exchanged(lambda: multihost_utils.broadcast_one_to_all(padded))[:size].tobytes()
 
 
-def _exchanged(exchange: Callable[[], T]) -> T:
+def _exchanged(exchange: Callable[[], _T]) -> _T:
     try:
         with jax_settings.standard():
             return exchange()

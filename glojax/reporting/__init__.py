@@ -10,7 +10,9 @@ Modules:
   figures, formula: what is drawn.
   style: how figures look, and how they are written.
   numbers: how numbers are written.
-  tensorboard: a run as scalars for TensorBoard.
+  scalars: a run as scalars for trackers.
+  tracking: what writes for a tracker.
+  tensorboard, wandb, mlflow: the writer for each.
 
 May import ``records`` and below, never ``discovery``.
 """

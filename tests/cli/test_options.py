@@ -86,14 +86,11 @@ def test_a_loss_is_found_by_name_and_must_be_a_tree() -> None:
         options.tree_loss("next_generation")
 
 
-def test_going_on_and_scalars_need_a_run_directory(tmp_path: Path) -> None:
+def test_going_on_needs_a_run_directory(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--resume needs the --run-dir"):
         options.check_resume(True, None)
     options.check_resume(True, tmp_path)
     options.check_resume(False, None)
-    with pytest.raises(ValueError, match="--tensorboard needs the --run-dir"):
-        options.board_of(True, None)
-    assert options.board_of(False, tmp_path) is None
 
 
 def test_an_interval_is_shown_where_there_is_one() -> None:

@@ -56,13 +56,13 @@ def test_another_phase_begins_with_a_clock_and_a_best_of_its_own(monkeypatch: py
     assert lines[1].strip() == "tune 1/3  best 0.5000  mean 0.5000    2.0 candidates/s  left   2 s"
 
 
-def test_rounds_go_to_the_board_of_their_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_are_written_as_scalars_of_their_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[tuple[str, float, dict[str, int]]] = []
 
-    class Board:
+    class Scalars:
         def phase(self, name: str) -> Any:
             return lambda fitness, funnel: written.append((name, float(fitness.max()), funnel))
 
     tuning = event("tune", funnel={})
-    shown(monkeypatch, [0.0] * 9, event(), tuning, board=Board())
+    shown(monkeypatch, [0.0] * 9, event(), tuning, scalars=Scalars())
     assert written == [("search", 0.9, {"drawn": 1234, "trained": 2}), ("tune", 0.9, {})]

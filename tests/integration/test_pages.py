@@ -7,9 +7,9 @@ bash: ``glojax`` is parsed by the command itself, so every option is one that ex
 ``export`` and ``show`` run as printed. Of ``search`` the task of a file or a table is made, and ``SEARCHED`` is
 searched, with ``REDUCED`` added; what else trains for minutes is only parsed: ``search`` of a ready-made task,
 ``train``, ``tune``, ``evaluate``, ``bench``. ``python file.py`` runs; the command line of a script in ``experiments/``
-or ``docs/`` is parsed by that script. Installation, tests and linters are neither parsed nor run. A script, with
-``#!``, is parsed by bash, and what it starts of glojax by the command; so is what gcloud is to start. ``glojax`` in
-backquotes in the text is parsed as well.
+or ``docs/`` is parsed by that script. Installation, tests, linters and the site's builder are neither parsed nor
+run. A script, with ``#!``, is parsed by bash, and what it starts of glojax by the command; so is what gcloud is to
+start. ``glojax`` in backquotes in the text is parsed as well.
 
 sql and yaml have tests of their own, in ``test_candidate_table.py`` and ``test_ray.py``.
 """
@@ -48,7 +48,7 @@ REDUCED = (
 )
 SEARCHED = "diabetes.py:task"
 INSTALLATION = ("pip install ", ".venv/bin/pip install ", "python3 -m venv ", "git clone ", "cd ")
-CHECKS = (".venv/bin/pytest", ".venv/bin/ruff ", ".venv/bin/pyright ")
+CHECKS = (".venv/bin/pytest", ".venv/bin/ruff ", ".venv/bin/pyright ", ".venv/bin/mkdocs ")
 COMMANDS: dict[str, Any] = get_command(cli.app).commands  # type: ignore[attr-defined]
 
 

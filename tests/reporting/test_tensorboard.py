@@ -4,13 +4,10 @@ import contextlib
 import struct
 import sys
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from glojax.records import comparisons, summary
 from glojax.reporting import tensorboard
 
 pytest.importorskip("tensorboardX")
@@ -32,54 +29,28 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def test_every_generation_is_a_step(tmp_path: Path) -> None:
-    with contextlib.closing(tensorboard.Board(tmp_path)) as board:
-        watch = board.phase("search")
-        assert not list(tmp_path.iterdir())  # nothing before the first generation
-        watch(np.array([0.0, 0.5, 0.75, 0.0]), {"drawn": 9, "trained": 4})
-        watch(np.array([0.25, 0.5, 0.75, 1.0]), {"drawn": 5, "trained": 4})
-        found = read(tmp_path / "tensorboard" / "search")  # at once
-    assert found == {
-        "fitness/best": [(0, 0.75), (1, 1.0)], "fitness/mean": [(0, 0.3125), (1, 0.625)],
-        "fitness/failed": [(0, 0.5), (1, 0.0)], "funnel/drawn": [(0, 9), (1, 5)],
-        "funnel/trained": [(0, 4), (1, 4)],
-    }  # fmt: skip
+def test_scalars_are_written_at_once_and_nothing_before(tmp_path: Path) -> None:
+    with contextlib.closing(tensorboard.TensorBoardWriter(tmp_path)) as writer:
+        assert not list(tmp_path.iterdir())
+        writer.write("search", 0, {"fitness/best": 0.75, "funnel/drawn": 9})
+        writer.write("search", 1, {"fitness/best": 1.0})
+        writer.write("comparison a/b", 30, {"comparison/test": 0.5})
+        assert read(tmp_path / "tensorboard" / "search") == {
+            "fitness/best": [(0, 0.75), (1, 1.0)], "funnel/drawn": [(0, 9)],
+        }  # fmt: skip
+        assert read(tmp_path / "tensorboard" / "comparison a-b") == {"comparison/test": [(30, 0.5)]}
 
 
-def test_a_search_that_goes_on_is_shown_once(tmp_path: Path) -> None:
+def test_a_run_that_is_written_again_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     for length in (2, 3):
-        with contextlib.closing(tensorboard.Board(tmp_path)) as board:
-            watch = board.phase("search")
-            for number in range(length):
-                watch(np.array([0.1 * number]), {})
-    steps = [step for step, _ in read(tmp_path / "tensorboard" / "search")["fitness/best"]]
-    assert steps == [0, 1, 2]
-
-
-def test_finals_and_the_comparison_come_from_the_record(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    run = summary.read(make_run(tmp_path / "run"))
-    board = tensorboard.Board(tmp_path / "run")
-    watch = board.phase("search")
-    for records in run.phases["search"].generations:
-        watch(np.array([record.fitness for record in records]), {})
-    board.finish()
-    folder = tmp_path / "run" / "tensorboard"
-    best = run.phases["search"].best
-    assert best is not None
-    (winner,) = read(folder / "search")["finals/winner"]
-    assert winner == (3, pytest.approx(best.fitness))
-    rows = {row.name: row for row in comparisons.rows_of(run.comparison)}
-    for name in ("cross-entropy", "found", "found, tuned", "random search"):
-        found = read(folder / f"comparison {name}")
-        scores = rows[f"{name}, best rate"].scores.mean(axis=0)
-        for place, split in enumerate(("validation", "test")):
-            steps, values = zip(*found[f"comparison/{split}"], strict=True)
-            assert steps == (10, 20, 30)
-            np.testing.assert_allclose(values, scores[:, place], rtol=1e-6)
+        with contextlib.closing(tensorboard.TensorBoardWriter(tmp_path)) as writer:
+            for step in range(length):
+                writer.write("search", step, {"fitness/best": 0.1 * step})
+    assert [step for step, _ in read(tmp_path / "tensorboard" / "search")["fitness/best"]] == [0, 1, 2]
 
 
 def test_without_tensorboardx_it_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("tensorboardX")]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install 'glojax\[tensorboard\]'"):
-        tensorboard.Board(tmp_path)
+        tensorboard.TensorBoardWriter(tmp_path)

@@ -3,6 +3,7 @@
 import numpy as np
 
 KINDS = ("classification", "binary", "regression")
+"""The kinds of problems that a table may pose."""
 
 MAX_BYTES = 2**28
 """Largest size of a file, and of its text."""
