@@ -1,6 +1,7 @@
 """Tasks of many positions: the same scores as flattened by hand, no influence of what is masked, and clear errors."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -13,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glojax
-from glojax.expressions.parsing import parse
 from glojax.expressions.programs import encode
 from glojax.tasks import dense
 from glojax.tasks.identity import differences, identity
 from glojax.tasks.task import Task
-from glojax.training.gradients import fixed_gradient, program_gradient
+from glojax.training import learner
+from glojax.training.gradients import program_gradient
 
 LOSSES = ["x * log(y)", "x * y - square(x - y)"]
 RANDOM = np.random.default_rng(0)
@@ -65,8 +66,6 @@ def test_a_dense_task_scores_as_the_same_task_flattened_by_hand(case: str) -> No
 
 
 def test_a_large_set_is_scored_in_batches_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    from glojax.training import learner
-
     expected = glojax.evaluate(task_of(X, GAPS, 3, metric="iou", ignore_label=-1), LOSSES, seeds=1)
     monkeypatch.setattr(learner, "_EVALUATION_ROWS", 5 * 12)  # 12 examples in batches of 5
     found = glojax.evaluate(task_of(X, GAPS, 3, metric="iou", ignore_label=-1), LOSSES, seeds=1)
@@ -102,7 +101,7 @@ MASKED = {
 }
 
 
-@pytest.mark.parametrize("case", MASKED)
+@pytest.mark.parametrize("case", ["classes", "numbers"])
 @settings(max_examples=1, deadline=None)
 @given(seed=st.integers(0, 1000), lost=st.sampled_from([np.nan, np.inf]))
 def test_labels_inputs_and_outputs_where_nothing_counts_have_no_influence(case: str, seed: int, lost: float) -> None:
@@ -123,17 +122,45 @@ def test_labels_inputs_and_outputs_where_nothing_counts_have_no_influence(case: 
     assert expected.min() > 0
 
 
-def test_no_gradient_is_lost_where_nothing_counts() -> None:
-    outputs = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf], [0.5, -1.0]])
-    x, weights = jnp.eye(2)[jnp.array([0, 1, 1])], jnp.array([[1.0], [0.0], [1.0]])
-    loss, program = optax.safe_softmax_cross_entropy, encode([parse("x * log(y)")], instructions=2)
-    one = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), program)
-    expected = jax.grad(lambda z: loss(z, x[::2]).sum() / 3)(outputs[::2])
-    for gradient in (program_gradient(False), fixed_gradient(loss)):
-        found, finite = gradient(one, outputs, x, weights)
-        assert finite
-        np.testing.assert_allclose(found[::2], expected, rtol=1e-5)
-        np.testing.assert_array_equal(found[1], [0, 0])
+@functools.cache
+def judged(case: str) -> Any:
+    """Compiled ``(outputs, labels) -> (gradient, whether it and the outputs are finite, score)``, and labels."""
+    labels, outputs, fields = MASKED[case]
+    part, where = (X[:, 0, 0], labels[:, 0, 0]), {"train": np.arange(12) > 0}
+    task = Task(nn.Dense(outputs), part, part, batch_size=6, where=where, **fields)
+    encoded = encode([task.problem.baseline.tree], instructions=7)
+    program, gradient = jax.tree.map(lambda leaf: leaf[0], encoded), program_gradient(False, task.problem.output)
+
+    @jax.jit
+    def judge(z: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
+        found, finite = gradient(program, z, *task.targets(labels, outputs))
+        return found, finite, learner._finite(z, labels), task.score(z, labels)
+
+    return judge, task.splits["train"].labels[1:]
+
+
+@pytest.mark.parametrize("case", MASKED)
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    lost=st.sampled_from([np.nan, np.inf, -np.inf, 1e30, 0.0]),
+    size=st.sampled_from([0.1, 10.0]),
+)
+def test_outputs_where_no_label_is_known_change_neither_gradient_nor_score(
+    case: str, seed: int, lost: float, size: float
+) -> None:
+    (judge, labels), random = judged(case), np.random.default_rng(seed)
+    known = random.random(len(labels)) < 0.7
+    known[[0, 1, 2, 3]] = True
+    apart = ~known.reshape(-1, *(1,) * (labels.ndim - 1))
+    labels = np.where(apart, -1 if labels.ndim == 1 else np.nan, labels).astype(labels.dtype)
+    z = size * random.normal(size=(len(labels), MASKED[case][1])).astype(np.float32)
+    expected, found = judge(z, labels), judge(np.where(known[:, None], z, np.float32(lost)), labels)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(found[0][~known], 0)
+    assert found[1]
+    assert found[2]
 
 
 @pytest.mark.parametrize(
