@@ -71,10 +71,10 @@ def bench(
     ]
     if compile_for is not None:
         return console.print(_compiled(plans, compile_for))
-    _measure(console, plans, json_file)
+    _measure(console, plans, json_file, f"losses of {nodes} nodes, median of {rounds}")
 
 
-def _measure(console: Console, plans: Sequence["BenchmarkPlan"], json_file: Path | None) -> None:
+def _measure(console: Console, plans: Sequence["BenchmarkPlan"], json_file: Path | None, title: str) -> None:
     """Measure one plan after another, and print what they give."""
     import json
 
@@ -87,7 +87,7 @@ def _measure(console: Console, plans: Sequence["BenchmarkPlan"], json_file: Path
         speeds.append(benchmark.measure(plan))
         if json_file is not None:  # after each, so that an interrupted command keeps what it measured
             files.write_atomically(json_file, json.dumps(benchmark.as_json(machine, speeds), indent=2) + "\n")
-    console.print(_table(speeds, f"losses of {plans[0].nodes} nodes, median of {plans[0].rounds}"))
+    console.print(_table(speeds, title))
     if json_file is not None:
         console.print(f"Saved {json_file}", soft_wrap=True)
 
