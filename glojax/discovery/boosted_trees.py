@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glojax.records.run import Run
+from glojax.tasks import metrics
 from glojax.tasks.labels import known_of
 from glojax.tasks.task import Task
 
@@ -24,6 +25,8 @@ def boosted_trees(
     task: Task, *, run_dir: str | os.PathLike[str] | None = None, resume: bool = False
 ) -> dict[str, float]:
     """Grow gradient-boosted trees with scikit-learn's own settings, and judge them by the task's metric.
+
+    Where that is balanced accuracy, or the task's classes are balanced, so are those of the trees.
 
     Args:
       task: of inputs ``[examples, features]`` with one label for each: a class, 0 or 1, or a number.
@@ -74,7 +77,9 @@ def _grown(task: Task) -> Any:
     inputs, targets = np.asarray(x, float)[known], labels.reshape(-1)[known]
     if task.problem.output == "identity":
         return HistGradientBoostingRegressor(random_state=0).fit(inputs, targets)
-    made = HistGradientBoostingClassifier(random_state=0, class_weight=task.class_weight)
+    is_balanced = metrics.unbound(task.metric_function) is metrics.balanced_accuracy
+    weights = "balanced" if is_balanced else task.class_weight
+    made = HistGradientBoostingClassifier(random_state=0, class_weight=weights)
     return made.fit(inputs, targets.astype(int))
 
 

@@ -182,7 +182,7 @@ def about_comparison(run: RunSummary) -> list[str]:
     if constant and not nothing_learned:
         said.append(f"O{constant}.")
     if (trees := run.boosted.get(judged_split(run))) is not None:
-        said.append(f"Gradient-boosted trees on the same data have {number(trees)}: what the table allows.")
+        said.append(f"Gradient-boosted trees on the same data have {number(trees)}: what this table allows them.")
     return said
 
 
