@@ -63,10 +63,10 @@ TARGETS: dict[str, _Target] = {
 
 
 class CompiledStep(NamedTuple):
-    """What a compiler made of one training step."""
+    """What a compiler made of one training step, or of another program."""
 
     device: str
-    kernels: int  # started in a step, those inside loops counted once
+    kernels: int  # started in it, those inside loops counted once
     loops: int
     copies: int  # of arrays, among the kernels
     temporary_bytes: int
@@ -97,31 +97,45 @@ def compile_step(
     """
     if candidates < 1:
         raise ValueError(f"candidates is {candidates}; it must be at least 1.")
-    device = device_of(target)
     found = partial(gradients.program_gradient, protected, task.problem.output)
     gradient = found() if loss is None else gradients.fixed_gradient(loss)
-    whole = NamedSharding(Mesh(np.array([device]), ("candidates",)), PartitionSpec())
 
-    def placed(shape: Any, *axes: int) -> Any:
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((*axes, *leaf.shape), leaf.dtype, sharding=whole),
-            shape,
-        )
+    def batched(shape: Any) -> Any:
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((candidates, *leaf.shape), leaf.dtype), shape)
 
     program = jax.tree.map(lambda leaf: leaf[0], programs.encode([programs.Tree("y")], instructions=instructions))
-    data = placed(tuple(inputs.shapes(part, inputs.count(part)) for part in task.splits["train"]))
     number, seed = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.int32, jnp.uint32))
     places = jax.ShapeDtypeStruct((task.batch_size,), jnp.int32)
     arguments = (
-        placed(learner.shapes(task), candidates),
-        placed(program, candidates),
-        placed(jax.ShapeDtypeStruct((), jnp.float32), candidates),
-        *(placed(each) for each in (seed, number, places)),
-        *data,
+        batched(learner.shapes(task)),
+        batched(program),
+        batched(jax.ShapeDtypeStruct((), jnp.float32)),
+        *(seed, number, places),
+        *(inputs.shapes(part, inputs.count(part)) for part in task.splits["train"]),
     )
-    with jax_settings.standard(wide=False, products=task.precision):
-        step = jax.jit(partial(_step, task, gradient), donate_argnums=0)
-        compiled = step.lower(*arguments).compile()
+    return compile_program(partial(_step, task, gradient), target, *arguments, precision=task.precision, donate=True)
+
+
+def compile_program(
+    function: Callable[..., Any], target: str, *arguments: Any, precision: str | None = None, donate: bool = False
+) -> CompiledStep:
+    """Compile a function for a device that is not here.
+
+    Args:
+      function: of arrays; it is traced.
+      target: a key of ``TARGETS``.
+      *arguments: arrays, or anything with their shapes and types, as trees.
+      precision: of products, a key of ``jax_settings.PRECISIONS``. Defaults to what JAX is set to.
+      donate: whether the program may reuse the buffers of the first argument. Defaults to False.
+
+    Raises:
+      ValueError: the target is unknown, or the packages of the compiler are not there.
+    """
+    device = device_of(target)
+    whole = NamedSharding(Mesh(np.array([device]), ("candidates",)), PartitionSpec())
+    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), arguments)
+    with jax_settings.standard(wide=False, products=precision):
+        compiled = jax.jit(function, donate_argnums=(0,) if donate else ()).lower(*placed).compile()
     text, memory = compiled.as_text(), compiled.memory_analysis()
     assert text is not None
     assert memory is not None

@@ -23,6 +23,44 @@ for target, candidates in json.loads(sys.argv[1]):
         print(json.dumps([*step[1:], compiled_step.count_operations(step.text)]))
 """
 
+OTHERS = """
+import json, sys
+from functools import partial
+import jax, jax.numpy as jnp, numpy as np
+from glojax import benchmark, compiled_step, tasks
+from glojax.discovery import cma_es, screening
+from glojax.expressions import programs
+from glojax.training import gradients, learner
+
+def screened(stage, size):
+    program = programs.encode([programs.Tree("y")] * size, None, 31)
+    gradient = gradients.program_gradient(False, "softmax")
+    stages = {"examine": partial(screening._examine, gradient)}
+    stages["descend"] = partial(screening._descend, gradient, screening._goodness("softmax"))
+    return jax.vmap(stages[stage], in_axes=(0, None, None, None, None)), program, *screening.probe()
+
+def scored():
+    task = tasks.digits()
+    learners = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((80, *leaf.shape), leaf.dtype), learner.shapes(task))
+    score = lambda learners, seed, x, labels: jax.vmap(
+        lambda one: learner.score(task, one, learner.keys_of(seed), x, labels))(learners)
+    return score, learners, jax.ShapeDtypeStruct((), jnp.uint32), *task.splits["validation"]
+
+def asked():
+    compiled, nothing = cma_es._cma_es(16, 8)
+    return compiled, np.uint32(0), np.int32(0), np.float32(1), np.zeros(8, np.float32), np.bool_(True), *nothing
+
+for name in json.loads(sys.argv[1]):
+    if name == "paper":
+        step = compiled_step.compile_step(benchmark.NETWORKS["paper"].task(), "h100", 80)
+    else:
+        made = {"examine": lambda: screened("examine", 128), "descend": lambda: screened("descend", 32),
+                "score": scored, "cma": asked}[name]
+        function, *arguments = made()
+        step = compiled_step.compile_program(function, "h100", *arguments)
+    print(json.dumps([*step[1:], compiled_step.count_operations(step.text)]))
+"""
+
 
 def compiler(platform: str, directory: Path) -> dict[str, str]:
     """The environment of a process that has the compiler of a platform; skips where it cannot be had."""
@@ -36,9 +74,9 @@ def compiler(platform: str, directory: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "JAX_PLATFORMS": "cpu"}
 
 
-def compiled(cases: list[tuple[str, int]], platform: str, directory: Path) -> list[Any]:
+def compiled(cases: list[Any], platform: str, directory: Path, program: str = PROGRAM) -> list[Any]:
     """Of each case the step with a program for each candidate, then that with one fixed loss."""
-    command = [sys.executable, "-c", PROGRAM, json.dumps(cases)]
+    command = [sys.executable, "-c", program, json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True, env=compiler(platform, directory), check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -58,8 +96,36 @@ def test_on_an_h100_different_losses_take_few_kernels_more_than_a_fixed_one(tmp_
 
 
 @pytest.mark.slow
-def test_on_a_tpu_the_losses_make_no_loop(tmp_path: Path) -> None:
-    different, fixed = compiled([("v5e", 80)], "tpu", tmp_path)
+def test_on_an_h100_what_is_not_a_step_has_no_loop_of_the_interpreter_s(tmp_path: Path) -> None:
+    loops = {"examine": 0, "descend": 1, "score": 0, "cma": 0}  # of the descent, its steps
+    found = compiled([*loops], "cuda", tmp_path, OTHERS)
+    assert [one[1] for one in found] == [*loops.values()]
+    for *_, text, _ in found:
+        assert "f64[" not in text
+        assert "s64[" not in text
+
+
+@pytest.mark.slow
+def test_on_an_h100_a_step_of_80_paper_networks_is_convolutions_of_cudnn_in_a_tenth_of_the_memory(
+    tmp_path: Path,
+) -> None:
+    ((_, loops, _, memory, text, _),) = compiled(["paper"], "cuda", tmp_path, OTHERS)
+    assert loops == 0
+    assert text.count("__cudnn$conv") == 5  # two layers, of which the first has no gradient by its input
+    assert memory < 80e9 / 10
+    assert "f64[" not in text
+    assert "s64[" not in text
+    # Kernels of both convolutions and of the large layer, of the whole population; that of the last, a hundredth of all
+    # parameters, is copied.
+    shapes = ("80,5,5,1,32", "80,5,5,32,64", "80,3136,1024", "80,1024,3136")
+    copied = [line for line in text.splitlines() if " copy(" in line]
+    assert not [line for line in copied if any(f"f32[{shape}]" in line.split(" copy(")[0] for shape in shapes)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["v5e", "v6e", "v5p"])
+def test_on_a_tpu_the_losses_make_no_loop(target: str, tmp_path: Path) -> None:
+    different, fixed = compiled([(target, 80)], "tpu", tmp_path)
     assert different[1] == fixed[1] == 0
     assert different[5]["custom-call"] == fixed[5]["custom-call"] + 1
     assert "f64[" not in different[4]

@@ -389,12 +389,15 @@ def tree_loss(name: str, output: "Output" = "softmax") -> "Loss":
 def say_device(console: Console, task: "Task", trains: dict[str, Any]) -> None:
     """Print what is trained, and on what."""
     from glojax.distributed.devices import all_devices
+    from glojax.expressions import interpreter_kernels
 
     if trains["executor"] is None:
         devices = all_devices()
         several = f" of {processes.count()} processes" if processes.count() > 1 else ""
         on = f"{len(devices)} {devices[0].platform.upper()} device{'s' * (len(devices) > 1)} ({devices[0].device_kind})"
         on += several
+        if devices[0].platform != "cpu" and not interpreter_kernels.HAS_PALLAS:
+            on += ", losses without Pallas, which takes longer"
     else:
         on = str(trains["executor"])
     console.print(f"{task.name}: {task.steps} steps in batches of {task.batch_size}, on {on}.")

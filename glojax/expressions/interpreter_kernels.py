@@ -3,22 +3,31 @@
 One instance of the kernel takes one candidate and a block of points. It walks through the candidate's own instructions
 and branches on their opcodes, which are scalars there; all slots, values and slopes, are values of the kernel and never
 arrays in memory. So a step of training has one kernel for the losses of all candidates, whatever their length.
+A JAX without Pallas takes ``without_pallas``, in which every instruction is a few kernels.
 
 The arithmetic is that of the interpreter of a CPU (``programs``), operation by operation. Types of 16 bits are computed
 in 32.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as mosaic
-from jax.experimental.pallas import triton
 
 from glojax.expressions import grammar
+
+pl: Any = None
+mosaic: Any = None
+triton: Any = None
+with contextlib.suppress(ImportError):
+    pl, mosaic, triton = (import_module(f"jax.experimental.pallas{part}") for part in ("", ".tpu", ".triton"))
+
+HAS_PALLAS: bool = pl is not None
+"""Whether this JAX has Pallas for both platforms; without it ``without_pallas`` stands for both kernels."""
 
 _POINTS = 256  # of a block on a GPU; slots of a candidate then fit the registers of its threads
 _LANES, _MOST_ROWS = 128, 16  # of a block on a TPU
@@ -83,7 +92,7 @@ def _unpack(word: jax.Array) -> list[jax.Array]:
 def _walk(
     operators: Sequence[grammar.Node],
     registers: int,
-    length: jax.Array,
+    length: jax.Array | int,
     word_at: Callable[[Any], jax.Array],
     scale_at: Callable[[Any], jax.Array],
     x: jax.Array,
@@ -160,6 +169,26 @@ def operate(
 
 def _registers(instructions: Instructions) -> int:
     return (instructions.word.shape[1] + 1).bit_length() - 1
+
+
+# WITHOUT PALLAS
+
+
+def without_pallas(operators: tuple[grammar.Node, ...], instructions: Instructions, x: jax.Array, y: jax.Array) -> Pair:
+    """Run programs in plain JAX, without loops of a length that is data; arguments and results as of ``on_gpu``."""
+    size, room = instructions.word.shape
+    wide = jnp.promote_types(y.dtype, jnp.float32)
+
+    def one(given: Instructions, x: jax.Array, y: jax.Array) -> Pair:
+        def word_at(i: jax.Array) -> jax.Array:
+            return jnp.where(i < given.length[0], given.word[i], 0)  # of which no register is the result
+
+        found = _walk(operators, _registers(instructions), room, word_at, lambda i: given.scale[i], x, y)
+        return given.output_scale[0] * found[0], given.output_scale[0] * found[1]
+
+    points = (jnp.broadcast_to(array, (size, y.shape[1])).astype(wide) for array in (x, y))
+    value, slope = jax.vmap(one)(instructions, *points)
+    return value.astype(y.dtype), slope.astype(y.dtype)
 
 
 # GPU
@@ -259,10 +288,10 @@ def on_tpu(
         factor = output_scale[0, 0, 0].astype(wide)
         value[0], slope[0] = factor * found[0], factor * found[1]
 
-    def scalars(array: jax.Array) -> pl.BlockSpec:
+    def scalars(array: jax.Array) -> Any:
         return pl.BlockSpec((1, 1, array.shape[-1]), lambda i, j: (i, 0, 0), memory_space=mosaic.SMEM)
 
-    def tile(count: int) -> pl.BlockSpec:
+    def tile(count: int) -> Any:
         return pl.BlockSpec((1, block, _LANES), lambda i, j: (i if count == size else 0, j, 0))
 
     shape = jax.ShapeDtypeStruct((size, lines, _LANES), wide)

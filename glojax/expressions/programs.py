@@ -207,13 +207,11 @@ def _sweep(protected: bool) -> _Sweep:
         ) -> tuple[jax.Array, jax.Array]:
             return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y)
 
+        gpu, tpu = interpreter_kernels.on_gpu, interpreter_kernels.on_tpu
+        if not interpreter_kernels.HAS_PALLAS:
+            gpu = tpu = interpreter_kernels.without_pallas
         return platforms.choose(
-            program,
-            x,
-            y,
-            cpu=partial(_run, operators),
-            gpu=partial(in_kernel, interpreter_kernels.on_gpu),
-            tpu=partial(in_kernel, interpreter_kernels.on_tpu),
+            program, x, y, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
         )
 
     @custom_vmap

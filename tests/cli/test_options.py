@@ -15,7 +15,7 @@ HARDER = {
     "label_noise": 0.0, "noise": options.Noise.symmetric, "train_examples": None, "outliers": 0.0, "imbalance": 1.0,
     "noisy_validation": False,
 }  # fmt: skip
-PLACE = ["devices", "data_dir", "metric", "class_weight", *HARDER]
+PLACE = ["devices", "data_dir", "metric", "class_weight", "precision", *HARDER]
 TRAINING = ["steps", "schedule"]
 COLUMNS = ["numeric", "categorical", "ordinal", "drop", "missing"]
 FILE = [

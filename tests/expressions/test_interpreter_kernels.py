@@ -1,11 +1,14 @@
 """What a kernel reads; what it computes is in ``test_programs``, beside the interpreter of a CPU."""
 
+import runpy
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glojax.expressions import grammar, interpreter_kernels, programs
+from glojax.expressions import grammar, interpreter_kernels, programs, trees
 from glojax.expressions.parsing import parse
 
 
@@ -45,3 +48,26 @@ def test_blocks_cover_every_point_once(kernel, points: int) -> None:
     value, slope = jax.jit(lambda x, y: kernel(grammar.OPERATORS, packed, x, y, interpret=True))(x, y)
     np.testing.assert_allclose(value, np.stack([x[0] - 2 * y[0], y[0] ** 2]), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(slope, np.stack([np.full(points, -2), 2 * y[0]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_without_pallas_programs_give_what_the_cpu_gives(protected: bool) -> None:
+    random, operators = np.random.default_rng(3), grammar.operators(protected)
+    population = [trees.grow(random, int(random.integers(0, 6))) for _ in range(60)]
+    coefficients = [random.uniform(-2, 2, tree.size) if place % 2 else None for place, tree in enumerate(population)]
+    y = np.concatenate([[1e-9, 1 - 1e-9], random.uniform(0, 1, 10)])[None]
+    x = (random.random(y.shape) < 0.5).astype(float)
+    with jax.enable_x64(True):
+        program = programs.encode(population, coefficients, 63, np.float64)
+        packed = interpreter_kernels.pack(*map(jnp.asarray, program))
+        expected = jax.jit(lambda: programs._run(operators, program, jnp.asarray(x), jnp.asarray(y)))()
+        found = jax.jit(lambda: interpreter_kernels.without_pallas(operators, packed, jnp.asarray(x), jnp.asarray(y)))()
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("missing", ["jax.experimental.pallas", "jax.experimental.pallas.triton"])
+def test_a_jax_without_pallas_is_noticed(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert interpreter_kernels.HAS_PALLAS
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert not runpy.run_path(interpreter_kernels.__file__)["HAS_PALLAS"]

@@ -151,10 +151,11 @@ def test_value_and_slope_are_those_of_evaluate_and_grad(references, platform):
 
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 @pytest.mark.parametrize("protected", [False, True])
-def test_a_kernel_gives_what_the_cpu_gives(platform, protected):
+@pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_kernel_gives_what_the_cpu_gives(platform, protected, count):
     """To the last digits: a compiler may round a product and a sum once or twice."""
     x, y = points(seed=0)
-    population = [*random_trees(150, seed=13), *joined_trees(150, seed=17, size=64)]
+    population = [*random_trees(count // 2, seed=13), *joined_trees(count // 2, seed=17, size=64)]
     assert max(instructions_of(tree) for tree in population) > 31
     assert max(tree.size for tree in population) == 64
     with jax.enable_x64(True):
