@@ -29,17 +29,34 @@ May import every package.
 """
 
 import sys
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from glojax.cli import comparing, measuring, reading, searching, showing, transferring, tune
 from glojax.cli.help_panels import sort_commands
 from glojax.cli.options import app, plain
 from glojax.errors import short
+from glojax.version import version
 
 __all__ = ["app", "comparing", "main", "measuring", "reading", "searching", "showing", "transferring", "tune"]
 
 sort_commands(app)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"glojax {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:

@@ -74,10 +74,8 @@ def bench(
             for name in [*given, *(networks or ([] if given else ["mlp"]))]
             for size in population or [None]
         ]
-        if compile_for is not None:
-            result = _compile(console, plans, compile_for)
-        else:
-            result = _measure(console, plans, json_file, f"losses of {nodes} nodes, median of {rounds}")
+        compiled = compile_for and _compile(console, plans, compile_for)
+        result = compiled or _measure(console, plans, json_file, f"losses of {nodes} nodes, median of {rounds}")
     if json_file is not None:
         write(json_file, result)
     if json_file not in (None, STDOUT):

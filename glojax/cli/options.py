@@ -38,23 +38,6 @@ app = typer.Typer(
 command = in_panels(app)
 """The decorator of commands, as ``app.command``."""
 
-
-def _say_version(asked: bool) -> None:
-    if asked:
-        import glojax
-
-        print(f"glojax {glojax.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options_of_all(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None: ...
-
-
 TaskName = Annotated[
     str | None,
     typer.Argument(

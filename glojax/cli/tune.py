@@ -1,9 +1,11 @@
 """The command ``glojax tune``."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from glojax.cli.help_panels import DISCOVER
 from glojax.cli.json_results import of_loss, with_json
@@ -29,6 +31,9 @@ from glojax.cli.search_settings import RankByOption
 from glojax.cli.table_options import with_task_or_table
 from glojax.cli.trackers import Tensorboard, Track, scalars_of
 from glojax.cli.training import with_training
+
+if TYPE_CHECKING:
+    from glojax.discovery.tuning import TuningResult
 
 
 class Method(StrEnum):
@@ -79,8 +84,7 @@ def tune(
     console = console_of()
     check_resume(resume, run_dir)
     stop_cleanly(context, run_dir)
-    (expression,) = _one(loss)
-    tree_loss(expression)  # one that cannot be read is refused before a task is made
+    expression = _one(loss)
     config = glojax.TuneConfig(
         method=method.value, horizon=horizon, generations=generations, population=population,
         sigma=sigma, rate=rate, seed=seed, **({} if rank_by is None else {"rank_by": rank_by.value}),
@@ -91,19 +95,25 @@ def tune(
     say_device(console, job, trains)
     with ProgressDisplay(console, {"tune": "tuning"}, scalars) as progress:
         tuned = glojax.tune(job, tree, config, run_dir, resume=resume, on_event=progress.show, **trains)
-    console.print(f"Validation {config.ranked(job).score_name} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
-    console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
-    if run_dir is not None:
-        keep(tuned.loss.save, run_dir / "loss.json")
-        console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
     if scalars is not None:
         scalars.finish()
+    _say(console, config.ranked(job).score_name, tuned, run_dir)
     result = {"start_fitness": tuned.start_fitness, "fitness": tuned.fitness, "candidate_steps": tuned.steps}
     return {"task": job.name, "loss": of_loss(tuned.loss), "rate": tuned.rate, **result}
 
 
-def _one(losses: list[str] | None) -> list[str]:
-    """The loss that is tuned."""
+def _say(console: Console, score: str, tuned: "TuningResult", run_dir: Path | None) -> None:
+    """Print what was found, and keep it."""
+    console.print(f"Validation {score} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
+    console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
+    if run_dir is not None:
+        keep(tuned.loss.save, run_dir / "loss.json")
+        console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
+
+
+def _one(losses: list[str] | None) -> str:
+    """The loss that is tuned; one that cannot be read is refused before a task is made."""
     if losses is None or len(losses) != 1:
         raise ValueError(f"tune takes a task, or --csv, and one loss; {len(losses or ())} were given.")
-    return losses
+    tree_loss(losses[0])
+    return losses[0]
