@@ -263,7 +263,7 @@ def _typical_variance(squares: np.ndarray, degrees: np.ndarray) -> float:
 def mostly_among(scores: np.ndarray, values: Sequence[float]) -> int:
     """How many scores ``[seeds]`` are one of some values, up to rounding; 0 unless at least half of them are."""
     alike = np.isclose(np.asarray(scores, float)[:, None], np.asarray(values, float), rtol=1e-6, atol=1e-7).any(axis=1)
-    return int(alike.sum()) if 2 * alike.sum() >= len(alike) else 0
+    return int(alike.sum()) if 2 * alike.sum() >= len(scores) else 0
 
 
 def winner(scores: Sequence[Sequence[float]]) -> int:
