@@ -127,7 +127,9 @@ def test_on_an_h100_a_step_of_80_paper_networks_is_convolutions_of_cudnn_in_a_te
 def test_on_a_tpu_the_losses_make_no_loop(target: str, tmp_path: Path) -> None:
     different, fixed = compiled([(target, 80)], "tpu", tmp_path)
     assert different[1] == fixed[1] == 0
-    assert different[5]["custom-call"] == fixed[5]["custom-call"] + 1
+    assert "losses" in different[4]  # the kernel
+    if target == "v5e":
+        assert different[5]["custom-call"] == fixed[5]["custom-call"] + 1
     assert "f64[" not in different[4]
 
 

@@ -126,6 +126,7 @@ def test_networks_train_and_are_scored_in_the_precision_of_the_task(
     model = (lambda key: (jax.random.normal(key, (64, 10)), {}), apply)
     task = dataclasses.replace(tiny_task, model=model, precision=precision, steps=2)
     trainer = Trainer(task)
+    assert task.fingerprint  # for which the model is traced as well
     traced.clear()
     trainer.scores(trainer.candidates([parse("x * y")], [0]))
     assert traced
