@@ -22,7 +22,7 @@ from scipy import stats
 
 from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
 from glojax.discovery import sieve
-from glojax.expressions import canonical
+from glojax.expressions import canonical, trees
 
 compiled: list[str] = []
 libc = ctypes.CDLL(None)
@@ -84,7 +84,7 @@ def holding() -> tuple[int, int, int]:
     remembered, which are bounded.
     """
     canonical.canonical.cache_clear()
-    canonical._text.cache_clear()
+    trees._text.cache_clear()
     gc.collect()
     libc.mallinfo2.restype = Mallinfo
     memory = libc.mallinfo2()

@@ -85,9 +85,10 @@ def tune(
     check_resume(resume, run_dir)
     stop_cleanly(context, run_dir)
     expression = _one(loss)
+    ranked: dict[str, Any] = {} if rank_by is None else {"rank_by": rank_by.value}
     config = glojax.TuneConfig(
         method=method.value, horizon=horizon, generations=generations, population=population,
-        sigma=sigma, rate=rate, seed=seed, **({} if rank_by is None else {"rank_by": rank_by.value}),
+        sigma=sigma, rate=rate, seed=seed, **ranked,
     )  # fmt: skip
     scalars = scalars_of(track, tensorboard, run_dir)
     job = make_task(task, keep_in=run_dir)
