@@ -26,12 +26,13 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "experiments/README.md": "experiments.md",
+    "experiments/accelerator.md": "accelerator.md",
 }
 """From a page of the repository to a page of the site, where the repository has it outside docs/."""
 
 MODULES = (
     "discovery.comparison", "discovery.results", "executors.protocol", "executors.ray_executor",
-    "expressions.canonical", "expressions.coefficients",
+    "expressions.canonical", "expressions.coefficients", "reporting.opened_run",
 )  # fmt: skip
 """Public modules that a user imports by name; the others are names of ``glojax``."""
 

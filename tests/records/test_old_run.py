@@ -101,13 +101,14 @@ def test_its_summary_has_what_the_old_version_printed(old: Path) -> None:
 
 
 def test_its_report_has_the_numbers_of_the_old_one_and_the_interval_of_paired_differences(old: Path) -> None:
+    """Its found loss validates better at the task's rate than at its best one, and stands there since."""
     text = write_report(old).read_text()
     run = summary.read(old)
     assert run.found_in_comparison is not None
     ours, base = run.found_in_comparison.best.test, run.compared[0].best.test
     interval = scipy.stats.ttest_rel(ours, base).confidence_interval()
     for number in (
-        "0.8069 ± 0.0216", "0.7347 ± 0.0491", "+0.0722", "+1.09", "5,632", "0.5160", "×5,542",
+        "0.8208 ± 0.0216", "0.7347 ± 0.0491", "+0.0861", "+1.30", "5,632", "0.5160", "×5,542",
         f"{interval.low:+.4f} to {interval.high:+.4f}".replace("-", "−"),
     ):  # fmt: skip
         assert number in text
@@ -126,5 +127,5 @@ def test_its_candidates_are_a_table(old: Path, tmp_path: Path) -> None:
 def test_it_is_in_the_list_of_runs(old: Path) -> None:
     result = CliRunner().invoke(cli.app, ["runs", str(old)], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    for cell in ("digits-mlp", "log(y * y) / (log(x) + y)", "0.7938", "0.8069", "0.7347", "5,632"):
+    for cell in ("digits-mlp", "log(y * y) / (log(x) + y)", "0.7938", "0.8208", "0.7347", "5,632"):
         assert cell in result.output
