@@ -99,8 +99,7 @@ def tune(
     if scalars is not None:
         scalars.finish()
     _say(console, config.ranked(job).score_name, tuned, run_dir)
-    result = {"start_fitness": tuned.start_fitness, "fitness": tuned.fitness, "candidate_steps": tuned.steps}
-    return {"task": job.name, "loss": of_loss(tuned.loss), "rate": tuned.rate, **result}
+    return {"task": job.name, **_result(tuned)}
 
 
 def _say(console: Console, score: str, tuned: "TuningResult", run_dir: Path | None) -> None:
@@ -110,6 +109,17 @@ def _say(console: Console, score: str, tuned: "TuningResult", run_dir: Path | No
     if run_dir is not None:
         keep(tuned.loss.save, run_dir / "loss.json")
         console.print(f"Saved {run_dir / 'loss.json'}", soft_wrap=True)
+
+
+def _result(tuned: "TuningResult") -> dict[str, Any]:
+    """What ``--json`` keeps of a tuning."""
+    return {
+        "loss": of_loss(tuned.loss),
+        "rate": tuned.rate,
+        "start_fitness": tuned.start_fitness,
+        "fitness": tuned.fitness,
+        "candidate_steps": tuned.steps,
+    }
 
 
 def _one(losses: list[str] | None) -> str:
