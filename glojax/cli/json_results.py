@@ -98,8 +98,9 @@ def of_discovery(job: "Task", found: "Discovery") -> dict[str, Any]:
     from glojax.reporting import conclusions
     from glojax.reporting.comparison_rows import comparison_rows
 
-    is_kept = found.report is not None and processes.is_first()  # the others have no run directory
-    said = conclusions.about_comparison(summary.read(found.report.parent)) if is_kept else []
+    said: list[str] = []
+    if found.report is not None and processes.is_first():  # the others have no run directory
+        said = conclusions.about_comparison(summary.read(found.report.parent))
     return {
         "task": job.name,
         "metric": job.metric_name,
