@@ -48,12 +48,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """
 
 COLUMN = {
-    **dict.fromkeys(("benchmark", "compiled_step", "executors", "training", "models", "distributed"), -1),
+    "compiled_step": -2,
+    **dict.fromkeys(("benchmark", "executors", "training", "models", "distributed"), -1),
     **dict.fromkeys(("glojax", "notebooks", "workflow", "reporting", "losses", "expressions"), 1),
 }
 """Where the picture has each package: left, right, or else in the middle, so that no arrow passes behind a box."""
 
-WIDTH, HEIGHT = 3.6, 1.25  # of a box
+WIDTH, LINE, GAP = 3.6, 0.18, 0.5  # of a box, of a line of its text, and between floors
+INCHES = 0.75  # of a unit
 
 
 # WHAT IMPORTS WHAT
@@ -236,30 +238,44 @@ def draw(modules: Graph) -> bytes:
     from matplotlib.patches import FancyBboxPatch
 
     packages = package_graph(modules)
-    place = places(packages)
-    half = max(abs(x) for x, _ in place.values()) + WIDTH / 2 + 0.2
-    top = max(y for _, y in place.values())
+    texts = {name: textwrap.fill(members(modules, name), 46) for name in packages}
+    heights = {name: 0.55 + LINE * (text.count("\n") + 1) for name, text in texts.items()}
+    place = stacked(places(packages), heights)
+    across = [x for x, _ in place.values()]
+    left, right = min(across) - WIDTH / 2 - 0.2, max(across) + WIDTH / 2 + 0.2
+    top = max(y + heights[name] / 2 for name, (_, y) in place.items()) + GAP
     # An opaque ground, so that the picture reads the same on a light and on a dark page.
     with matplotlib.rc_context({"svg.hashsalt": "glojax", "svg.fonttype": "path", "font.size": 10}):
-        figure = Figure(figsize=(9, 9 * (top + 2 * HEIGHT) / (2 * half)), facecolor="white")
+        figure = Figure(figsize=((right - left) * INCHES, top * INCHES), facecolor="white")
         axes = figure.add_axes((0, 0, 1, 1))
         text: dict[str, Any] = dict(ha="center", va="center", zorder=3)
         arrow = dict(arrowstyle="-|>", color="#6b7280", shrinkA=0, shrinkB=0)
         colors: dict[str, Any] = dict(facecolor="#eef4fa", edgecolor="#1f6fb4")
         for name, (x, y) in place.items():
-            corner = (x - WIDTH / 2, y - HEIGHT / 2)
-            axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.12", **colors))
-            axes.text(x, y + HEIGHT / 2 - 0.19, name, weight="bold", color="#1b1c1e", **text)
-            axes.text(x, y - 0.16, textwrap.fill(members(modules, name), 46), size=7, color="#4b5057", **text)
+            height = heights[name]
+            corner = (x - WIDTH / 2, y - height / 2)
+            axes.add_patch(FancyBboxPatch(corner, WIDTH, height, boxstyle="round,pad=0,rounding_size=0.12", **colors))
+            axes.text(x, y + height / 2 - 0.22, name, weight="bold", color="#1b1c1e", **text)
+            axes.text(x, y - 0.18, texts[name], size=7, color="#4b5057", **text)
             for target in sorted(needed(packages)[name]):
-                end = (place[target][0], place[target][1] + HEIGHT / 2)
-                axes.annotate("", end, (x, y - HEIGHT / 2), arrowprops=arrow, zorder=0)
-        axes.set(xlim=(-half, half), ylim=(-HEIGHT, top + HEIGHT))
+                end = (place[target][0], place[target][1] + heights[target] / 2)
+                axes.annotate("", end, (x, y - height / 2), arrowprops=arrow, zorder=0)
+        axes.set(xlim=(left, right), ylim=(0, top))
         axes.axis("off")
         written = io.BytesIO()
         metadata = {"Date": None, "Creator": None, "Description": description(modules)}
         figure.savefig(written, format="svg", metadata=metadata)
     return written.getvalue()
+
+
+def stacked(place: dict[str, tuple[float, float]], heights: dict[str, float]) -> dict[str, tuple[float, float]]:
+    """The places with floors as far apart as their highest boxes need."""
+    middle, level = {}, GAP
+    for floor in sorted({y for _, y in place.values()}):
+        height = max(heights[name] for name, (_, y) in place.items() if y == floor)
+        middle[floor] = level + height / 2
+        level += height + GAP
+    return {name: (x, middle[y]) for name, (x, y) in place.items()}
 
 
 def members(modules: Graph, package: str) -> str:
