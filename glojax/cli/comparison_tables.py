@@ -51,14 +51,20 @@ def say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title:
     console.print(table)
 
 
-def say_conclusions(console: Console, run_dir: Path) -> None:
-    """Print what the report says of the comparison, where the run directory is: with the first process."""
+def say_conclusions(console: Console, run_dir: Path) -> list[str]:
+    """Print what the report says of the comparison, where the run directory is: with the first process.
+
+    Returns:
+      What was said of the comparison, without errors in units of a table's target; [] in the other processes.
+    """
     from glojax.distributed import processes
     from glojax.records import summary
     from glojax.reporting import conclusions, units
 
     if not processes.is_first():
-        return
+        return []
     run = summary.read(run_dir)
-    for sentence in [*conclusions.about_comparison(run), *units.errors_in_words(run)]:
+    said = conclusions.about_comparison(run)
+    for sentence in [*said, *units.errors_in_words(run)]:
         console.print(plain(sentence))
+    return said

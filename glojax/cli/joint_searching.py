@@ -51,17 +51,14 @@ def search_jointly(
         )
     if scalars is not None:
         scalars.finish()
+    of_tasks = {}
     for (name, own), job in zip(found.of.items(), jobs, strict=True):
         console.print(f"\n[bold]{plain(name)}[/]")
         say_comparison(console, job, own)
-        if own.report is not None:
-            say_conclusions(console, own.report.parent)
+        said = [] if own.report is None else say_conclusions(console, own.report.parent)
+        of_tasks[name] = of_discovery(job, own, said)
     _say_end(console, found, run_dir)
-    return {
-        "loss": of_loss(found.loss),
-        "rates": found.rates,
-        "tasks": {name: of_discovery(job, found.of[name]) for name, job in zip(found.of, jobs, strict=True)},
-    }
+    return {"loss": of_loss(found.loss), "rates": found.rates, "tasks": of_tasks}
 
 
 def _say_phase(console: Console, progress: ProgressDisplay, config: "DiscoveryConfig", name: str) -> None:

@@ -92,15 +92,10 @@ def of_loss(loss: "Loss") -> dict[str, Any]:
     }
 
 
-def of_discovery(job: "Task", found: "Discovery") -> dict[str, Any]:
-    """What a discovery ended with on a task."""
-    from glojax.records import summary
-    from glojax.reporting import conclusions
+def of_discovery(job: "Task", found: "Discovery", said: list[str]) -> dict[str, Any]:
+    """What a discovery ended with on a task, and what was said of its comparison."""
     from glojax.reporting.comparison_rows import comparison_rows
 
-    said: list[str] = []
-    if found.report is not None and processes.is_first():  # the others have no run directory
-        said = conclusions.about_comparison(summary.read(found.report.parent))
     return {
         "task": job.name,
         "metric": job.metric_name,

@@ -111,9 +111,9 @@ def search(
     say_comparison(console, job, found)
     if scalars is not None:
         scalars.finish()
-    say_conclusions(console, run_dir)
+    said = say_conclusions(console, run_dir)
     _say_end(console, found, run_dir)
-    return of_discovery(job, found)
+    return of_discovery(job, found, said)
 
 
 # WHAT IS SHOWN
