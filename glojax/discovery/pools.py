@@ -65,16 +65,18 @@ def from_pools(
     ranked = [] if parents is None else np.argsort(-parents.worth, kind="stable").tolist()
     unchanged = [] if parents is None else [Offspring(parents.trees[place], (place,), "kept") for place in ranked]
     chosen = unchanged[: config.elites]
-    waiting, sifted = _sift(fitness, config, archive, baseline, ahead, sifted, order=parents is not None)
-    first = config.population if parents is None else max(1, config.population // 4)
-    found, waiting, sifted = _settle(fitness, config, waiting, min(first, config.population - len(chosen)), sifted)
+    guess = None if parents is None else _guess(fitness, archive, baseline)
+    pool, sifted = _sift(fitness, config, archive, ahead, sifted)
+    most = config.population if parents is None else max(1, config.population // 4)
+    wanted = min(most, config.population - len(chosen))
+    found, waiting, sifted = _settle(fitness, config, _ordered(fitness, guess, pool), wanted, sifted)
     chosen += found
     for _ in range(_MOST_POOLS):
         if len(chosen) == config.population:
             return chosen, sifted
         drawn = _pool(fitness, config, random, parents)
-        pool, sifted = _sift(fitness, config, archive, baseline, drawn, sifted, order=parents is not None, also=waiting)
-        found, _, sifted = _settle(fitness, config, pool, config.population - len(chosen), sifted)
+        pool, sifted = _sift(fitness, config, archive, drawn, sifted)
+        found, sifted = _halves(fitness, config, guess, [*waiting, *pool], config.population - len(chosen), sifted)
         chosen, waiting = [*chosen, *found], ()
     if len(chosen) == config.population:
         return chosen, sifted
@@ -85,21 +87,27 @@ def from_pools(
 
 
 def _sift(
-    fitness: Fitness,
-    config: SearchConfig,
-    archive: Archive,
-    baseline: Baseline | None,
-    drawn: Sequence[Offspring],
-    sifted: Sieve,
-    *,
-    order: bool,
-    also: Iterable[Offspring] = (),
-) -> tuple[Iterable[Offspring], Sieve]:
-    """Those of the trees drawn that pass all stages but the last, and others that do, in the order of promise."""
+    fitness: Fitness, config: SearchConfig, archive: Archive, drawn: Sequence[Offspring], sifted: Sieve
+) -> tuple[list[Offspring], Sieve]:
+    """Those of the trees drawn that pass all stages but the last."""
     trees = [child.tree for child in drawn]
     sifted, places = sieve.sift(sifted, fitness.screener, config.screening, archive.known, trees)
-    pool = [*also, *(drawn[place] for place in places)]
-    return _by_promise(fitness, archive, baseline, pool) if order and pool else pool, sifted
+    return [drawn[place] for place in places], sifted
+
+
+def _halves(
+    fitness: Fitness, config: SearchConfig, guess: Any, pool: Sequence[Offspring], room: int, sifted: Sieve
+) -> tuple[list[Offspring], Sieve]:
+    """The most promising trees, half of them not bred if there are as many, the others bred.
+
+    What is near the best of one kind of losses looks better than all others, long before it is known which kind is the
+    best. So half of the places are for trees that do not descend from what was trained.
+    """
+    bred, anew = ([child for child in pool if (child.origin == "bred") is one] for one in (True, False))
+    half = room - room // 2 if bred else room
+    found, _, sifted = _settle(fitness, config, _ordered(fitness, guess, anew), half, sifted)
+    others, _, sifted = _settle(fitness, config, _ordered(fitness, guess, bred), room - len(found), sifted)
+    return [*found, *others], sifted
 
 
 def _settle(
@@ -150,22 +158,6 @@ def _pool(
     )
 
 
-def _by_promise(
-    fitness: Fitness, archive: Archive, baseline: Baseline | None, pool: Sequence[Offspring]
-) -> Iterator[Offspring]:
-    """What may be worth most first, in turns of those that were bred and those that were made anew.
-
-    What is near the best of one kind of losses looks better than all others, long before it is known which kind is the
-    best. So half of the places are for trees that do not descend from what was trained.
-    """
-    bred, anew = ([child for child in pool if (child.origin == "bred") is one] for one in (True, False))
-    guess = _guess(fitness, archive, baseline)
-    if guess is not None:
-        bred, anew = (_ordered(fitness, guess, part) for part in (bred, anew))
-    turns = itertools.chain.from_iterable(itertools.zip_longest(bred, anew))
-    return (child for child in turns if child is not None)
-
-
 def _guess(fitness: Fitness, archive: Archive, baseline: Baseline | None) -> Any:
     """What is known of losses and of the rates they had (``surrogate.fit``); ``None`` where nothing is."""
     known = archive.plain
@@ -176,12 +168,21 @@ def _guess(fitness: Fitness, archive: Archive, baseline: Baseline | None) -> Any
     is_known = np.isfinite(tried).all(axis=1)
     if not is_known.any():
         return None
-    worth = np.array([one.fitness for one in known])[is_known]
-    return surrogate.fit(surrogate.features(tried[is_known], factors[is_known]), worth)
+    worth, errors = np.array([one.fitness for one in known]), np.zeros(len(known))
+    if baseline is not None:
+        errors = baseline.scatter / np.sqrt([len(one.scores) for one in known])
+    features = surrogate.features(tried, factors)[is_known]
+    return surrogate.fit(features, worth[is_known], errors[is_known])
 
 
 def _ordered(fitness: Fitness, guess: Any, pool: Sequence[Offspring]) -> Iterator[Offspring]:
-    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike."""
+    """What may be worth most first, each at the rate where it may be, from what is known of losses that act alike.
+
+    Where nothing is known they are as they come.
+    """
+    if guess is None or not pool:
+        yield from pool
+        return
     acts = fitness.screener.behaviours([child.tree for child in pool])
     choices = FACTORS if fitness.config.fair_rates else (1.0,)
     places = np.repeat(np.flatnonzero(np.isfinite(acts).all(axis=1)), len(choices))

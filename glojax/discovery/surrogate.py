@@ -33,6 +33,8 @@ RATE = 0.5
 CONSIDERED = 512
 """Losses that are put in order, those that may be worth most."""
 
+_LEAST = 1e-10  # variance of each, against rounding
+
 
 def features(behaviours: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """What is compared: behaviours ``[losses, features]``, and learning rates in units of a fair one, ``[losses]``."""
@@ -81,12 +83,14 @@ def guess(process: "GaussianProcessRegressor", asked: np.ndarray) -> np.ndarray:
     return np.asarray(process.predict(asked))
 
 
-def fit(known: np.ndarray, fitness: np.ndarray) -> "GaussianProcessRegressor":
+def fit(known: np.ndarray, fitness: np.ndarray, errors: np.ndarray | None = None) -> "GaussianProcessRegressor":
     """The process that knows normal scores of fitness, 0 for the median of what was tried and 1 for the best sixth.
 
     Args:
       known: ``features`` of losses that were tried, finite.
       fitness: ``[known]``, of which the order alone counts.
+      errors: ``[known]``, standard errors of fitness. What they make of a normal score is noise beside ``NOISE``: much
+        where many losses lie close together, and little where few do. Defaults to 0.
     """
     from sklearn.gaussian_process import GaussianProcessRegressor  # takes most of a second to import
     from sklearn.gaussian_process.kernels import Matern, WhiteKernel
@@ -95,7 +99,16 @@ def fit(known: np.ndarray, fitness: np.ndarray) -> "GaussianProcessRegressor":
         fittest = np.argsort(-fitness, kind="stable")[: MOST // 2]
         rest = np.setdiff1d(np.arange(len(known)), fittest)
         chosen = np.sort(np.concatenate([fittest, rest[-(MOST - MOST // 2) :]]))
-        known, fitness = known[chosen], fitness[chosen]
+        known, fitness, errors = known[chosen], fitness[chosen], None if errors is None else errors[chosen]
     scores = ndtri((rankdata(fitness) - 0.5) / len(fitness))
+    own = _LEAST + (0 if errors is None else _variances(fitness, scores, errors))
     kernel: Any = Matern(NEAR, nu=1.5) + WhiteKernel(NOISE)
-    return GaussianProcessRegressor(kernel, optimizer=None).fit(known, scores)  # type: ignore[arg-type]  # None is none
+    process = GaussianProcessRegressor(kernel, alpha=own, optimizer=None)  # type: ignore[arg-type]  # None is none
+    return process.fit(known, scores)
+
+
+def _variances(fitness: np.ndarray, scores: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """How far normal scores scatter where fitness does: half the way between those an error off, squared."""
+    order = np.argsort(fitness, kind="stable")
+    below, above = (np.interp(fitness + step, fitness[order], scores[order]) for step in (-errors, errors))
+    return ((above - below) / 2) ** 2
