@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import interp1d
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
@@ -14,15 +15,19 @@ def kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (1 + distance) * np.exp(-distance)
 
 
-def by_hand(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray, count: int) -> list[int]:
+def by_hand(
+    known: np.ndarray, fitness: np.ndarray, asked: np.ndarray, count: int, own: np.ndarray | float = 0
+) -> list[int]:
     """The first choices, each conditional on all before, whose guesses stand for what they give."""
     scores = ndtri((rankdata(fitness) - 0.5) / len(fitness))
-    noisy = kernel(known, known) + surrogate.NOISE * np.eye(len(known))
+    own = np.broadcast_to(own, len(known))
+    noisy = kernel(known, known) + surrogate.NOISE * np.eye(len(known)) + np.diag(own)
     mean = kernel(asked, known) @ np.linalg.solve(noisy, scores)
     chosen: list[int] = []
     for _ in range(count):
         points = np.concatenate([known, asked[chosen]])
         noisy = kernel(points, points) + surrogate.NOISE * np.eye(len(points))
+        noisy[: len(known), : len(known)] += np.diag(own)
         across = kernel(asked, points)
         variance = 1 - np.sum(across * np.linalg.solve(noisy, across.T).T, axis=1)
         bounds = mean + surrogate.SURE * np.sqrt(np.maximum(variance, 0))
@@ -31,8 +36,8 @@ def by_hand(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray, count: in
     return chosen
 
 
-def order(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    return np.array([*surrogate.order(surrogate.fit(known, fitness), asked)], int)
+def order(known: np.ndarray, fitness: np.ndarray, asked: np.ndarray, errors: np.ndarray | None = None) -> np.ndarray:
+    return np.array([*surrogate.order(surrogate.fit(known, fitness, errors), asked)], int)
 
 
 @pytest.fixture
@@ -46,6 +51,33 @@ def test_choices_are_those_of_a_process_written_out(drawn: tuple[np.ndarray, np.
     found = order(*drawn)
     assert sorted(found.tolist()) == list(range(60))
     assert found[:12].tolist() == by_hand(*drawn, 12)
+
+
+def test_each_loss_has_the_noise_that_its_standard_error_makes_of_its_normal_score(
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    known, fitness, asked = drawn
+    errors = np.random.default_rng(1).uniform(0, 3, 40)
+    scores = ndtri((rankdata(fitness) - 0.5) / 40)
+    line = interp1d(
+        fitness, scores, bounds_error=False, fill_value=(scores[fitness.argmin()], scores[fitness.argmax()])
+    )
+    own = ((line(fitness + errors) - line(fitness - errors)) / 2) ** 2
+    assert own.max() > 10 * surrogate.NOISE
+    found = order(known, fitness, asked, errors)
+    assert found[:20].tolist() == by_hand(known, fitness, asked, 20, own)
+    assert found[:20].tolist() != by_hand(known, fitness, asked, 20)
+
+
+def test_a_lucky_score_counts_for_less_than_one_of_many_trainings() -> None:
+    known = np.concatenate([np.random.default_rng(2).normal(size=(60, 3)), [[4, 0, 0], [-4, 0, 0]]])
+    fitness = np.concatenate([np.linspace(0, 0.9, 60), [0.98, 0.97]])
+    near = np.array([[4, 0.1, 0], [-4, 0.1, 0]])
+    errors = np.concatenate([np.full(60, 0.01), [0.3, 0.01]])
+    lucky, sure = surrogate.guess(surrogate.fit(known, fitness, errors), near)
+    first, second = surrogate.guess(surrogate.fit(known, fitness), near)
+    assert lucky < sure - 0.3
+    assert first > second
 
 
 def test_a_choice_leaves_the_covariance_of_all_others_that_conditioning_on_it_gives(
