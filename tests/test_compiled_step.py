@@ -71,7 +71,8 @@ def compiler(platform: str, directory: Path) -> dict[str, str]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the compiler for {platform} cannot be had: {done.stderr.strip().splitlines()[-1:]}")
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "JAX_PLATFORMS": "cpu"}
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}  # those compile quickly
+    return {**inherited, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "JAX_PLATFORMS": "cpu"}
 
 
 def compiled(cases: list[Any], platform: str, directory: Path, program: str = PROGRAM) -> list[Any]:

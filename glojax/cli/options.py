@@ -59,7 +59,7 @@ Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 RunDir = Annotated[Path | None, typer.Option(help="The directory that keeps the record.")]
 Devices = Annotated[
     int | None,
-    typer.Option(help="CPU devices. Defaults to one per core, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES say otherwise."),
+    typer.Option(help="CPU devices. Defaults to one per core, unless XLA_FLAGS or JAX_NUM_CPU_DEVICES name a number."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run that is in the run directory.")]
 

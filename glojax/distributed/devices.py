@@ -48,14 +48,15 @@ def use_cores(count: int | None = None) -> None:
 
     Args:
       count: number of devices. Defaults to one for every core that this process may use, unless the user has set
-        ``XLA_FLAGS`` or JAX's ``jax_num_cpu_devices``.
+        another in ``XLA_FLAGS`` or by JAX's ``jax_num_cpu_devices``.
 
     Raises:
       ValueError: ``count`` is below 1.
       RuntimeError: JAX has started already.
     """
     if count is None:
-        if "XLA_FLAGS" in os.environ or _settings.jax_num_cpu_devices > 0:
+        flagged = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+        if flagged or _settings.jax_num_cpu_devices > 0:
             return
         count = cores()
     if count < 1:

@@ -65,7 +65,9 @@ class Worker:
         if not accelerator:
             jax.config.update("jax_platforms", "cpu")
             # One thread a core: the other cores are other workers'.
-            os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+            flags = os.environ.get("XLA_FLAGS", "")
+            if "xla_cpu_multi_thread_eigen" not in flags:
+                os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
         keep_programs()
         self._held: dict[tuple[str, int], TrainingState] = {}
 

@@ -216,7 +216,9 @@ def _sweep(protected: bool) -> _Sweep:
 
     @custom_vmap
     def one(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value, slope = run(jax.tree.map(lambda leaf: leaf[None], program), x.reshape(1, -1), y.reshape(1, -1))
+        # Also traced where a population is, so it has one form: a single program is not worth a kernel.
+        program = jax.tree.map(lambda leaf: leaf[None], program)
+        value, slope = _run(operators, program, x.reshape(1, -1), y.reshape(1, -1))
         return value.reshape(y.shape), slope.reshape(y.shape)
 
     @one.def_vmap

@@ -36,7 +36,7 @@ CORES = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
         ("", {}, CORES),
         ("devices.use_cores(3);", {}, "3"),
         ("", {"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}, "5"),
-        ("", {"XLA_FLAGS": "--xla_cpu_enable_fast_math=false"}, "1"),
+        ("", {"XLA_FLAGS": "--xla_cpu_enable_fast_math=false"}, CORES),
         ("", {"JAX_NUM_CPU_DEVICES": "4"}, "4"),
         ("jax.config.update('jax_num_cpu_devices', 6);", {}, "6"),
         ("jax.devices();", {}, "1"),

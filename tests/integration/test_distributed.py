@@ -54,11 +54,8 @@ class Group:
     def __init__(self, folder: Path, command: Sequence[str], own: Sequence[tuple[Sequence[str], dict[str, str]]]):
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
-        inherited |= {
-            "PYTHONPATH": str(Path(__file__).parents[2]), "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles in two thirds of the time
-        }  # fmt: skip
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+        inherited |= {"PYTHONPATH": str(Path(__file__).parents[2]), "JAX_PLATFORMS": "cpu"}
         for number, (arguments, environment) in enumerate(own):
             # Each has a directory of its own, so that one run directory's name is another place for each.
             here = folder / str(number)
