@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -67,7 +68,7 @@ def assert_frequencies(outcomes, expected):
 # CROSSOVER
 
 
-@settings(deadline=None)
+@cases()
 @given(some_trees, some_trees, st.data())
 def test_a_swap_moves_exactly_the_two_chosen_subtrees(first, second, data):
     i = data.draw(st.integers(0, first.size - 1))
@@ -79,7 +80,7 @@ def test_a_swap_moves_exactly_the_two_chosen_subtrees(first, second, data):
     assert swap(one, i, other, j) == (first, second)
 
 
-@settings(deadline=None)
+@cases()
 @given(some_trees, some_trees, seeds)
 def test_crossover_loses_and_invents_no_node_and_leaves_its_parents_untouched(first, second, seed):
     before = str(first), str(second)
@@ -112,7 +113,7 @@ def test_the_default_rates_are_the_papers():
     assert dataclasses.astuple(Variation()) == (0.8, 0.05, 0.05, 0.025, 0.025)
 
 
-@settings(deadline=None)
+@cases()
 @given(some_trees, seeds)
 def test_a_tree_is_left_alone_where_all_rates_are_zero(tree, seed):
     assert mutate(np.random.default_rng(seed), tree, NOTHING) == tree
@@ -138,7 +139,7 @@ def test_a_node_is_replaced_at_its_rate_by_a_weighted_one_of_as_many_children(te
     assert_frequencies(mutants, expected)
 
 
-@settings(deadline=None)
+@cases()
 @given(some_trees, seeds)
 def test_replacing_keeps_the_shape_of_a_tree(tree, seed):
     mutant = mutate(np.random.default_rng(seed), tree, dataclasses.replace(NOTHING, replace=1))
@@ -313,7 +314,7 @@ def a_population(size=40, max_nodes=12, seed=15):
     return population, random.random(size)
 
 
-@settings(deadline=None, max_examples=25)
+@cases(25)
 @given(
     seed=seeds,
     size=st.integers(1, 12),

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glojax.executors import ray_executor
@@ -63,7 +64,7 @@ def test_a_group_that_is_no_count_is_refused(tiny_task: Task, group: Any) -> Non
     st.integers(1, 9),
     st.integers(1, 12),
 )
-@settings(deadline=None)
+@cases()
 def test_batches_are_whole_groups_about_equally_many_in_each(seeds: np.ndarray, group: int, most: int) -> None:
     batches = list(ray_executor.divide(seeds, group, most))
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(seeds)))

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from budgets import cases
 from expression_samples import grown
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glojax.expressions import grammar, parsing, trees
@@ -91,7 +92,7 @@ def form(text: str) -> str:
 
 
 @given(some_trees)
-@settings(deadline=None, max_examples=300)
+@cases(300)
 def test_a_canonical_form_is_its_own(tree):
     assert canonical(canonical(tree)) == canonical(tree)
 
@@ -103,7 +104,7 @@ def test_a_canonical_form_is_its_own(tree):
 @example(parse("y / (log(x) - 0 * log(x))"))
 @example(parse("y / (0 * (1 / x) - 1 / x)"))
 @example(parse("1 / (1 / x + y - 3 * (1 / x))"))
-@settings(deadline=None, max_examples=300)
+@cases(300)
 def test_a_canonical_form_is_the_same_function_and_finite_at_the_same_points(tree):
     assert_same_function(tree)
 
@@ -303,7 +304,7 @@ def test_a_tree_whose_form_is_too_large_is_its_own_form():
 
 
 @given(some_trees)
-@settings(deadline=None, max_examples=100)
+@cases(100)
 def test_a_canonical_form_keeps_within_the_bounds_of_trees(tree):
     assert canonical(tree).size <= trees.MAX_NODES
     assert parsing.parse(str(canonical(tree))) == canonical(tree)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glojax import losses
@@ -156,7 +157,7 @@ def tuned_trees(draw: st.DrawFn) -> tuple[Tree, tuple[float, ...]]:
     return tree, tuple(draw(st.lists(some, min_size=tree.size, max_size=tree.size)))
 
 
-@settings(deadline=None, max_examples=300)
+@cases(300)
 @given(tuned=tuned_trees())
 def test_the_text_of_any_loss_gives_back_its_tree_and_its_coefficients_to_six_digits(
     tuned: tuple[Tree, tuple[float, ...]],

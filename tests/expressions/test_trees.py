@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -77,7 +78,7 @@ def test_a_tree_is_frozen():
 
 
 @given(all_trees)
-@settings(deadline=None, max_examples=50)
+@cases(50)
 def test_equal_trees_are_one_key(tree):
     again = parse(str(tree))
     assert again is not tree
@@ -152,14 +153,14 @@ def test_nodes_are_counted_and_listed_in_pre_order(text, size, depth, nodes):
 
 
 @given(some_trees)
-@settings(deadline=None, max_examples=50)
+@cases(50)
 def test_size_and_depth_agree_with_the_nodes(tree):
     assert tree.size == len(list(tree.nodes()))
     assert tree.depth == (1 + max(child.depth for child in tree.children) if tree.children else 0)
 
 
 @given(some_trees, some_trees, st.data())
-@settings(deadline=None, max_examples=100)
+@cases(100)
 def test_replaced_puts_the_subtree_where_nodes_finds_it(tree, subtree, data):
     before, text = list(tree.nodes()), str(tree)
     index = data.draw(st.integers(0, tree.size - 1))
@@ -192,7 +193,7 @@ def test_the_variables_of_a_tree_are_found(text, x, y):
 
 
 @given(all_trees)
-@settings(deadline=None, max_examples=100)
+@cases(100)
 def test_parse_is_the_inverse_of_str(tree):
     assert parse(str(tree)) == tree
 
@@ -336,7 +337,7 @@ def test_parse_accepts_trees_up_to_the_bound():
 
 @pytest.mark.parametrize("protected", [False, True])
 @given(tree=some_trees)
-@settings(deadline=None, max_examples=40)
+@cases(40)
 def test_python_text_means_what_the_tree_means(tree, protected):
     def protected_divide(a: jax.Array, b: jax.Array) -> jax.Array:
         return a / jnp.where(b < 0, jnp.minimum(b, -1e-7), jnp.maximum(b, 1e-7))

@@ -11,7 +11,8 @@ import numpy as np
 import optax
 import pytest
 import scipy.special
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glojax.expressions.parsing import parse
@@ -307,7 +308,7 @@ def compiled(name: str, output: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("name", "output"), [(name, output) for output, names in NAMES.items() for name in names])
-@settings(deadline=None, max_examples=10)
+@cases(10)
 @given(seed=st.integers(0, 2**32))
 def test_values_and_gradients_are_right_and_finite_and_masked_entries_have_no_influence(
     name: str, output: str, seed: int

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from loss_samples import LABELS, LOGITS, MASK, SATURATED, SATURATED_LABELS
@@ -172,7 +173,7 @@ def some_losses(draw: st.DrawFn) -> Loss:
     return Loss(tree, coefficients, draw(st.booleans()))
 
 
-@settings(deadline=None)
+@cases()
 @given(loss=some_losses())
 def test_a_saved_loss_is_loaded_as_it_was(tmp_path_factory: pytest.TempPathFactory, loss: Loss):
     path = tmp_path_factory.getbasetemp() / "folder" / "loss.json"

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 import glojax
@@ -72,7 +73,7 @@ def test_a_large_set_is_scored_in_batches_with_the_same_result(monkeypatch: pyte
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@settings(max_examples=5, deadline=None)
+@cases(5)
 @given(seed=st.integers(0, 1000), size=st.sampled_from([1.0, 50.0]))
 def test_what_is_at_a_masked_position_has_no_influence(seed: int, size: float) -> None:
     random = np.random.default_rng(seed)
@@ -102,7 +103,7 @@ MASKED = {
 
 
 @pytest.mark.parametrize("case", ["classes", "numbers"])
-@settings(max_examples=1, deadline=None)
+@cases(1)
 @given(seed=st.integers(0, 1000), lost=st.sampled_from([np.nan, np.inf]))
 def test_labels_inputs_and_outputs_where_nothing_counts_have_no_influence(case: str, seed: int, lost: float) -> None:
     (labels, outputs, fields), random = MASKED[case], np.random.default_rng(seed)
@@ -140,7 +141,7 @@ def judged(case: str) -> Any:
 
 
 @pytest.mark.parametrize("case", MASKED)
-@settings(max_examples=20, deadline=None)
+@cases(20)
 @given(
     seed=st.integers(0, 1000),
     lost=st.sampled_from([np.nan, np.inf, -np.inf, 1e30, 0.0]),

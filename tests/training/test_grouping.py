@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from budgets import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glojax import models
@@ -24,7 +25,7 @@ PLANS = st.builds(
 
 
 @given(SEEDS, PLANS)
-@settings(deadline=None)
+@cases()
 def test_a_layout_holds_every_candidate_in_a_group_of_its_seed(seeds: np.ndarray, plan: GroupPlan) -> None:
     members = np.arange(len(seeds)) * 2 + 1
     layout = grouping.lay_out(plan, members, seeds)
@@ -38,7 +39,7 @@ def test_a_layout_holds_every_candidate_in_a_group_of_its_seed(seeds: np.ndarray
 
 
 @given(SEEDS, PLANS)
-@settings(deadline=None)
+@cases()
 def test_groups_are_the_smallest_that_need_the_fewest_rows(seeds: np.ndarray, plan: GroupPlan) -> None:
     def rows(size: int) -> int:
         needed = sum(-(-int((seeds == seed).sum()) // size) for seed in set(seeds.tolist()))
