@@ -152,8 +152,8 @@ def fitness(axes: Sequence[Axes], generations: Sequence[Sequence[Record]], score
     """Draw the best candidate of each generation, and the mean of all that could be trained, with 95% intervals.
 
     Args:
-      axes: two, for the best and for the mean. The interval of the best is over its trainings so far, that of the mean
-        over candidates.
+      axes: two, for the best and for the mean. The interval of the best is over its trainings so far, if they are
+        three, as that of two is wider than all else; that of the mean is over candidates.
       generations: every candidate of a search.
       score: name of the fitness.
     """
@@ -176,7 +176,8 @@ def _best_and_mean(generations: Sequence[Sequence[Record]]) -> tuple[list[Summar
                 scores[record.canonical, record.coefficients] = (record.fate != "dropped", (*kept, *record.scores))
         top = max(records, key=lambda record: record.fitness)
         _, found = scores.get((top.canonical, top.coefficients), (True, ()))
-        best.append(statistics.summarize(np.array(found or (top.fitness,))))
+        summary = statistics.summarize(np.array(found or (top.fitness,)))
+        best.append(summary if len(found) > 2 else summary._replace(low=np.nan, high=np.nan))
         alive = np.array([record.fitness for record in records if record.fitness > 0])
         mean.append(statistics.summarize(alive if len(alive) else np.array([np.nan])))
     return best, mean
@@ -189,7 +190,7 @@ def _band_by_generation(axes: Axes, summaries: Sequence[Summary], label: str, co
     axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
     shown, halves = middle[np.isfinite(middle)], (high - low)[np.isfinite(high - low)] / 2
     if len(shown):
-        # The interval of two trainings is often far wider than everything else in the panel.
+        # The interval of few trainings is often far wider than everything else in the panel.
         margin = 0.1 * np.ptp(shown) + (np.median(halves) if len(halves) else 0) + 0.002
         axes.set_ylim(shown.min() - margin, shown.max() + margin)
     axes.set_ylabel(label)

@@ -80,8 +80,8 @@ def _fitness(run: RunSummary, phase: PhaseSummary, name: str) -> Picture:
     return Picture(
         name,
         style.panel(figures.fitness, phase.generations, run.ranking_of(phase), size=(5.0, 3.4), rows=2),
-        "Above, the best candidate of each generation with the 95% interval over its trainings so far, of which a new "
-        "one has few. Below, the mean of all candidates that could be trained, with its 95% interval.",
+        "Above, the best candidate of each generation with the 95% interval over its trainings so far, if it has had "
+        "three. Below, the mean of all candidates that could be trained, with its 95% interval.",
         f"Best fitness by generation, from {number(best[0])} to {number(best[-1])}, and the mean",
     )
 

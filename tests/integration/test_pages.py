@@ -285,8 +285,8 @@ def test_the_network_of_the_performance_page_trains_alike_with_both_convolutions
     np.testing.assert_allclose(scores[0], scores[1], atol=0.01)
 
 
-def test_the_readme_lists_every_command_and_no_other() -> None:
-    assert set(re.findall(r"^\| `glojax (\w+)", text_of("README.md"), flags=re.MULTILINE)) == set(COMMANDS)
+def test_every_command_and_no_other_is_on_its_page() -> None:
+    assert set(re.findall(r"^\| `glojax (\w+)", text_of("docs/commands.md"), flags=re.MULTILINE)) == set(COMMANDS)
 
 
 def test_the_readme_asks_for_the_python_that_the_package_needs() -> None:

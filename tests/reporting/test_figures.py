@@ -33,6 +33,7 @@ def test_fitness_is_the_best_of_each_generation_and_the_mean_of_what_could_be_tr
     summary = statistics.summarize(np.array([0.4, 0.6, 0.7, 0.7]))
     drawn = figure.axes[0].collections[0].get_paths()[0].vertices
     np.testing.assert_allclose(np.unique(drawn[drawn[:, 0] == 1, 1]), [summary.low, summary.high])
+    assert not (drawn[:, 0] == 0).any()  # the first generation's best has two, which say nothing
 
 
 def test_the_best_loses_the_scores_of_trainings_that_halving_stopped() -> None:
