@@ -169,7 +169,7 @@ def _guess(fitness: Fitness, archive: Archive, baseline: Baseline | None) -> Any
     if not is_known.any():
         return None
     worth, errors = np.array([one.fitness for one in known]), np.zeros(len(known))
-    if baseline is not None:
+    if baseline is not None and baseline.scores:  # several tasks together have none
         errors = baseline.scatter / np.sqrt([len(one.scores) for one in known])
     features = surrogate.features(tried, factors)[is_known]
     return surrogate.fit(features, worth[is_known], errors[is_known])
