@@ -34,8 +34,8 @@ from glojax.training.trainer import Trainer
 COMPILE_QUICKLY = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
 """XLA's flags, unless the environment has others, for these tests and the processes that they start.
 
-Most of their time is compiling, which so takes half of it. ``XLA_FLAGS= pytest`` compiles as users do. With level 0 what
-screening runs would take four times as long.
+Most of their time is compiling, which so takes half of it; with level 0 what screening runs would take four times as
+long. ``XLA_FLAGS= pytest`` compiles as users do.
 """
 
 if "device_count" not in os.environ.setdefault("XLA_FLAGS", COMPILE_QUICKLY) and (
