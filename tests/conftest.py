@@ -38,9 +38,8 @@ Most of their time is compiling, which so takes half of it; with level 0 what sc
 long. ``XLA_FLAGS= pytest`` compiles as users do.
 """
 
-if "device_count" not in os.environ.setdefault("XLA_FLAGS", COMPILE_QUICKLY) and (
-    "JAX_NUM_CPU_DEVICES" not in os.environ
-):
+os.environ.setdefault("XLA_FLAGS", COMPILE_QUICKLY)
+if "device_count" not in os.environ["XLA_FLAGS"] and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from budgets import TIMES
+from budgets import cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +55,6 @@ CODE = [
 RAN: Counter[str] = Counter()
 """How many it has run in this process."""
 
-PROFILE = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 FORBIDDEN = {
     "compile", "exec", "import", "marshal.loads", "pickle.find_class", "ctypes.dlopen", "os.system", "os.exec",
     "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect",
@@ -90,7 +89,8 @@ def hostile_cases(**strategies: Any) -> Callable[[Callable[..., None]], Callable
             counted(*arguments, **named)
 
         run.hypothesis.inner_test = count  # type: ignore[attr-defined]
-        return settings(PROFILE, max_examples=CASES[test.__name__] * TIMES, derandomize=TIMES == 1)(run)
+        budget = cases(CASES[test.__name__])
+        return settings(budget, database=None, suppress_health_check=[HealthCheck.too_slow])(run)
 
     return decorate
 
