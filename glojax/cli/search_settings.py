@@ -86,6 +86,13 @@ Operators = Annotated[
         "is the first seven, all is all. Defaults to paper."
     ),
 ]
+Leaves = Annotated[
+    str | None,
+    typer.Option(
+        help="What trees may have beside x, y and integers: progress, the share of the steps taken, prior, the share of "
+        "a class, or both."
+    ),
+]
 Parsimony = Annotated[
     float | None, typer.Option(help="What a node must add to validation fitness to be worth having, such as 0.0005.")
 ]
@@ -134,6 +141,7 @@ def _options(
         ),
     ] = None,
     operators: Operators = None,
+    leaves: Leaves = None,
     start_from: StartFrom = None,
     parsimony: Parsimony = None,
     averaging: Averaging = None,
@@ -170,6 +178,7 @@ def with_search_settings(command: Command, before: str) -> Command:
         fair_rates: bool | None,
         screening: str | None,
         operators: str | None,
+        leaves: str | None,
         start_from: list[str] | None,
         parsimony: float | None,
         averaging: float | None,
@@ -192,6 +201,7 @@ def with_search_settings(command: Command, before: str) -> Command:
             "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
             "operators": None if operators is None else _names(operators),
+            "leaves": None if leaves is None else _names(leaves),
             "start": _start(start_from) or None,
             "parsimony": parsimony,
             "averaging": averaging,
@@ -216,10 +226,10 @@ def _search_config(
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-        _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate", "coefficient_samples"))
+        _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate", "coefficient_samples", "leaves"))
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
-        of_trees = ("halving", "fair_rates", "screening", "operators", "start", "parsimony", "budget", "minutes")
+        of_trees = ("halving", "fair_rates", "screening", "operators", "leaves", "start", "parsimony", "budget", "minutes")
         _refuse("--space taylor", fields, (*of_trees, "aggregate", "coefficient_samples"))
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)

@@ -6,16 +6,17 @@ network learns.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glojax.discovery import screening
 from glojax.discovery.screening import Probe, Settings
 from glojax.distributed import jax_settings
-from glojax.expressions import programs
-from glojax.expressions.programs import Program
+from glojax.expressions import context
 from glojax.expressions.trees import Tree
 from glojax.losses.outputs import Output
 from glojax.seeds import named_random
@@ -27,6 +28,7 @@ FEATURES = 50
 
 _PROJECTIONS = 16
 _MOMENTS = 3  # early, midway, late
+_PROGRESS = (0.05, 0.5, 0.95)  # of a training, then
 _BATCH = 128  # candidates in one call
 _SCALE = 0.3  # of the logarithm of a ratio of sizes, beside directions of length 1
 _MOST = 5.0  # the largest size of such a logarithm
@@ -77,7 +79,7 @@ def behaviours(
     for first in range(0, len(population), _BATCH):
         places = np.resize(np.arange(first, min(first + _BATCH, len(population))), _BATCH).tolist()
         chosen = [population[place] for place in places], [factors[place] for place in places]
-        part = run(programs.encode(*chosen, settings.room), outputs, settings.given.targets, directions)
+        part = run(screening.encoded(*chosen, settings.room), outputs, settings.given.targets, directions)
         found.append(part[: len(population) - first])
     return np.concatenate(found)
 
@@ -87,10 +89,10 @@ def _compiled(protected: bool, output: Output) -> Callable[..., np.ndarray]:
     gradient = gradients.program_gradient(protected, output)
 
     @jax.jit
-    def run(population: Program, outputs: jax.Array, targets: jax.Array, directions: jax.Array) -> jax.Array:
+    def run(population: Any, outputs: jax.Array, targets: jax.Array, directions: jax.Array) -> jax.Array:
         return jax.vmap(lambda program: _behaviour(gradient, program, outputs, targets, directions))(population)
 
-    def call(*given: Program | np.ndarray) -> np.ndarray:
+    def call(*given: Any) -> np.ndarray:
         wide = callable(output) and jax_settings.asks_for_64_bits(lambda: jax.eval_shape(run, *given))
         with jax_settings.standard(wide=wide):
             return np.asarray(run(*given), np.float32)
@@ -99,11 +101,12 @@ def _compiled(protected: bool, output: Output) -> Callable[..., np.ndarray]:
 
 
 def _behaviour(
-    gradient: gradients.Gradient, program: Program, outputs: jax.Array, targets: jax.Array, directions: jax.Array
+    gradient: gradients.Gradient, program: Any, outputs: jax.Array, targets: jax.Array, directions: jax.Array
 ) -> jax.Array:
     parts, sizes, is_finite = [], [], jnp.array(True)
     for moment in range(_MOMENTS):
-        found, finite = gradient(program, outputs[moment], targets, None)
+        now = context.filled(program, partial(screening.unlike_prior, outputs.shape[-1]), _PROGRESS[moment])
+        found, finite = gradient(now, outputs[moment], targets, None)
         largest = jnp.abs(found).max()
         unit = found / largest
         length = jnp.linalg.norm(unit)  # squares of the gradient itself may overflow

@@ -34,6 +34,7 @@ from glojax.records.run import BASELINE, FINALS, Run
 from glojax.seeds import named_seed
 from glojax.statistics import winner, with_handicaps
 from glojax.tasks import optimizers
+from glojax.tasks.priors import prior
 from glojax.tasks.task import Task
 
 BASELINE_SEEDS = 8
@@ -105,6 +106,9 @@ class Fitness:
         """
         tasks.check(task)
         task.check_metric(for_search=True)
+        if "prior" in config.leaves:
+            for head in task.heads:
+                prior(head)  # which a task without classes refuses
         room = programs.room(max_nodes - 1)
         evaluator = executor(config.ranked(task), instructions=room, protected=config.protected)
         params, _ = models.shapes(task.pure_model)

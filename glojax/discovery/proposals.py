@@ -208,7 +208,7 @@ def outlook(
         "rules": {
             "loss": "minus the sum over outputs of f(x, y), where x is the label and y the prediction",
             "operators": [str(row.symbol) for row in grammar.OPERATORS],
-            "leaves": ["x", "y", "integers"],
+            "leaves": ["x", "y", *config.leaves, "integers"],
             "max_nodes": config.max_nodes,
         },
         "baseline": None if baseline is None else {

@@ -18,8 +18,7 @@ import numpy as np
 import optax
 
 from glojax.distributed import jax_settings
-from glojax.expressions import programs
-from glojax.expressions.programs import Program
+from glojax.expressions import context, programs
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import LossFunction
 from glojax.losses.outputs import Output
@@ -93,6 +92,22 @@ def softened(given: Probe, seed: int = 0) -> Probe:
         (share * labels + (1 - share) * rest).astype(np.float32) for labels in (given.targets, given.others)
     )
     return given._replace(targets=targets, others=others)
+
+
+def encoded(trees: Sequence[Tree], factors: Sequence[Sequence[float] | None], room: int) -> Any:
+    """Trees as programs, with a context to be filled in where any of them needs one (``context.prepared``)."""
+    return context.prepared(trees, programs.encode(trees, factors, room), len(trees))
+
+
+def unlike_prior(outputs: int) -> np.ndarray:
+    """What stands for the prior on a probe: each class has another share, the last four times that of the first."""
+    shares = np.geomspace(1, 4, outputs)
+    return (shares / (shares.sum() if outputs > 1 else 3)).astype(np.float32)
+
+
+def _moments(samples: int) -> np.ndarray:
+    """What stands for the progress of each sample, so that losses that differ at any time differ on a probe."""
+    return (np.arange(1, samples + 1) * 5**0.5 % 1).astype(np.float32)
 
 
 class Examined(NamedTuple):
@@ -203,7 +218,7 @@ def examine(
         )
         for described in (fingerprint, direction, size):
             described[~guided] = np.nan
-        baseline = programs.encode([settings.kind.baseline.tree] * _BATCH, None, settings.room)
+        baseline = encoded([settings.kind.baseline.tree] * _BATCH, [None] * _BATCH, settings.room)
         (*_, sizes) = _on_host([stage(baseline, settings.given)])  # by the program that is compiled already
         size /= sizes[0]
     return Examined(both, finite, guided, fingerprint, direction, size)
@@ -235,7 +250,7 @@ def _batched(
     for first in range(0, len(places), most):
         batch = np.resize(places[first : first + most], most).tolist()
         chosen = [population[place] for place in batch], [factors[place] for place in batch]
-        found.append(stage(programs.encode(*chosen, settings.room), settings.given))
+        found.append(stage(encoded(*chosen, settings.room), settings.given))
     return [column[: len(places)] for column in _on_host(found)]
 
 
@@ -258,7 +273,7 @@ def size_of(loss: LossFunction, given: Probe, kind: Kind) -> float:
     return found / baseline
 
 
-_Stage = Callable[[Program, Probe], tuple[jax.Array, ...]]
+_Stage = Callable[[Any, Probe], tuple[jax.Array, ...]]
 """From programs ``[candidates]`` to what a stage says of each; the device may still be computing it."""
 
 
@@ -269,7 +284,7 @@ def _stages(protected: bool, output: Output) -> tuple[_Stage, _Stage]:
     def compiled(stage: Callable[..., tuple[jax.Array, ...]]) -> _Stage:
         run = jax.jit(jax.vmap(stage, in_axes=(0, None, None, None, None)))
 
-        def call(programs: Program, given: Probe) -> tuple[jax.Array, ...]:
+        def call(programs: Any, given: Probe) -> tuple[jax.Array, ...]:
             wide = callable(output) and jax_settings.asks_for_64_bits(lambda: jax.eval_shape(run, programs, *given))
             with jax_settings.standard(wide=wide):
                 return run(programs, *given)
@@ -281,12 +296,13 @@ def _stages(protected: bool, output: Output) -> tuple[_Stage, _Stage]:
 
 def _examine(
     gradient: gradients.Gradient,
-    program: Program,
+    program: Any,
     outputs: jax.Array,
     targets: jax.Array,
     others: jax.Array,
     directions: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    program = context.filled(program, partial(unlike_prior, outputs.shape[1]), _moments(len(outputs)))
     chex.assert_equal_shape([outputs, targets, others])
     chex.assert_shape(directions, (_DIRECTIONS, *outputs.shape))
     found, finite = gradient(program, outputs, targets, None)
@@ -309,7 +325,7 @@ def _rounded(projected: jax.Array) -> jax.Array:
 def _descend(
     gradient: gradients.Gradient,
     goodness: Callable[[jax.Array, jax.Array], jax.Array],
-    program: Program,
+    program: Any,
     outputs: jax.Array,
     targets: jax.Array,
     others: jax.Array,
@@ -317,9 +333,10 @@ def _descend(
 ) -> tuple[jax.Array]:
     spread = jnp.std(outputs)
 
-    def step(_: int, carry: tuple[Any, optax.OptState, jax.Array]) -> tuple[Any, optax.OptState, jax.Array]:
+    def step(number: Any, carry: tuple[Any, optax.OptState, jax.Array]) -> tuple[Any, optax.OptState, jax.Array]:
         outputs, state, finite = carry
-        found, step_is_finite = gradient(program, outputs, targets, None)
+        now = context.filled(program, partial(unlike_prior, outputs.shape[1]), number / _DESCENT_STEPS)
+        found, step_is_finite = gradient(now, outputs, targets, None)
         updates, state = _DESCENT.update(found, state)
         return optax.apply_updates(outputs, spread * jnp.asarray(updates)), state, finite & step_is_finite
 

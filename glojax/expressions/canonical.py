@@ -203,7 +203,7 @@ def _positive(tree: Tree) -> bool:
         return tree.symbol > 0
     if tree.symbol in ("+", "*", "/", "square", "sqrt"):
         return all(_positive(child) for child in tree.children)
-    return tree.symbol == "y"
+    return tree.symbol in ("y", "prior")
 
 
 def _finite(tree: Tree) -> bool:

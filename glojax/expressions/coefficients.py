@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from glojax.expressions import grammar
 from glojax.expressions.slopes import value_and_slope
 from glojax.expressions.trees import Tree
 
@@ -50,12 +51,14 @@ def identifiable_coefficients(tree: Tree) -> tuple[int, ...]:
     x, y = np.repeat([0.0, 1.0], y.size), np.tile(y, 2)
 
     factors = random.uniform(0.8, 1.25, tree.size)
+    given = {str(row.symbol): random.uniform(0.03, 0.97, y.size) for row in grammar.CONTEXT_LEAVES}
     with np.errstate(all="ignore"):
         # A complex step is exact to rounding, as the grammar's functions are analytic in pieces, and compiles nothing.
         step = 1e-30
         steps = (factors + 1j * step * np.eye(tree.size)).T[..., None]
-        columns = np.imag(value_and_slope(tree, x, y, _ANALYTIC, steps)[1]) / step
-        sound = np.isfinite(value_and_slope(tree, x, y, _ANALYTIC, factors)[1]) & np.isfinite(columns).all(axis=0)
+        columns = np.imag(value_and_slope(tree, x, y, _ANALYTIC, steps, given=given)[1]) / step
+        slope = value_and_slope(tree, x, y, _ANALYTIC, factors, given=given)[1]
+        sound = np.isfinite(slope) & np.isfinite(columns).all(axis=0)
     rows = np.broadcast_to(columns, (tree.size, len(y)))[:, sound].T
     # Each column is orthogonalized against those kept; of a dependent one only rounding remains.
     kept: list[int] = []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from glojax.errors import short
-from glojax.expressions import trees
+from glojax.expressions import context, trees
 from glojax.expressions.trees import Tree
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _latex_number(text: str) -> str:
 
 
 def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False) -> "sympy.Expr":
-    """Write f(x, y) as a sympy expression in the real symbols ``x`` and ``y``.
+    """Write f(x, y) as a sympy expression in the real symbols ``x`` and ``y``, and positive ones of other leaves.
 
     Args:
       tree: f(x, y).
@@ -92,7 +92,8 @@ def to_sympy(tree: Tree, coefficients: Sequence[float], protected: bool = False)
 
     exact = [sympy.Integer(int(value)) if value == int(value) else sympy.Float(value) for value in coefficients]
     x, y = sympy.symbols("x y", real=True)
-    return trees.evaluate(tree, x, y, Namespace(), protected, exact)
+    leaves = dict(zip(context.LEAVES, sympy.symbols(context.LEAVES, positive=True), strict=True))
+    return trees.evaluate(tree, x, y, Namespace(), protected, exact, leaves)
 
 
 def _check_written_out(tree: Tree, coefficients: Sequence[float], protected: bool) -> None:

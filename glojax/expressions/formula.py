@@ -52,7 +52,7 @@ def statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_l
     lines: list[str] = []
 
     def visit(node: Tree) -> _Source:
-        if not (node.depends_on("x") or node.depends_on("y")):
+        if node.is_constant:
             values = [next(factors) for _ in range(node.size)]
             return _folded(node, values, rows, protected)
         factor = next(factors)
@@ -60,8 +60,10 @@ def statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_l
             found = operate(rows[node.symbol], [visit(child) for child in node.children])
         elif node.symbol == "y":
             found = _Source("y", grammar.ATOM, (1.0, 1.0))
-        else:
+        elif node.symbol == "x":
             found = _Source("x", grammar.ATOM, label=1.0)
+        else:
+            found = _Source(str(node.symbol), grammar.ATOM)
         return found if factor == 1 else _scaled(factor, found)
 
     def operate(row: grammar.Node, operands: list[_Source]) -> _Source:
@@ -91,7 +93,7 @@ def statements(tree: Tree, coefficients: Sequence[float], protected: bool, has_l
 
 
 def _folded(node: Tree, values: Sequence[float], rows: dict[str | int, grammar.Node], protected: bool) -> _Source:
-    """A part without x and y is a number."""
+    """A part without variables is a number."""
     value = _quietly(lambda zero: trees.evaluate(node, zero, zero, np, protected, values), 0.0)
     # As in Loss, a sum is no power of y, even a sum of constants.
     is_power = all(not part.children or rows[part.symbol].monomial_log for part in node.nodes())

@@ -230,8 +230,8 @@ def _computed(
     """Values and slopes ``[functions, points]``, as ``programs.value_and_slope`` computes them."""
     x, y = points
     if node.value is None or node.partials is None:
-        leaf = {"x": x, "y": y}.get(str(node.symbol))
-        values = np.full_like(y, node.symbol) if leaf is None else leaf
+        variables = {"x": x, "y": y, **_apart(len(y))}
+        values = variables[node.symbol] if isinstance(node.symbol, str) else np.full_like(y, node.symbol)
         return values[None], np.full((1, len(y)), float(node.symbol == "y"))
     assert below is not None
     places = operands[:, : node.arity].T
@@ -242,6 +242,12 @@ def _computed(
         for partial, place in zip(node.partials(np, values, *arguments), places, strict=True)
     ]
     return values, sum(terms[1:], terms[0])
+
+
+def _apart(points: int) -> dict[str, np.ndarray]:
+    """Values of the other leaves at each point, unlike each other and anything that shallow trees compute of x and y."""
+    at = np.arange(1, points + 1)
+    return {name: 0.03 + 0.94 * (at * root % 1) for name, root in (("prior", 2**0.5), ("progress", 3**0.5))}
 
 
 def _described(node: grammar.Node, row: int, below: Functions | None, operands: np.ndarray) -> _Made:

@@ -78,17 +78,20 @@ def _infix(symbol: str, weight: float, binds: int, latex: Notation, **mathematic
     return Node(symbol, 2, weight, notation, latex, notation, **mathematics)
 
 
-def leaf(symbol: str | int, weight: float) -> Node:
+def leaf(symbol: str | int, weight: float, *, drawn: bool = True) -> Node:
     """Make the row of a variable or an integer.
 
     Args:
       symbol: the variable's name, or the integer.
       weight: relative frequency in random draws.
+      drawn: whether a search has it that is not told its leaves (``Vocabulary``).
     """
     written = Notation(str(symbol), operands=())
     # -1 is put in parentheses in LaTeX, where "x - -1" reads badly.
     latex = written if isinstance(symbol, str) or symbol >= 0 else written._replace(binds=SUM)
-    return Node(symbol, 0, weight, written, latex, written)
+    if len(str(symbol)) > 1 and isinstance(symbol, str):
+        latex = written._replace(template=rf"\mathrm{{{{{symbol}}}}}")
+    return Node(symbol, 0, weight, written, latex, written, drawn=drawn)
 
 
 def _sign(xp: Any, a: Any) -> Any:
@@ -185,6 +188,13 @@ OPERATORS: tuple[Node, ...] = (
 LEAVES: tuple[Node, ...] = (leaf("x", 3), leaf("y", 3), leaf(1, 1), leaf(-1, 1))
 """The leaves that are drawn and enumerated; mutation makes other integers."""
 
+CONTEXT_LEAVES: tuple[Node, ...] = (leaf("prior", 1, drawn=False), leaf("progress", 1, drawn=False))
+"""Leaves of a search that names them: of a class, the share of the training labels that it has; of a step, the share of
+a training's steps that were taken before it. ``expressions.context`` gives them their values."""
+
+VARIABLES: tuple[Node, ...] = tuple(row for row in (*LEAVES, *CONTEXT_LEAVES) if isinstance(row.symbol, str))
+"""All leaves that are no integers."""
+
 # What differs from the raw operators. Away from singularities the values are equal, digit for digit.
 _PROTECTED: dict[str, dict[str, Any]] = {
     "log": dict(
@@ -249,21 +259,31 @@ PAPER, ALL = "paper", "all"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What trees are made of: some of the operators, and all leaves.
+    """What trees are made of: some of the operators, x, y and the integers, and leaves that not every search has.
 
     Attributes:
       operators: their symbols, or ``PAPER`` and ``ALL``, which are written out. Defaults to those of arXiv 1905.11528.
+      leaves: symbols of ``CONTEXT_LEAVES``. Defaults to none.
 
     Raises:
-      ValueError: an unknown operator, or none.
+      ValueError: an unknown operator, or none, or an unknown leaf.
 
     Example:
-      ``Vocabulary(("paper", "exp"))``
+      ``Vocabulary(("paper", "exp"), leaves=("progress",))``
     """
 
     operators: tuple[str, ...] = (PAPER,)
+    leaves: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._write_out_operators()
+        given = tuple(self.leaves) if isinstance(self.leaves, list | tuple) else (self.leaves,)
+        allowed = [str(row.symbol) for row in CONTEXT_LEAVES]
+        if unknown := [name for name in given if name not in allowed]:
+            raise ValueError(f"leaves holds {unknown[0]!r}; allowed are {', '.join(allowed)}.")
+        object.__setattr__(self, "leaves", tuple(name for name in allowed if name in given))
+
+    def _write_out_operators(self) -> None:
         given = tuple(self.operators) if isinstance(self.operators, list | tuple) else (self.operators,)
         every = [str(row.symbol) for row in OPERATORS]
         groups = {PAPER: [str(row.symbol) for row in OPERATORS if row.drawn], ALL: every}
@@ -285,7 +305,12 @@ class Vocabulary:
 
     def nodes(self, protected: bool = False) -> tuple[Node, ...]:
         """The rows of its operators, then those of the leaves."""
-        return self.rows(protected) + LEAVES
+        return self.rows(protected) + self.leaf_rows
+
+    @property
+    def leaf_rows(self) -> tuple[Node, ...]:
+        """The rows of all its leaves."""
+        return LEAVES + tuple(row for row in CONTEXT_LEAVES if row.symbol in self.leaves)
 
 
 OF_PAPER = Vocabulary()

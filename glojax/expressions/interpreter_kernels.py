@@ -33,6 +33,9 @@ _POINTS = 256  # of a block on a GPU; slots of a candidate then fit the register
 _LANES, _MOST_ROWS = 128, 16  # of a block on a TPU
 _SLOT_BITS, _OPCODE_BITS = 5, 8  # of a field of an instruction
 
+CONTEXT_SLOTS = {str(row.symbol): 2**_SLOT_BITS - 1 - place for place, row in enumerate(grammar.CONTEXT_LEAVES)}
+"""The slots of the leaves of a context, beyond all registers."""
+
 Pair = tuple[jax.Array, jax.Array]
 """Value and slope."""
 
@@ -97,17 +100,21 @@ def _walk(
     scale_at: Callable[[Any], jax.Array],
     x: jax.Array,
     y: jax.Array,
+    leaves: Sequence[jax.Array],
 ) -> Pair:
-    """Value and slope of one program at a block of points; slots are x, y, 1 and then the registers."""
+    """Value and slope of one program at a block of points; slots are x, y, 1, the registers, and leaves of a context."""
     zero, one = jnp.zeros_like(y), jnp.ones_like(y)
     values, slopes = (x, y, one), (zero, one, zero)
+    more = list(zip(CONTEXT_SLOTS.values(), leaves, strict=False))
 
     def instruction(i: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         opcode, first, second, result, first_depends, second_depends = _unpack(word_at(i))
         held = (*values, *state[:registers]), (*slopes, *state[registers:])
+        beyond = more, [(slot, zero) for slot, _ in more]
         scales = [scale_at(2 * i + place).astype(y.dtype) for place in range(2)]
         read = [
-            [scale * _slot(slots, slot) for scale, slot in zip(scales, (first, second), strict=True)] for slots in held
+            [scale * _slot(slots, others, slot) for scale, slot in zip(scales, (first, second), strict=True)]
+            for slots, others in zip(held, beyond, strict=True)
         ]
         depends = (first_depends == 1, second_depends == 1)
         branches = [partial(operate, node, depends) for node in operators]
@@ -135,9 +142,9 @@ def _branch(place: jax.Array, branches: Sequence[Callable[..., Pair]], *operands
     )
 
 
-def _slot(slots: Sequence[jax.Array], slot: jax.Array) -> jax.Array:
+def _slot(slots: Sequence[jax.Array], others: Sequence[tuple[int, jax.Array]], slot: jax.Array) -> jax.Array:
     found = slots[0]
-    for place, each in enumerate(slots[1:], start=1):
+    for place, each in (*enumerate(slots[1:], start=1), *others):
         found = jnp.where(slot == place, each, found)
     return found
 
@@ -174,19 +181,25 @@ def _registers(instructions: Instructions) -> int:
 # WITHOUT PALLAS
 
 
-def without_pallas(operators: tuple[grammar.Node, ...], instructions: Instructions, x: jax.Array, y: jax.Array) -> Pair:
+def without_pallas(
+    operators: tuple[grammar.Node, ...],
+    instructions: Instructions,
+    x: jax.Array,
+    y: jax.Array,
+    leaves: Sequence[jax.Array] = (),
+) -> Pair:
     """Run programs in plain JAX, without loops of a length that is data; arguments and results as of ``on_gpu``."""
     size, room = instructions.word.shape
     wide = jnp.promote_types(y.dtype, jnp.float32)
 
-    def one(given: Instructions, x: jax.Array, y: jax.Array) -> Pair:
+    def one(given: Instructions, x: jax.Array, y: jax.Array, *leaves: jax.Array) -> Pair:
         def word_at(i: jax.Array) -> jax.Array:
             return jnp.where(i < given.length[0], given.word[i], 0)  # of which no register is the result
 
-        found = _walk(operators, _registers(instructions), room, word_at, lambda i: given.scale[i], x, y)
+        found = _walk(operators, _registers(instructions), room, word_at, lambda i: given.scale[i], x, y, leaves)
         return given.output_scale[0] * found[0], given.output_scale[0] * found[1]
 
-    points = (jnp.broadcast_to(array, (size, y.shape[1])).astype(wide) for array in (x, y))
+    points = (jnp.broadcast_to(array, (size, y.shape[1])).astype(wide) for array in (x, y, *leaves))
     value, slope = jax.vmap(one)(instructions, *points)
     return value.astype(y.dtype), slope.astype(y.dtype)
 
@@ -199,6 +212,7 @@ def on_gpu(
     instructions: Instructions,
     x: jax.Array,
     y: jax.Array,
+    leaves: Sequence[jax.Array] = (),
     *,
     interpret: bool = False,
 ) -> Pair:
@@ -209,6 +223,7 @@ def on_gpu(
       instructions: of the programs, ``[candidates, ...]``.
       x: labels ``[candidates, points]``, or ``[1, points]`` if all candidates share them.
       y: predictions, of either shape.
+      leaves: those of a context, of either shape, or none.
       interpret: compute on any device what the kernel would. Defaults to False.
 
     Returns:
@@ -220,7 +235,8 @@ def on_gpu(
     block = min(_POINTS, pl.next_power_of_2(points))
     wide = jnp.promote_types(y.dtype, jnp.float32)
 
-    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, x: Any, y: Any, value: Any, slope: Any) -> None:
+    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, *points_and_results: Any) -> None:
+        *given, value, slope = points_and_results
         candidate = pl.program_id(0)
         places = pl.program_id(1) * block + jnp.arange(block)
         mask = places < points
@@ -235,8 +251,8 @@ def on_gpu(
             length[candidate, 0],
             lambda i: word[candidate, i],
             lambda i: scale[candidate, i],
-            load(x),
-            load(y),
+            *map(load, given[:2]),
+            list(map(load, given[2:])),
         )
         factor = output_scale[candidate, 0].astype(wide)
         for each, to in zip(found, (value, slope), strict=True):
@@ -248,12 +264,12 @@ def on_gpu(
         kernel,
         out_shape=(shape, shape),
         grid=(size, pl.cdiv(points, block)),
-        in_specs=[whole] * 6,
+        in_specs=[whole] * (6 + len(leaves)),
         out_specs=(whole, whole),
         compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
         interpret=interpret,
         name="losses",
-    )(*instructions, x, y)
+    )(*instructions, x, y, *leaves)
 
 
 # TPU
@@ -264,6 +280,7 @@ def on_tpu(
     instructions: Instructions,
     x: jax.Array,
     y: jax.Array,
+    leaves: Sequence[jax.Array] = (),
     *,
     interpret: bool = False,
 ) -> Pair:
@@ -271,19 +288,22 @@ def on_tpu(
     size, points = len(instructions.word), y.shape[1]
     if points == 0:
         return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype)
-    x, y_tiles = (_tiled(array.astype(jnp.promote_types(y.dtype, jnp.float32))) for array in (x, y))
-    wide, lines = y_tiles.dtype, y_tiles.shape[1]
+    tiles = [_tiled(array.astype(jnp.promote_types(y.dtype, jnp.float32))) for array in (x, y, *leaves)]
+    wide, lines = tiles[0].dtype, tiles[0].shape[1]
     block = min(_MOST_ROWS, lines)
 
-    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, x: Any, y: Any, value: Any, slope: Any) -> None:
+    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, *points_and_results: Any) -> None:
+        *given, value, slope = points_and_results
+        x, y, *context = (points[0] for points in given)
         found = _walk(
             operators,
             _registers(instructions),
             length[0, 0, 0],
             lambda i: word[0, 0, i],
             lambda i: scale[0, 0, i],
-            x[0],
-            y[0],
+            x,
+            y,
+            context,
         )
         factor = output_scale[0, 0, 0].astype(wide)
         value[0], slope[0] = factor * found[0], factor * found[1]
@@ -299,11 +319,11 @@ def on_tpu(
         kernel,
         out_shape=(shape, shape),
         grid=(size, lines // block),
-        in_specs=[*map(scalars, instructions), tile(len(x)), tile(len(y))],
+        in_specs=[*map(scalars, instructions), *(tile(len(array)) for array in tiles)],
         out_specs=(tile(size), tile(size)),
         interpret=interpret,
         name="losses",
-    )(*(array[:, None] for array in instructions), x, y_tiles)
+    )(*(array[:, None] for array in instructions), *tiles)
     value, slope = (array.reshape(size, -1)[:, :points].astype(y.dtype) for array in (value, slope))
     return value, slope
 

@@ -22,7 +22,7 @@ MAX_EXPONENT = 16
 """Largest exponent of a power that is written as squares, products, a root and a quotient."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
-_VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
+_VARIABLES = tuple(leaf.symbol for leaf in grammar.VARIABLES)
 _OTHER_NAMES = {"ln": "log", "√": "sqrt", "pow": "power"}
 _OTHER_SIGNS = str.maketrans("−–×·⋅∗÷", "--****/")
 _SUPERSCRIPTS = {"²": 2.0, "³": 3.0}
@@ -54,7 +54,7 @@ def parse(text: str) -> Tree:
     A minus before anything but a number is a product with -1.
 
     Args:
-      text: variables ``x`` and ``y``, integers, the grammar's functions, ``+ - * /``, powers, and parentheses; at most
+      text: variables ``x`` and ``y``, ``prior`` and ``progress``, integers, the grammar's functions, ``+ - * /``, powers, and parentheses; at most
         ``MAX_CHARACTERS`` characters, ``MAX_NESTING`` levels of nesting and ``MAX_NODES`` nodes.
 
     Returns:

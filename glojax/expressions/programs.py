@@ -4,7 +4,8 @@
 compiled function, so a new tree compiles nothing.
 
 Only inner nodes are instructions. Coefficients and integers are scales of operands. An operand is read from a slot:
-slot 0 is x, 1 is y, 2 is the constant 1, and from 3 on are registers for results. Every result is read once, so if the
+slot 0 is x, 1 is y, 2 is the constant 1, and from 3 on are registers for results; the last two slots are the leaves of
+a context (``context``), for losses that have them. Every result is read once, so if the
 operand that needs more registers is computed first, ``floor(log2(instructions + 1))`` registers are enough, and the
 slots of a minibatch stay in the cache. The result of the last instruction is the value of the tree.
 
@@ -13,7 +14,7 @@ sweep as the value, and nothing is stored. An operand that does not depend on y 
 derivative: otherwise ``0 * inf`` would make NaN where the true derivative is finite.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from glojax.expressions import grammar, interpreter_kernels
 from glojax.expressions.trees import Tree
 
 _X, _Y, _ONE, _REGISTERS = range(4)
+_LEAF_SLOTS = {"x": _X, "y": _Y, **interpreter_kernels.CONTEXT_SLOTS}
 _OPCODES = {node.symbol: code for code, node in enumerate(grammar.OPERATORS)}
 
 Array = jax.Array | np.ndarray
@@ -47,8 +49,11 @@ class Program(NamedTuple):
 
 _RANKS = (1, 2, 2, 2, 1, 0, 0)  # of the fields of a program of one tree
 
-_Sweep = Callable[[Program, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""From a program, x and y to value and slope."""
+_Leaves = tuple[jax.Array, ...]
+"""Values of the leaves of a context, or none of them."""
+
+_Sweep = Callable[[Program, jax.Array, jax.Array, _Leaves], tuple[jax.Array, jax.Array]]
+"""From a program, x, y and the leaves of a context to value and slope."""
 
 
 def instructions_of(tree: Tree) -> int:
@@ -128,9 +133,9 @@ def _instructions(tree: Tree, coefficients: Sequence[float] | None) -> tuple[np.
         """The operand that is the node at ``index``, with ``register`` registers in use."""
         symbol, children = node.symbol, node.children
         if not children:
-            if symbol == "y":
-                return _Y, factors[index], True
-            return (_X, factors[index], False) if symbol == "x" else (_ONE, factors[index] * int(symbol), False)
+            if isinstance(symbol, str):
+                return _LEAF_SLOTS[symbol], factors[index], symbol == "y"
+            return _ONE, factors[index] * symbol, False
         first, second = index + 1, index + 1 + children[0].size
         if len(children) == 1:
             one, other = visit(children[0], first, register), _NO_OPERAND
@@ -166,7 +171,12 @@ def _count_registers(tree: Tree, needs: list[int]) -> int:
 
 
 def value_and_slope(
-    program: Program, x: jax.Array, y: jax.Array, *, protected: bool = False
+    program: Program,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    protected: bool = False,
+    given: Mapping[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Compute f(x, y) and df/dy of one program at every point.
 
@@ -178,6 +188,8 @@ def value_and_slope(
       x: labels, ``[...]``, floating.
       y: predictions, of the shape of ``x``, floating; their dtype is the result's.
       protected: use the protected operators. Defaults to False.
+      given: values of the leaves of a context by their names, all or none, of the shape of ``y``. Without them a
+        program must have no such leaves. Defaults to none.
 
     Returns:
       Value and slope, both of the shape and dtype of ``y``.
@@ -192,40 +204,52 @@ def value_and_slope(
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)
     chex.assert_rank(program, _RANKS)
-    return _sweep(protected)(program, x, y)
+    leaves = tuple(given[name] for name in interpreter_kernels.CONTEXT_SLOTS) if given else ()
+    chex.assert_equal_shape((*leaves, y))
+    return _sweep(protected)(program, x, y, leaves)
 
 
 @lru_cache
 def _sweep(protected: bool) -> _Sweep:
     operators = grammar.operators(protected)
 
-    def run(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def run(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> tuple[jax.Array, jax.Array]:
         """The form of the platform; shapes are those of ``_run``."""
 
         def in_kernel(
-            kernel: Callable[..., tuple[jax.Array, jax.Array]], program: Program, x: jax.Array, y: jax.Array
+            kernel: Callable[..., tuple[jax.Array, jax.Array]],
+            program: Program,
+            x: jax.Array,
+            y: jax.Array,
+            leaves: _Leaves,
         ) -> tuple[jax.Array, jax.Array]:
-            return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y)
+            return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y, leaves)
 
         gpu, tpu = interpreter_kernels.on_gpu, interpreter_kernels.on_tpu
         if not interpreter_kernels.HAS_PALLAS:
             gpu = tpu = interpreter_kernels.without_pallas
         return platforms.choose(
-            program, x, y, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
+            program, x, y, leaves, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
         )
 
     @custom_vmap
-    def one(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> tuple[jax.Array, jax.Array]:
         # Also traced where a population is, so it has one form: a single program is not worth a kernel.
         program = jax.tree.map(lambda leaf: leaf[None], program)
-        value, slope = _run(operators, program, x.reshape(1, -1), y.reshape(1, -1))
+        rows = tuple(leaf.reshape(1, -1) for leaf in leaves)
+        value, slope = _run(operators, program, x.reshape(1, -1), y.reshape(1, -1), rows)
         return value.reshape(y.shape), slope.reshape(y.shape)
 
     @one.def_vmap
     def population(
-        size: int, batched: tuple[Program, bool, bool], program: Program, x: jax.Array, y: jax.Array
+        size: int,
+        batched: tuple[Program, bool, bool, tuple[bool, ...]],
+        program: Program,
+        x: jax.Array,
+        y: jax.Array,
+        leaves: _Leaves,
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
-        programs_batched, x_batched, y_batched = batched
+        programs_batched, x_batched, y_batched, leaves_batched = batched
         program = Program(
             *(
                 leaf if has_axis else jnp.broadcast_to(leaf, (size, *leaf.shape))
@@ -233,35 +257,47 @@ def _sweep(protected: bool) -> _Sweep:
             )
         )
         shape = y.shape[1:] if y_batched else y.shape
-        value, slope = run(program, x.reshape(size if x_batched else 1, -1), y.reshape(size if y_batched else 1, -1))
+
+        def rows(array: jax.Array, has_axis: bool) -> jax.Array:
+            return array.reshape(size if has_axis else 1, -1)
+
+        value, slope = run(
+            program, rows(x, x_batched), rows(y, y_batched), tuple(map(rows, leaves, leaves_batched))
+        )
         return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
 
     return one
 
 
 def _run(
-    operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array
+    operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves
 ) -> tuple[jax.Array, jax.Array]:
     """Run programs ``[candidates]`` one instruction after another; value and slope are ``[candidates, points]``.
 
-    x and y are ``[candidates, points]``, or ``[1, points]`` if all candidates share them. Registers, x, y and the
-    results lie in one buffer, so that nothing is prepared for each program.
+    x, y and the leaves of a context are ``[candidates, points]``, or ``[1, points]`` if all candidates share them.
+    Registers, x, y, the results and these leaves lie in one buffer, so that nothing is prepared for each program.
     """
     size, room = program.opcode.shape
     registers = (room + 1).bit_length() - 1
     first_x = _REGISTERS + registers
     first_y, first_result = first_x + len(x), first_x + len(x) + len(y)
-    values = jnp.zeros((first_result + size, y.shape[1]), y.dtype).at[_ONE].set(1)
+    first_leaf = first_result + size
+    values = jnp.zeros((first_leaf + sum(map(len, leaves)), y.shape[1]), y.dtype).at[_ONE].set(1)
     values = values.at[first_x:first_y].set(x).at[first_y:first_result].set(y)
     slopes = jnp.zeros_like(values).at[first_y:first_result].set(1)
 
     # Slots of a program become rows of the buffer.
     candidate = jnp.arange(size)[:, None]
-    x_row, y_row = (
-        first + jnp.minimum(candidate, count - 1) for first, count in ((first_x, len(x)), (first_y, len(y)))
-    )
-    operand = jnp.where(program.operand == _X, x_row[..., None], program.operand)
-    operand = jnp.where(program.operand == _Y, y_row[..., None], operand)
+
+    def rows_from(first: int, count: int) -> jax.Array:
+        return (first + jnp.minimum(candidate, count - 1))[..., None]
+
+    operand = jnp.where(program.operand == _X, rows_from(first_x, len(x)), program.operand)
+    operand = jnp.where(operand == _Y, rows_from(first_y, len(y)), operand)
+    for slot, leaf in zip(interpreter_kernels.CONTEXT_SLOTS.values(), leaves, strict=False):
+        values = values.at[first_leaf : first_leaf + len(leaf)].set(leaf)
+        operand = jnp.where(program.operand == slot, rows_from(first_leaf, len(leaf)), operand)
+        first_leaf += len(leaf)
     is_last = jnp.arange(room) == program.length[:, None] - 1
     result = jnp.where(is_last, first_result + candidate, program.result)
     linked = program._replace(operand=operand, result=result)
@@ -280,7 +316,7 @@ def _run(
 
     buffers = jax.lax.fori_loop(0, size, one, (values, slopes))
     scale = program.output_scale.astype(y.dtype)[:, None]
-    value, slope = (scale * buffer[first_result:] for buffer in buffers)
+    value, slope = (scale * buffer[first_result : first_result + size] for buffer in buffers)
     return value, slope
 
 

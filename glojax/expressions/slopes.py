@@ -4,7 +4,7 @@ The interpreter (``programs``) does the same for trees that are data of a compil
 traced, so that coefficients may be traced, or complex.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glojax.expressions import grammar
@@ -12,7 +12,13 @@ from glojax.expressions.trees import Tree
 
 
 def value_and_slope(
-    tree: Tree, x: Any, y: Any, xp: Any, factors: Sequence[Any] | Any, protected: bool = False
+    tree: Tree,
+    x: Any,
+    y: Any,
+    xp: Any,
+    factors: Sequence[Any] | Any,
+    protected: bool = False,
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[Any, Any]:
     """Compute f(x, y) and df/dy node by node, by the rows of the grammar.
 
@@ -25,18 +31,20 @@ def value_and_slope(
       xp: what the grammar's rows call: ``jax.numpy``, or NumPy with functions of its own.
       factors: the factor of each node's value in pre-order, ``[nodes, ...]``, each of which broadcasts with ``y``.
       protected: use the protected operators. Defaults to False.
+      given: values of other leaves by their names, of the shape of ``x``. Defaults to none.
 
     Returns:
       Value and slope, of the shape to which y and the factors that count broadcast.
     """
     rows = {node.symbol: node for node in grammar.operators(protected)}
+    variables = {"x": x, "y": y, **(given or {})}
     remaining = iter(factors)
 
     def visit(node: Tree) -> tuple[Any, Any]:
         """Compute value and slope; the slope is None if the node does not depend on y."""
         factor = next(remaining)
         if not node.children:
-            value = {"x": x, "y": y}.get(str(node.symbol), node.symbol)
+            value = variables[node.symbol] if isinstance(node.symbol, str) else node.symbol
             return factor * value, factor * xp.ones_like(y) if node.symbol == "y" else None
         row, operands = rows[node.symbol], [visit(child) for child in node.children]
         assert row.value is not None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from glojax.errors import quoted
-from glojax.expressions import formula, source_texts, trees
+from glojax.expressions import context, formula, source_texts, trees
 from glojax.expressions.export import coefficient_texts
 from glojax.expressions.source_texts import Texts
 from glojax.expressions.trees import Tree
@@ -21,7 +21,8 @@ def to_python(
 ) -> str:
     """Write a module with the function ``name(logits, labels, axis=-1, where=None)``, that imports only jax.
 
-    For a probability there is also ``name_with_integer_labels``, with the same arguments.
+    For a probability there is also ``name_with_integer_labels``, with the same arguments. A tree with the leaves
+    ``prior`` or ``progress`` has keyword arguments of their names.
 
     Args:
       tree: f(x, y).
@@ -55,7 +56,7 @@ def to_torch(
 
 
 _HELPERS = ("protected_divide", "protected_power", "kept_exp", "log_of_the_others")
-_TAKEN = (*_HELPERS, "logits", "labels", "x", "axis", "dim", "known")
+_TAKEN = (*_HELPERS, "logits", "labels", "x", "axis", "dim", "known", *context.LEAVES)
 """Names that the source itself needs where it calls the function, or beside it."""
 
 
@@ -79,6 +80,7 @@ def _module(
         raise ValueError(f"{name}: a loss whose output is a function, {output}, has no source.")
     is_probability = output != "identity"
     lines = [translate(line) for line in formula.statements(tree, coefficients, protected, has_log=is_probability)]
+    leaves = context.leaves_of(tree)
     takes_rest = any(re.search(r"\b(log_)?rest\b", line) for line in lines)
     helpers = {
         texts.kept: is_probability,
@@ -90,15 +92,18 @@ def _module(
         formula=trees.write(tree, lambda node: node.text, protected, coefficient_texts(coefficients)),
         helpers="".join(f"\n{text}" for text, is_needed in helpers.items() if is_needed),
         name=name,
+        leaves="".join([", *", *(f", {leaf}" for leaf in leaves)]) if leaves else "",
+        meanings="".join(f"\n      {leaf}: {source_texts.LEAVES[leaf]}" for leaf in leaves),
+        values="".join(texts.leaves[leaf] for leaf in leaves),
         meaning=source_texts.MEANINGS[output],
         single="" if output == "softmax" else texts.single,
         prediction=texts.predictions[output].format(complement=texts.complements[output] if takes_rest else ""),
         statements="\n    ".join(lines),
-        integers=_integers(texts, name, output) if is_probability else "",
+        integers=_integers(texts, name, output, leaves) if is_probability else "",
     )
 
 
-def _integers(texts: Texts, name: str, output: str) -> str:
+def _integers(texts: Texts, name: str, output: str, leaves: Sequence[str]) -> str:
     """Write the function of integer labels."""
     is_sigmoid = output == "sigmoid"
     return texts.integers.format(
@@ -106,6 +111,8 @@ def _integers(texts: Texts, name: str, output: str) -> str:
         also=", or 0 and 1 in the shape of logits" if is_sigmoid else "",
         shapes="(samples, logits.shape)" if is_sigmoid else "(samples,)",
         targets=texts.targets[output],
+        leaves="".join([", *", *(f", {leaf}" for leaf in leaves)]) if leaves else "",
+        passed="".join(f", {leaf}={leaf}" for leaf in leaves),
     )
 
 

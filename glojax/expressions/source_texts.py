@@ -15,6 +15,12 @@ MEANINGS = {
 }
 """What y is, by output."""
 
+LEAVES = {
+    "prior": "the share of the training labels that each output has, [outputs].",
+    "progress": "steps taken over all steps of the training, from 0 to 1.",
+}
+"""What the leaves of a context are."""
+
 
 class Texts(NamedTuple):
     """Source of one library."""
@@ -29,6 +35,7 @@ class Texts(NamedTuple):
     protected_power: str
     integers: str
     targets: dict[str, str]  # x and which labels are known, by output
+    leaves: dict[str, str]  # the leaves of a context as arrays, by name
 
 
 JAX = Texts(
@@ -41,14 +48,14 @@ import jax
 import jax.numpy as jnp
 {helpers}
 
-def {name}(logits, labels, axis=-1, where=None):
+def {name}(logits, labels, axis=-1, where=None{leaves}):
     """Minus the sum over outputs of f(x, y), where x is the label and y {meaning}.
 
     Args:
       logits: the network's outputs, floating, [..., outputs] along axis.
       labels: one-hot or soft labels, or targets, of the same shape.
       axis: the axis of the outputs, for softmax the classes.
-      where: booleans, the entries that take part, or the samples, without axis.
+      where: booleans, the entries that take part, or the samples, without axis.{meanings}
 
     Returns:
       The loss of each sample, of the shape of logits without axis.
@@ -62,7 +69,7 @@ def {name}(logits, labels, axis=-1, where=None):
     dtype = jnp.promote_types(logits.dtype, jnp.float32)
     lowest = jnp.finfo(dtype).min / 4
     x, z = labels.astype(dtype), jnp.clip(logits.astype(dtype), lowest, -lowest)
-    {prediction}
+    {prediction}{values}
     {statements}
     return -jnp.sum(jnp.broadcast_to(f, y.shape), axis=axis, where=where)
 {integers}''',
@@ -125,7 +132,7 @@ def protected_power(x, y):
 ''',
     integers='''
 
-def {name}_with_integer_labels(logits, labels, axis=-1, where=None):
+def {name}_with_integer_labels(logits, labels, axis=-1, where=None{leaves}):
     """The loss of each sample from class indices; a label that is no class, such as -1, has loss 0 and gradient 0.
 
     Args:
@@ -141,7 +148,7 @@ def {name}_with_integer_labels(logits, labels, axis=-1, where=None):
     {targets}
     if where is not None:
         known &= jnp.expand_dims(where, axis) if jnp.ndim(where) == logits.ndim - 1 else where
-    return {name}(logits, x, axis, known)
+    return {name}(logits, x, axis, known{passed})
 ''',
     targets={
         "softmax": """x = jax.nn.one_hot(labels, logits.shape[axis], axis=axis, dtype=logits.dtype)
@@ -152,6 +159,12 @@ def {name}_with_integer_labels(logits, labels, axis=-1, where=None):
     else:
         x = jax.nn.one_hot(labels, logits.shape[axis], axis=axis, dtype=logits.dtype)
         known = jnp.expand_dims((labels >= 0) & (labels < logits.shape[axis]), axis)""",
+    },
+    leaves={
+        "prior": """
+    prior = jnp.asarray(prior, dtype).reshape([-1 if place == axis % z.ndim else 1 for place in range(z.ndim)])""",
+        "progress": """
+    progress = jnp.asarray(progress, dtype)""",
     },
 )
 """Needs only jax."""
@@ -165,14 +178,14 @@ f(x, y) = {formula}
 import torch
 {helpers}
 
-def {name}(logits, labels, dim=-1, where=None):
+def {name}(logits, labels, dim=-1, where=None{leaves}):
     """Minus the sum over outputs of f(x, y), where x is the label and y {meaning}.
 
     Args:
       logits: the network's outputs, floating, [..., outputs] along dim.
       labels: one-hot or soft labels, or targets, of the same shape.
       dim: the dimension of the outputs, for softmax the classes.
-      where: booleans, the entries that take part, or the samples, without dim.
+      where: booleans, the entries that take part, or the samples, without dim.{meanings}
 
     Returns:
       The loss of each sample, of the shape of logits without dim.
@@ -184,7 +197,7 @@ def {name}(logits, labels, dim=-1, where=None):
     dtype = torch.promote_types(logits.dtype, torch.float32)
     lowest = torch.finfo(dtype).min / 4
     x, z = labels.to(dtype), logits.to(dtype).clamp(lowest, -lowest)
-    {prediction}
+    {prediction}{values}
     {statements}
     f = torch.broadcast_to(f, y.shape)
     return -torch.sum(f if where is None else torch.where(where, f, 0.0), dim=dim)
@@ -248,7 +261,7 @@ def protected_power(x, y):
 ''',
     integers='''
 
-def {name}_with_integer_labels(logits, labels, dim=-1, where=None):
+def {name}_with_integer_labels(logits, labels, dim=-1, where=None{leaves}):
     """The loss of each sample from class indices; a label that is no class, such as -1, has loss 0 and gradient 0.
 
     Args:
@@ -262,7 +275,7 @@ def {name}_with_integer_labels(logits, labels, dim=-1, where=None):
     {targets}
     if where is not None:
         known = known & (where.unsqueeze(dim) if where.dim() == logits.dim() - 1 else where)
-    return {name}(logits, x, dim, known)
+    return {name}(logits, x, dim, known{passed})
 ''',
     targets={
         "softmax": """known = (labels >= 0) & (labels < logits.shape[dim])
@@ -275,6 +288,13 @@ def {name}_with_integer_labels(logits, labels, dim=-1, where=None):
         known = (labels >= 0) & (labels < logits.shape[dim])
         x = torch.nn.functional.one_hot(torch.where(known, labels, 0).long(), logits.shape[dim]).movedim(-1, dim)
         known = known.unsqueeze(dim)""",
+    },
+    leaves={
+        "prior": """
+    prior = torch.as_tensor(prior, dtype=dtype, device=z.device)
+    prior = prior.reshape([-1 if place == dim % z.dim() else 1 for place in range(z.dim())])""",
+        "progress": """
+    progress = torch.as_tensor(progress, dtype=dtype, device=z.device)""",
     },
 )
 """Needs only torch."""

@@ -5,7 +5,7 @@ sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the 
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,8 @@ MAX_NODES = 128
 """Largest number of nodes of any tree; searches have a smaller bound of their own."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
-_VARIABLES = tuple(leaf.symbol for leaf in grammar.LEAVES if isinstance(leaf.symbol, str))
+_VARIABLES = tuple(leaf.symbol for leaf in grammar.VARIABLES)
+_BOTH = frozenset(("x", "y"))
 _NONE = frozenset[str]()
 _OWN: dict[str | int, frozenset[str]] = {variable: frozenset({variable}) for variable in _VARIABLES}
 
@@ -113,13 +114,18 @@ class Tree:
         raise IndexError("Tree.replaced: index is beyond the tree's nodes.")
 
     def depends_on(self, variable: str) -> bool:
-        """Tell whether the leaf ``variable``, ``"x"`` or ``"y"``, occurs."""
+        """Tell whether the leaf ``variable``, such as ``"x"`` or ``"y"``, occurs."""
         return variable in self._variables
 
     @property
+    def is_constant(self) -> bool:
+        """Whether its leaves are all integers."""
+        return not self._variables
+
+    @property
     def has_x_and_y(self) -> bool:
-        """Whether both variables occur, which a loss requires (arXiv 1905.11528, section III-A)."""
-        return len(self._variables) == len(_VARIABLES)
+        """Whether both x and y occur, which a loss requires (arXiv 1905.11528, section III-A)."""
+        return _BOTH <= self._variables
 
 
 def check_candidate(tree: Tree, max_nodes: int) -> None:
@@ -168,7 +174,7 @@ def write(
     Returns:
       The text, with no more parentheses than the notation requires.
     """
-    rows = {node.symbol: node for node in grammar.operators(protected)} | {leaf.symbol: leaf for leaf in grammar.LEAVES}
+    rows = {node.symbol: node for node in (*grammar.operators(protected), *grammar.LEAVES, *grammar.VARIABLES)}
     product = notation(rows["*"])
     factors = iter(coefficients if coefficients is not None else [""] * tree.size)
 
@@ -238,7 +244,7 @@ def grow(random: np.random.Generator, max_depth: int = 2, vocabulary: Vocabulary
 
 
 def enumerate_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> Iterator[Tree]:
-    """Yield every tree of depth at most ``depth`` over the leaves x, y, 1 and -1, each once.
+    """Yield every tree of depth at most ``depth`` over the leaves x, y, 1 and -1, and those that it names, each once.
 
     There are 4, 80 and 25,844 trees of depth at most 0, 1 and 2 of the paper's operators, and 2.7 billion of depth at
     most 3. Only trees of depth below ``depth`` are kept in memory.
@@ -252,7 +258,7 @@ def enumerate_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> Iterator[T
     """
     if depth < 0:
         raise ValueError(f"enumerate_trees: depth is {depth}; it must be at least 0.")
-    yield from (Tree(leaf.symbol) for leaf in grammar.LEAVES)
+    yield from (Tree(leaf.symbol) for leaf in vocabulary.leaf_rows)
     if depth == 0:
         return
     operands = list(enumerate_trees(depth - 1, vocabulary))
@@ -265,9 +271,9 @@ def enumerate_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> Iterator[T
 
 def count_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> int:
     """Count the trees that ``enumerate_trees`` yields."""
-    count = len(grammar.LEAVES)
+    leaves = count = len(vocabulary.leaf_rows)
     for _ in range(depth):
-        count = len(grammar.LEAVES) + sum(count**operator.arity for operator in vocabulary.rows())
+        count = leaves + sum(count**operator.arity for operator in vocabulary.rows())
     return count
 
 
@@ -275,7 +281,13 @@ def count_trees(depth: int, vocabulary: Vocabulary = OF_PAPER) -> int:
 
 
 def evaluate(
-    tree: Tree, x: Any, y: Any, xp: Any, protected: bool = False, coefficients: Sequence[Any] | None = None
+    tree: Tree,
+    x: Any,
+    y: Any,
+    xp: Any,
+    protected: bool = False,
+    coefficients: Sequence[Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Any:
     """Compute f(x, y) node by node in the array library ``xp``.
 
@@ -286,6 +298,7 @@ def evaluate(
       xp: ``numpy``, ``jax.numpy``, or a symbolic namespace that has ``asarray`` and what the grammar's rows call.
       protected: use the protected operators. Defaults to False.
       coefficients: the factor of each node's value in pre-order. Defaults to all 1.
+      given: values of other leaves by their names, which broadcast with ``x`` and ``y``. Defaults to none.
 
     Returns:
       The value, of the shape to which x and y broadcast; a scalar if f uses neither.
@@ -294,7 +307,7 @@ def evaluate(
         evaluate(parse("x * log(y)"), labels, predictions, numpy)
     """
     rows = {node.symbol: node for node in grammar.operators(protected)}
-    variables: dict[str | int, Any] = {"x": x, "y": y}
+    variables: dict[str | int, Any] = {"x": x, "y": y, **(given or {})}
     factors = iter(coefficients) if coefficients is not None else None
 
     def visit(node: Tree) -> Any:
@@ -304,9 +317,8 @@ def evaluate(
             assert function is not None
             value = function(xp, *(visit(child) for child in node.children))
         else:
-            value = variables.get(node.symbol)
-            if value is None:
-                value = xp.asarray(node.symbol, dtype=getattr(y, "dtype", None))
+            is_variable = isinstance(node.symbol, str)
+            value = variables[node.symbol] if is_variable else xp.asarray(node.symbol, dtype=getattr(y, "dtype", None))
         return value if factor is None else factor * value
 
     return visit(tree)

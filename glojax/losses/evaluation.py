@@ -5,8 +5,8 @@ logarithms of y and of 1 - y come from the network's outputs, and a node that is
 has the logarithm log(c) + k log(y) + m log(1 - y).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -30,12 +30,14 @@ class Predicted:
       y: predictions.
       log_y: their logarithm; ``None`` where y is no probability.
       complement: makes 1 - y and its logarithm of a probability.
+      leaves: values of ``prior`` and ``progress``, which broadcast to ``y``, where the tree has them.
     """
 
     x: jax.Array
     y: jax.Array
     log_y: jax.Array | None
     complement: Callable[[], tuple[jax.Array, jax.Array]]
+    leaves: Mapping[str, jax.Array] = field(default_factory=dict)
 
     @cached_property
     def rest(self) -> tuple[jax.Array, jax.Array]:
@@ -85,6 +87,8 @@ def evaluate(tree: Tree, coefficients: Coefficients, given: Predicted, protected
             found = _Value(given.y, (1.0, 1.0))
         elif node.symbol == "x":
             found = _Value(given.x, label=1.0)
+        elif isinstance(node.symbol, str) and not node.children:
+            found = _Value(given.leaves[node.symbol])
         else:
             operands = [visit(child) for child in node.children]
             found = (_plain if protected else _exact)(rows[node.symbol], operands, given)

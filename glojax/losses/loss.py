@@ -23,6 +23,7 @@ from glojax.expressions import export, parsing, source, trees
 from glojax.expressions.trees import Tree
 from glojax.losses.evaluation import Coefficients, Predicted, evaluate
 from glojax.losses.labels import classes_as_targets
+from glojax.losses.leaf_values import leaf_values
 from glojax.losses.outputs import OUTPUTS, Output, complement, predictions
 from glojax.losses.shapes import Axis, sum_over
 
@@ -102,7 +103,14 @@ class Loss:
             raise ValueError(f"Loss.output is {quoted(self.output)}; {', '.join(OUTPUTS)} or a function is allowed.")
 
     def __call__(
-        self, logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+        self,
+        logits: ArrayLike,
+        labels: ArrayLike,
+        axis: Axis = -1,
+        where: ArrayLike | None = None,
+        *,
+        prior: ArrayLike | None = None,
+        progress: ArrayLike | None = None,
     ) -> jax.Array:
         """Compute the loss of each sample.
 
@@ -114,20 +122,39 @@ class Loss:
           axis: the axis of the outputs, several of them, or ``None`` for all. Defaults to the last.
           where: mask of the entries that take part in softmax and sum, broadcastable to ``logits``, or of the samples,
             without ``axis``, as in optax. What the others hold has no influence. Defaults to all.
+          prior: for a tree with the leaf ``prior``, the share of the training labels that each output has,
+            ``[outputs]``.
+          progress: for a tree with the leaf ``progress``, steps taken over all steps, from 0 to 1, one number.
 
         Returns:
           The losses, at least float32, of the shape of ``logits`` without ``axis``.
 
         Raises:
           ValueError: the logits are not floating or have no such axis, the labels have another shape, or the mask
-            another shape or no booleans. Class indices go to ``with_integer_labels``.
+            another shape or no booleans, or a leaf of the tree is not given. Class indices go to ``with_integer_labels``.
         """
         return apply(
-            self.tree, self.coefficients, logits, labels, axis, where, protected=self.protected, output=self.output
+            self.tree,
+            self.coefficients,
+            logits,
+            labels,
+            axis,
+            where,
+            protected=self.protected,
+            output=self.output,
+            prior=prior,
+            progress=progress,
         )
 
     def with_integer_labels(
-        self, logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
+        self,
+        logits: ArrayLike,
+        labels: ArrayLike,
+        axis: Axis = -1,
+        where: ArrayLike | None = None,
+        *,
+        prior: ArrayLike | None = None,
+        progress: ArrayLike | None = None,
     ) -> jax.Array:
         """Compute the loss of each sample from class indices, or for a sigmoid from labels 0 and 1.
 
@@ -140,6 +167,8 @@ class Loss:
             they may have the shape of ``logits``.
           axis: the axis of the outputs, several of them, or ``None`` for all. Defaults to the last.
           where: mask as in a call of the loss. Defaults to all.
+          prior: as in a call of the loss, like ``progress``.
+          progress: as there.
 
         Returns:
           The losses, of the shape of ``logits`` without ``axis``.
@@ -149,7 +178,7 @@ class Loss:
             they are targets of an output that is no probability.
         """
         one_hot, known = classes_as_targets(logits, labels, axis, where, self.output)
-        return self(logits, one_hot, axis, known)
+        return self(logits, one_hot, axis, known, prior=prior, progress=progress)
 
     @property
     def tuned(self) -> bool:
@@ -258,6 +287,8 @@ def apply(
     *,
     protected: bool = False,
     output: Output = "softmax",
+    prior: ArrayLike | None = None,
+    progress: ArrayLike | None = None,
 ) -> jax.Array:
     """Compute the loss of each sample as a function of the coefficients, which may be traced and differentiated.
 
@@ -270,6 +301,8 @@ def apply(
       where: as there.
       protected: use the protected operators. Defaults to False.
       output: how y is made of the logits. Defaults to softmax.
+      prior: as in a call of ``Loss``, like ``progress``.
+      progress: as there.
 
     Returns:
       The losses, of the shape of ``logits`` without ``axis``.
@@ -289,7 +322,8 @@ def apply(
     x, y, log_y = predictions(logits, labels, axis, where, output)
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)
-    given = Predicted(x, y, log_y, lambda: complement(logits, axis, where, output))
+    leaves = leaf_values(tree, y, axis, prior, progress)
+    given = Predicted(x, y, log_y, lambda: complement(logits, axis, where, output), leaves)
     return -sum_over(evaluate(tree, coefficients, given, protected), axis, where)
 
 

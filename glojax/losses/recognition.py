@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax.expressions import grammar
+from glojax.expressions import context, grammar
 from glojax.expressions.trees import Tree
 from glojax.losses.known import known_losses
 from glojax.losses.loss import Loss, LossFunction
@@ -32,7 +32,7 @@ def recognized(loss: Loss, spread: float = 1.0) -> str:
     Returns:
       Such as ``"squared error"``, ``"focal, gamma 2"`` or "".
     """
-    if callable(loss.output) or loss.output not in OUTPUTS:
+    if callable(loss.output) or loss.output not in OUTPUTS or context.leaves_of(loss.tree):
         return ""
     ours = _direction(_gradient(loss))
     if ours is None:

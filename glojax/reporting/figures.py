@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from glojax import statistics
-from glojax.expressions import trees
+from glojax.expressions import context, trees
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
 from glojax.records.curves import Curves
@@ -29,6 +29,7 @@ MOST_ANCESTORS = 1000
 """Ancestors that a figure shows, the latest ones."""
 
 _DASHES = ("-", "--", "-.", ":")
+_HALF = dict.fromkeys(context.LEAVES, 0.5)
 
 
 def search_figure(
@@ -127,21 +128,24 @@ def band(axes: Axes, x: Sequence[float] | np.ndarray, scores: np.ndarray, label:
 
 
 def binary_curve(loss: Loss, y: np.ndarray) -> np.ndarray:
-    """The loss ``[points]`` of two classes, where the first is the label and its prediction is ``y`` ``[points]``."""
+    """The loss ``[points]`` of two classes, where the first is the label and its prediction is ``y`` ``[points]``.
+
+    Leaves of a context are those of equal classes, halfway through a training.
+    """
     y = np.asarray(y, np.float64)
     with np.errstate(all="ignore"):
         terms = [
-            trees.evaluate(loss.tree, np.full_like(y, x), p, np, loss.protected, loss.coefficients)
+            trees.evaluate(loss.tree, np.full_like(y, x), p, np, loss.protected, loss.coefficients, _HALF)
             for x, p in ((1.0, y), (0.0, 1 - y))
         ]
         return -np.broadcast_to(terms[0] + terms[1], y.shape)
 
 
 def single_curve(loss: Loss, y: np.ndarray, target: float) -> np.ndarray:
-    """The loss ``[points]`` of one output whose prediction is ``y`` ``[points]``."""
+    """The loss ``[points]`` of one output whose prediction is ``y`` ``[points]``; other leaves are those halfway."""
     y = np.asarray(y, np.float64)
     with np.errstate(all="ignore"):
-        value = trees.evaluate(loss.tree, np.full_like(y, target), y, np, loss.protected, loss.coefficients)
+        value = trees.evaluate(loss.tree, np.full_like(y, target), y, np, loss.protected, loss.coefficients, _HALF)
         return -np.broadcast_to(value, y.shape)
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from glojax.expressions import programs
+from glojax.expressions import context, programs
+from glojax.expressions.context import InContext
 from glojax.expressions.programs import Program
 from glojax.expressions.trees import Tree
 from glojax.tasks.task import Task
@@ -24,7 +25,7 @@ class Candidates(NamedTuple):
     A candidate's scores depend on the task and on its own entries alone, whatever else is trained beside it.
     """
 
-    program: Program
+    program: Program | InContext
     rate: np.ndarray  # float32[candidates], scale of the optimizer's updates: 1 is the task's own learning rate
     seed: np.ndarray  # uint32[candidates], of initialization, minibatches, augmentation and dropout
 
@@ -113,7 +114,7 @@ def encode_candidates(
     Raises:
       ValueError: a tree does not fit, or has another number of coefficients than nodes.
     """
-    program = programs.encode(population, coefficients, instructions)
+    program = context.prepared(population, programs.encode(population, coefficients, instructions), len(population))
     rate = np.ones(len(population)) if rates is None else np.asarray(rates)
     return Candidates(program, rate.astype(np.float32), np.asarray(seeds, np.uint32))
 

@@ -9,7 +9,7 @@ gradient, of the same shape, and whether all was finite.
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -20,7 +20,7 @@ import numpy as np
 from glojax import losses
 from glojax.distributed import jax_settings
 from glojax.errors import users_code
-from glojax.expressions import programs, slopes
+from glojax.expressions import context, programs, slopes
 from glojax.expressions.programs import Program
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss, LossFunction
@@ -35,7 +35,7 @@ _FLAT, _APART = 1e-8, 1e-5  # shares of a loss's values below which a gradient, 
 Gradient = Callable[[Program, jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, jax.Array]]
 """``gradient(program, outputs, x, weights) -> (gradient of the mean loss by the outputs, whether all was finite)``.
 
-``outputs`` and the targets ``x`` are ``[batch, outputs]``; ``weights``, if there are any, are ``[batch, outputs]`` or
+A program may be ``InContext``, whose context is filled in. ``outputs`` and the targets ``x`` are ``[batch, outputs]``; ``weights``, if there are any, are ``[batch, outputs]`` or
 ``[batch, 1]``, and 0 for an entry that takes no part. The gradient is ``[batch, outputs]``, finiteness ``bool[]``.
 """
 
@@ -64,8 +64,10 @@ def tree_gradient(tree: Tree, protected: bool, output: Output = "softmax") -> Gr
       output: what makes predictions of a network's outputs (``losses.outputs``).
     """
 
-    def sweep(factors: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = slopes.value_and_slope(tree, x, y, jnp, factors.astype(y.dtype), protected)
+    def sweep(
+        factors: jax.Array, x: jax.Array, y: jax.Array, *, given: Mapping[str, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        found = slopes.value_and_slope(tree, x, y, jnp, factors.astype(y.dtype), protected, given)
         return tuple(jnp.broadcast_to(each, y.shape) for each in found)  # type: ignore[return-value]
 
     return _swept(sweep, output)
@@ -88,7 +90,8 @@ def _swept(sweep: Callable[..., tuple[jax.Array, jax.Array]], output: Output) ->
             x = labels.T.astype(jnp.float32)
             y, pull = jax.vjp(lambda z: predictions(z.T, labels, -1, None, output)[1].T, z)
             backward: Backward = lambda g, _: pull(g)[0]
-        value, slope = sweep(program, x, y)
+        alone, leaves = context.parted(program)
+        value, slope = sweep(alone, x, y, given=context.on_points(leaves, y))
         weighted = -slope / len(outputs)
         if weights is not None:
             weighted, value = jnp.where(weights == 0, 0, weighted * weights), jnp.where(weights == 0, 0, value)

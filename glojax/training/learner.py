@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from glojax.expressions.programs import Array, Program
+from glojax.expressions import context
+from glojax.expressions.programs import Array
 from glojax.seeds import named_random
 from glojax.tasks import dense, inputs, metric_parts
 from glojax.tasks.inputs import Inputs
 from glojax.tasks.labels import known_of
 from glojax.tasks.metric_parts import Parts
+from glojax.tasks.priors import prior
 from glojax.tasks.task import Task
 from glojax.training.gradients import Gradient
 
@@ -103,7 +105,7 @@ def step(
     task: Task,
     gradient: Gradient,
     learner: Learner,
-    program: Program,
+    program: Any,
     rate: Array,
     keys: Keys,
     number: jax.Array,
@@ -116,7 +118,7 @@ def step(
       task: gives model, optimizer and targets.
       gradient: of the mean loss by the outputs.
       learner: the network before the step.
-      program: its loss.
+      program: its loss, a ``Program`` or one ``InContext``.
       rate: ``float32[]``, scale of the optimizer's updates.
       keys: of its seed.
       number: ``int32[]``, steps taken before this one.
@@ -133,7 +135,7 @@ def step(
     (outputs, penalty), backward, state = jax.vjp(
         lambda params: _outputs_and_penalty(task, params, state, x, dropout_key), params, has_aux=True
     )
-    outputs_gradient, step_is_finite = _outputs_gradient(task, gradient, program, outputs, labels)
+    outputs_gradient, step_is_finite = _outputs_gradient(task, gradient, program, number, outputs, labels)
     if penalty is None:
         (params_gradient,) = backward((outputs_gradient, None))
     else:
@@ -157,13 +159,15 @@ def _outputs_and_penalty(
 
 
 def _outputs_gradient(
-    task: Task, gradient: Gradient, program: Program, outputs: Any, labels: Any
+    task: Task, gradient: Gradient, program: Any, number: jax.Array, outputs: Any, labels: Any
 ) -> tuple[Any, jax.Array]:
     """The gradient of the mean loss by every output, or of the sum of these by several, and whether all was finite."""
+    progress = jnp.minimum(number.astype(jnp.float32) / task.steps, 1)
     found, finite = [], []
     leaves, structure = jax.tree.flatten(outputs)
     for head, z, of_head in zip(task.heads, leaves, jax.tree.leaves(labels), strict=True):
-        by_rows, is_finite = gradient(program, dense.rows(z), *head.targets(of_head, z.shape[-1]))
+        in_context = context.filled(program, functools.partial(prior, head), progress)
+        by_rows, is_finite = gradient(in_context, dense.rows(z), *head.targets(of_head, z.shape[-1]))
         found.append(by_rows if z.ndim == 2 else by_rows.reshape(z.shape))
         finite.append(is_finite)
     return jax.tree.unflatten(structure, found), functools.reduce(jnp.logical_and, finite)

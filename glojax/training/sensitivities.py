@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec
 
 from glojax.distributed import jax_settings, processes
 from glojax.distributed.devices import all_devices
+from glojax.expressions import context
 from glojax.expressions.trees import Tree
 from glojax.tasks import inputs
 from glojax.tasks.task import Task
@@ -45,6 +46,7 @@ class SensitivityTrainer(NamedTuple):
     """Trains losses of one tree, and differentiates their scores; ``sensitivity_trainer`` makes one."""
 
     task: Task
+    tree: Tree
     compiled: CompiledKernels
     directions: np.ndarray  # float32[directions, nodes], what the derivatives are along
     start: Any  # start(learners) -> tangents
@@ -65,7 +67,8 @@ class SensitivityTrainer(NamedTuple):
         Returns:
           For each candidate its score after these steps, and the derivatives along the trainer's directions.
         """
-        candidates = Candidates(factors.astype(np.float32), np.asarray(rates, np.float32), np.asarray(seeds, np.uint32))  # type: ignore[arg-type]
+        program = context.prepared([self.tree], factors.astype(np.float32), len(factors))
+        candidates = Candidates(program, np.asarray(rates, np.float32), np.asarray(seeds, np.uint32))
         found = Sensitivities(
             np.zeros(len(seeds), np.float32), np.zeros((len(seeds), len(self.directions)), np.float32)
         )
@@ -128,6 +131,7 @@ def sensitivity_trainer(
         beside = PartitionSpec(None, "candidates")
         return SensitivityTrainer(
             task,
+            tree,
             compiled,
             directions,
             on_devices(partial(start_tangents, len(directions)), [rows_of], beside),
@@ -184,12 +188,12 @@ def advance_groups(
     moving, merged = _parted(learners)
 
     def train(moving: list[jax.Array], factors: Any) -> tuple[list[jax.Array], Learner]:
-        given = candidates._replace(program=factors)
+        given = candidates._replace(program=context.replaced(candidates.program, factors))
         trained = kernels.advance_groups(task, gradient, merged(moving), given, count, places, first, last, data)
         return _parted(trained)[0], trained
 
     def along(tangent: list[jax.Array], direction: jax.Array) -> tuple[list[jax.Array], list[jax.Array], Learner]:
-        factors: Any = candidates.program
+        factors, _ = context.parted(candidates.program)
         return jax.jvp(train, (moving, factors), (tangent, jnp.broadcast_to(direction, factors.shape)), has_aux=True)
 
     # Only derivatives depend on the direction; the training itself is computed once.
@@ -251,7 +255,7 @@ def check_derivatives(task: Task, gradient: Gradient, tree: Tree) -> None:
     refused = f"derivatives through the training of {task.name}"
     try:
         _, slope = jax.jvp(lambda outputs: task.metric_function(outputs, labels), (outputs,), (moved,))
-        jax.jit(partial(_step, task, gradient)).lower(jnp.ones(tree.size))  # tracing alone lets such a model pass
+        jax.jit(partial(_step, task, gradient, tree)).lower(jnp.ones(tree.size))  # tracing alone lets such a model pass
     except (TypeError, NotImplementedError, ValueError) as error:
         raise ValueError(
             f"{refused} need a forward-mode derivative (jax.jvp) of its model, optimizer and metric, and one has none "
@@ -264,16 +268,17 @@ def check_derivatives(task: Task, gradient: Gradient, tree: Tree) -> None:
         )
 
 
-def _step(task: Task, gradient: Gradient, factors: jax.Array) -> Any:
+def _step(task: Task, gradient: Gradient, tree: Tree, factors: jax.Array) -> Any:
     """One step of training and a score, differentiated by the factors, for its shapes alone."""
     keys = learning.keys_of(jnp.uint32(0))
     x, labels = inputs.taken(tuple(task.splits["train"]), slice(task.batch_size))
     one = learning.start(task, keys)
 
     def score(factors: Any) -> jax.Array:
+        program = context.prepared([tree], factors, 1)
         batch = learning.network_input(task, keys, jnp.int32(0), jax.tree.map(jnp.asarray, x))
         stepped = learning.step(
-            task, gradient, one, factors, jnp.float32(1), keys, jnp.int32(0), batch, jnp.asarray(labels)
+            task, gradient, one, program, jnp.float32(1), keys, jnp.int32(0), batch, jnp.asarray(labels)
         )
         return learning.score(task, stepped, keys, *jax.tree.map(jnp.asarray, tuple(task.splits["validation"])))
 
