@@ -14,7 +14,17 @@ COMMAND_PANELS = DISCOVER, COMPARE, LOOK = "Discover", "Compare", "Look at resul
 
 PANELS: dict[str, tuple[str, ...]] = {
     "What is searched": (
-        *("preset", "space", "exhaustive", "depth", "operators", "leaves", "start_from", "proposals", "proposal_seconds"),
+        *(
+            "preset",
+            "space",
+            "exhaustive",
+            "depth",
+            "operators",
+            "leaves",
+            "start_from",
+            "proposals",
+            "proposal_seconds",
+        ),
         *("screening", "parsimony", "aggregate", "coefficient_samples"),
     ),
     "How long": (

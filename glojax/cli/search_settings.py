@@ -89,8 +89,8 @@ Operators = Annotated[
 Leaves = Annotated[
     str | None,
     typer.Option(
-        help="What trees may have beside x, y and integers: progress, the share of the steps taken, prior, the share of "
-        "a class, or both."
+        help="What trees may have beside x, y and integers: progress, the share of the steps taken, prior, the share "
+        "of a class, or both."
     ),
 ]
 Parsimony = Annotated[
@@ -226,10 +226,22 @@ def _search_config(
     if depth is not None:
         if space is not SearchSpace.trees or preset is not Preset.default:
             raise ValueError("--exhaustive goes with neither --space taylor nor --preset paper.")
-        _refuse("--exhaustive", fields, ("generations", "population", "start", "aggregate", "coefficient_samples", "leaves"))
+        _refuse(
+            "--exhaustive", fields, ("generations", "population", "start", "aggregate", "coefficient_samples", "leaves")
+        )
         return glojax.ExhaustiveConfig(depth=depth, **fields)
     if space is SearchSpace.taylor:
-        of_trees = ("halving", "fair_rates", "screening", "operators", "leaves", "start", "parsimony", "budget", "minutes")
+        of_trees = (
+            "halving",
+            "fair_rates",
+            "screening",
+            "operators",
+            "leaves",
+            "start",
+            "parsimony",
+            "budget",
+            "minutes",
+        )
         _refuse("--space taylor", fields, (*of_trees, "aggregate", "coefficient_samples"))
         return glojax.TaylorConfig(**fields)
     return (glojax.SearchConfig.paper if preset is Preset.paper else glojax.SearchConfig)(**fields)

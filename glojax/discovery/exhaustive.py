@@ -61,11 +61,6 @@ class ExhaustiveConfig(FitnessConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_bounds(self, depth=(1, MAX_DEPTH), batch=(1, 100_000))
-        if self.leaves:
-            raise ValueError(
-                f"ExhaustiveConfig.leaves is {', '.join(self.leaves)}; none is allowed: functions are told apart by x "
-                "and y alone."
-            )
         beyond = [symbol for symbol in self.operators if symbol not in OF_PAPER.operators]
         if self.depth > 2 and beyond:
             raise ValueError(

@@ -106,7 +106,7 @@ class Fitness:
         """
         tasks.check(task)
         task.check_metric(for_search=True)
-        if "prior" in config.leaves:
+        if "prior" in config.vocabulary.leaves:
             for head in task.heads:
                 prior(head)  # which a task without classes refuses
         room = programs.room(max_nodes - 1)

@@ -11,6 +11,7 @@ from glojax.discovery.selection import SELECTIONS
 from glojax.discovery.settings import FitnessConfig, check_bounds
 from glojax.errors import quoted
 from glojax.expressions import parsing, trees
+from glojax.expressions.grammar import Vocabulary
 
 MAX_POPULATION = 100_000
 
@@ -45,6 +46,8 @@ class SearchConfig(FitnessConfig):
       max_depth: largest depth of the initial trees.
       max_nodes: largest number of nodes of a tree. An offspring above it is drawn anew.
       both_variables: give every tree x and y. Without it a tree that lacks one is kept with fitness 0.
+      leaves: what trees may have beside x, y and integers: ``"progress"``, the share of a training's steps that were
+        taken, and ``"prior"``, the share of the training labels that an output has. Defaults to neither.
       start: expressions of trees that come first in the first generation, where they pass screening, at most as many
         as the population has; ``ZOO`` stands for the known losses that are trees without coefficients.
       aggregate: how scores on several tasks become one fitness (``aggregates``): the mean of ``"gains"`` over each
@@ -71,6 +74,7 @@ class SearchConfig(FitnessConfig):
     max_depth: int = 3
     max_nodes: int = 32
     both_variables: bool = True
+    leaves: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     aggregate: str = "gains"
 
@@ -94,6 +98,10 @@ class SearchConfig(FitnessConfig):
             max_depth=(1, 10),
             max_nodes=(3, trees.MAX_NODES),
         )
+        try:
+            object.__setattr__(self, "leaves", self.vocabulary.leaves)
+        except ValueError as error:
+            raise ValueError(f"SearchConfig.{error}") from None
         if not self.vocabulary.has(2):
             raise ValueError(
                 f"SearchConfig.operators is {', '.join(self.operators)}; one of two operands is needed, such as +, so "
@@ -104,6 +112,11 @@ class SearchConfig(FitnessConfig):
         if self.aggregate not in AGGREGATES:
             raise ValueError(f"SearchConfig.aggregate is {self.aggregate!r}; allowed are {', '.join(AGGREGATES)}.")
         object.__setattr__(self, "start", self._checked_start())
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What trees are made of."""
+        return Vocabulary(self.operators, self.leaves)
 
     def _checked_start(self) -> tuple[str, ...]:
         """The expressions as trees are written, each once."""

@@ -91,8 +91,6 @@ class FitnessConfig(SharedSettings):
       screening: the stages of ``screening.STAGES`` that a tree must pass to be trained.
       operators: what trees are made of (``grammar.Vocabulary``): symbols, ``"paper"`` for those of arXiv 1905.11528, or
         ``"all"``. Defaults to the paper's.
-      leaves: what trees may have beside x, y and integers: ``"progress"``, the share of a training's steps that were
-        taken, and ``"prior"``, the share of the training labels that an output has. Defaults to neither.
       parsimony: what a node must add to a tree's fitness to be worth having, at least 0. Elites, parents, finalists and
         the winner are chosen by fitness less so much for each node.
       budget: optimizer steps of all candidates together, after which nothing new begins. Finals come on top.
@@ -104,7 +102,6 @@ class FitnessConfig(SharedSettings):
     halving: int = 3
     screening: tuple[str, ...] = screening.STAGES
     operators: tuple[str, ...] = grammar.OF_PAPER.operators
-    leaves: tuple[str, ...] = ()
     parsimony: float = 0.0
     budget: int | None = None
     minutes: float | None = None
@@ -120,9 +117,7 @@ class FitnessConfig(SharedSettings):
         if minutes is not None and not (_is_finite(minutes) and minutes > 0):
             raise ValueError(f"{name}.minutes is {minutes!r}; a number above 0 is allowed.")
         try:
-            vocabulary = grammar.Vocabulary(self.operators, self.leaves)
-            object.__setattr__(self, "operators", vocabulary.operators)
-            object.__setattr__(self, "leaves", vocabulary.leaves)
+            object.__setattr__(self, "operators", grammar.Vocabulary(self.operators).operators)
         except ValueError as error:
             raise ValueError(f"{name}.{error}") from None
         unknown = [stage for stage in self.screening if stage not in screening.STAGES]
@@ -132,7 +127,7 @@ class FitnessConfig(SharedSettings):
     @property
     def vocabulary(self) -> grammar.Vocabulary:
         """What trees are made of."""
-        return grammar.Vocabulary(self.operators, self.leaves)
+        return grammar.Vocabulary(self.operators)
 
     def worth(self, trees: Sequence[Tree], fitness: Sequence[float] | np.ndarray) -> np.ndarray:
         """float64[trees], fitness less what their nodes must add to it; at least 0."""

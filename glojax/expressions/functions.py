@@ -245,7 +245,7 @@ def _computed(
 
 
 def _apart(points: int) -> dict[str, np.ndarray]:
-    """Values of the other leaves at each point, unlike each other and anything that shallow trees compute of x and y."""
+    """Values of the other leaves at each point, unlike what shallow trees compute of x and y."""
     at = np.arange(1, points + 1)
     return {name: 0.03 + 0.94 * (at * root % 1) for name, root in (("prior", 2**0.5), ("progress", 3**0.5))}
 

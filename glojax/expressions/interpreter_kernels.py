@@ -102,7 +102,7 @@ def _walk(
     y: jax.Array,
     leaves: Sequence[jax.Array],
 ) -> Pair:
-    """Value and slope of one program at a block of points; slots are x, y, 1, the registers, and leaves of a context."""
+    """Value and slope of one program at a block of points; slots are x, y, 1, the registers, and a context's leaves."""
     zero, one = jnp.zeros_like(y), jnp.ones_like(y)
     values, slopes = (x, y, one), (zero, one, zero)
     more = list(zip(CONTEXT_SLOTS.values(), leaves, strict=False))

@@ -54,8 +54,9 @@ def parse(text: str) -> Tree:
     A minus before anything but a number is a product with -1.
 
     Args:
-      text: variables ``x`` and ``y``, ``prior`` and ``progress``, integers, the grammar's functions, ``+ - * /``, powers, and parentheses; at most
-        ``MAX_CHARACTERS`` characters, ``MAX_NESTING`` levels of nesting and ``MAX_NODES`` nodes.
+      text: variables ``x`` and ``y``, ``prior`` and ``progress``, integers, the grammar's functions, ``+ - * /``,
+        powers, and parentheses; at most ``MAX_CHARACTERS`` characters, ``MAX_NESTING`` levels of nesting and
+        ``MAX_NODES`` nodes.
 
     Returns:
       The tree.

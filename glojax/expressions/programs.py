@@ -229,7 +229,13 @@ def _sweep(protected: bool) -> _Sweep:
         if not interpreter_kernels.HAS_PALLAS:
             gpu = tpu = interpreter_kernels.without_pallas
         return platforms.choose(
-            program, x, y, leaves, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
+            program,
+            x,
+            y,
+            leaves,
+            cpu=partial(_run, operators),
+            gpu=partial(in_kernel, gpu),
+            tpu=partial(in_kernel, tpu),
         )
 
     @custom_vmap
@@ -261,9 +267,7 @@ def _sweep(protected: bool) -> _Sweep:
         def rows(array: jax.Array, has_axis: bool) -> jax.Array:
             return array.reshape(size if has_axis else 1, -1)
 
-        value, slope = run(
-            program, rows(x, x_batched), rows(y, y_batched), tuple(map(rows, leaves, leaves_batched))
-        )
+        value, slope = run(program, rows(x, x_batched), rows(y, y_batched), tuple(map(rows, leaves, leaves_batched)))
         return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
 
     return one

@@ -125,7 +125,7 @@ class Tree:
     @property
     def has_x_and_y(self) -> bool:
         """Whether both x and y occur, which a loss requires (arXiv 1905.11528, section III-A)."""
-        return _BOTH <= self._variables
+        return self._variables >= _BOTH
 
 
 def check_candidate(tree: Tree, max_nodes: int) -> None:

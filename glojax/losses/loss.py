@@ -131,7 +131,8 @@ class Loss:
 
         Raises:
           ValueError: the logits are not floating or have no such axis, the labels have another shape, or the mask
-            another shape or no booleans, or a leaf of the tree is not given. Class indices go to ``with_integer_labels``.
+            another shape or no booleans, or a leaf of the tree is not given. Class indices go to
+            ``with_integer_labels``.
         """
         return apply(
             self.tree,

@@ -41,6 +41,7 @@ def made(*arguments: str) -> DiscoveryConfig:
         ("--screening finite,distinct", SearchConfig(screening=("finite", "distinct"))),
         ("--operators paper,exp", SearchConfig(operators=("paper", "exp"))),
         ("--operators all", SearchConfig(operators=("all",))),
+        ("--leaves progress,prior", SearchConfig(leaves=("prior", "progress"))),
         ("--exhaustive --operators +,log", ExhaustiveConfig(operators=("log", "+"))),
         ("--budget 2e6", SearchConfig(budget=2_000_000)),
         ("--budget 10m", SearchConfig(minutes=10.0)),

@@ -145,6 +145,7 @@ OTHER: dict[str, Any] = {
     "aggregate": "ranks",
     "method": "cma-es",
     "operators": ("paper", "exp"),
+    "leaves": ("progress",),
 }
 
 

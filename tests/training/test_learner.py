@@ -5,9 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy.special import poch
 
+import glojax
 from glojax.tasks.task import Task
 from glojax.training import learner
 from glojax.training.learner import Weights
@@ -78,3 +80,26 @@ def test_a_network_is_scored_with_its_average_in_its_own_types(tiny_task: Task) 
     assert all(jax.tree.leaves(jax.tree.map(lambda one, other: (one == other).all(), found.params, expected)))
     assert learner.start(dataclasses.replace(tiny_task, averaging=0), keys).average is None
     assert learner.scored(network._replace(average=None)).params is network.params
+
+
+# LEAVES OF A CONTEXT
+
+
+def test_progress_is_the_share_of_the_steps(tiny_task: Task) -> None:
+    """With plain SGD a loss that grows with progress is one whose learning rate grows so."""
+    rising = optax.sgd(lambda step: 0.05 * (1 + step / tiny_task.steps))
+    (found,) = glojax.evaluate(dataclasses.replace(tiny_task, metric="log_loss"), ["x * log(y) * (1 + progress)"], 2)
+    with_schedule = dataclasses.replace(tiny_task, optimizer=rising, metric="log_loss")
+    (expected,) = glojax.evaluate(with_schedule, ["x * log(y)"], 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_prior_is_that_of_the_training_labels(tiny_task: Task) -> None:
+    task = dataclasses.replace(tiny_task, metric="log_loss", train=(tiny_task.train[0][:60], tiny_task.train[1][:60]))
+    counts = np.bincount(np.asarray(task.train[1]), minlength=10)
+    shares = (counts + 1) / 70
+    scores = glojax.evaluate(
+        task, ["10 * prior * x * log(y)", lambda z, x: -(10 * shares * x * jax.nn.log_softmax(z)).sum(axis=-1)], 2
+    )
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4)
+    assert abs(scores[0] - glojax.evaluate(task, ["x * log(y)"], 2)[0]).min() > 1e-3
