@@ -161,6 +161,10 @@ def _options(
 ) -> None: ...
 
 
+_AS_THEY_ARE = ("generations", "population", "coefficient_samples", "halving", "fair_rates", "parsimony", "averaging")
+"""Options that are settings of the same name."""
+
+
 def with_search_settings(command: Command, before: str) -> Command:
     """Give a command the options of a search, in front of its own option ``before``; it gets them as ``config``."""
 
@@ -170,18 +174,11 @@ def with_search_settings(command: Command, before: str) -> Command:
         space: SearchSpace,
         exhaustive: bool,
         depth: int,
-        generations: int | None,
-        population: int | None,
         candidate_seeds: int | None,
-        coefficient_samples: int | None,
-        halving: int | None,
-        fair_rates: bool | None,
         screening: str | None,
         operators: str | None,
         leaves: str | None,
         start_from: list[str] | None,
-        parsimony: float | None,
-        averaging: float | None,
         rank_by: RankBy | None,
         aggregate: Aggregate | None,
         budget: str | None,
@@ -193,18 +190,12 @@ def with_search_settings(command: Command, before: str) -> Command:
         **given: Any,
     ) -> None:
         fields = {
-            "generations": generations,
-            "population": population,
+            **{name: given.pop(name) for name in _AS_THEY_ARE},
             "seeds": candidate_seeds,
-            "coefficient_samples": coefficient_samples,
-            "halving": halving,
-            "fair_rates": fair_rates,
             "screening": None if screening is None else _stages(screening),
             "operators": None if operators is None else _names(operators),
             "leaves": None if leaves is None else _names(leaves),
             "start": _start(start_from) or None,
-            "parsimony": parsimony,
-            "averaging": averaging,
             "rank_by": None if rank_by is None else rank_by.value,
             "aggregate": None if aggregate is None else aggregate.value,
             "seed": seed,

@@ -245,14 +245,16 @@ def on_gpu(
             row = candidate if points.shape[0] == size else 0
             return triton.load(points.at[row, places], mask=mask, other=1).astype(wide)
 
+        x, y, *context = map(load, given)
         found = _walk(
             operators,
             _registers(instructions),
             length[candidate, 0],
             lambda i: word[candidate, i],
             lambda i: scale[candidate, i],
-            *map(load, given[:2]),
-            list(map(load, given[2:])),
+            x,
+            y,
+            context,
         )
         factor = output_scale[candidate, 0].astype(wide)
         for each, to in zip(found, (value, slope), strict=True):

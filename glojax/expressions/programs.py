@@ -213,31 +213,6 @@ def value_and_slope(
 def _sweep(protected: bool) -> _Sweep:
     operators = grammar.operators(protected)
 
-    def run(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> tuple[jax.Array, jax.Array]:
-        """The form of the platform; shapes are those of ``_run``."""
-
-        def in_kernel(
-            kernel: Callable[..., tuple[jax.Array, jax.Array]],
-            program: Program,
-            x: jax.Array,
-            y: jax.Array,
-            leaves: _Leaves,
-        ) -> tuple[jax.Array, jax.Array]:
-            return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y, leaves)
-
-        gpu, tpu = interpreter_kernels.on_gpu, interpreter_kernels.on_tpu
-        if not interpreter_kernels.HAS_PALLAS:
-            gpu = tpu = interpreter_kernels.without_pallas
-        return platforms.choose(
-            program,
-            x,
-            y,
-            leaves,
-            cpu=partial(_run, operators),
-            gpu=partial(in_kernel, gpu),
-            tpu=partial(in_kernel, tpu),
-        )
-
     @custom_vmap
     def one(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> tuple[jax.Array, jax.Array]:
         # Also traced where a population is, so it has one form: a single program is not worth a kernel.
@@ -267,20 +242,46 @@ def _sweep(protected: bool) -> _Sweep:
         def rows(array: jax.Array, has_axis: bool) -> jax.Array:
             return array.reshape(size if has_axis else 1, -1)
 
-        value, slope = run(program, rows(x, x_batched), rows(y, y_batched), tuple(map(rows, leaves, leaves_batched)))
+        points = rows(x, x_batched), rows(y, y_batched), tuple(map(rows, leaves, leaves_batched))
+        value, slope = _run_on_platform(operators, program, *points)
         return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
 
     return one
 
 
-def _run(
+def _run_on_platform(
     operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves
 ) -> tuple[jax.Array, jax.Array]:
-    """Run programs ``[candidates]`` one instruction after another; value and slope are ``[candidates, points]``.
+    """Run programs in the form of the platform; shapes are those of ``_run``."""
 
-    x, y and the leaves of a context are ``[candidates, points]``, or ``[1, points]`` if all candidates share them.
-    Registers, x, y, the results and these leaves lie in one buffer, so that nothing is prepared for each program.
-    """
+    def in_kernel(
+        kernel: Callable[..., tuple[jax.Array, jax.Array]],
+        program: Program,
+        x: jax.Array,
+        y: jax.Array,
+        leaves: _Leaves,
+    ) -> tuple[jax.Array, jax.Array]:
+        return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y, leaves)
+
+    gpu, tpu = interpreter_kernels.on_gpu, interpreter_kernels.on_tpu
+    if not interpreter_kernels.HAS_PALLAS:
+        gpu = tpu = interpreter_kernels.without_pallas
+    return platforms.choose(
+        program, x, y, leaves, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
+    )
+
+
+class _Laid(NamedTuple):
+    """Programs ``[candidates]`` over rows of one buffer: registers, x, y, the results, and the leaves of a context."""
+
+    program: Program  # whose slots are rows
+    values: jax.Array  # [rows, points]
+    slopes: jax.Array  # [rows, points]
+    first_result: int  # the row of the first candidate's result
+
+
+def _laid(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> _Laid:
+    """Lay out what programs read and write; slots become rows, so that nothing is prepared for each program."""
     size, room = program.opcode.shape
     registers = (room + 1).bit_length() - 1
     first_x = _REGISTERS + registers
@@ -289,8 +290,6 @@ def _run(
     values = jnp.zeros((first_leaf + sum(map(len, leaves)), y.shape[1]), y.dtype).at[_ONE].set(1)
     values = values.at[first_x:first_y].set(x).at[first_y:first_result].set(y)
     slopes = jnp.zeros_like(values).at[first_y:first_result].set(1)
-
-    # Slots of a program become rows of the buffer.
     candidate = jnp.arange(size)[:, None]
 
     def rows_from(first: int, count: int) -> jax.Array:
@@ -304,8 +303,19 @@ def _run(
         first_leaf += len(leaf)
     is_last = jnp.arange(room) == program.length[:, None] - 1
     result = jnp.where(is_last, first_result + candidate, program.result)
-    linked = program._replace(operand=operand, result=result)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), linked)
+    return _Laid(program._replace(operand=operand, result=result), values, slopes, first_result)
+
+
+def _run(
+    operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves = ()
+) -> tuple[jax.Array, jax.Array]:
+    """Run programs ``[candidates]`` one instruction after another; value and slope are ``[candidates, points]``.
+
+    x, y and the leaves of a context are ``[candidates, points]``, or ``[1, points]`` if all candidates share them.
+    """
+    size, room = program.opcode.shape
+    laid = _laid(program, x, y, leaves)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), laid.program)
     branches = [partial(_operate, node, flat) for node in operators]
 
     def instruction(place: jax.Array, buffers: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
@@ -318,9 +328,9 @@ def _run(
     def one(i: jax.Array, buffers: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         return jax.lax.fori_loop(i * room, i * room + _at(program.length, i), instruction, buffers)
 
-    buffers = jax.lax.fori_loop(0, size, one, (values, slopes))
+    buffers = jax.lax.fori_loop(0, size, one, (laid.values, laid.slopes))
     scale = program.output_scale.astype(y.dtype)[:, None]
-    value, slope = (scale * buffer[first_result : first_result + size] for buffer in buffers)
+    value, slope = (scale * buffer[laid.first_result : laid.first_result + size] for buffer in buffers)
     return value, slope
 
 

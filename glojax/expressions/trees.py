@@ -20,7 +20,7 @@ MAX_NODES = 128
 """Largest number of nodes of any tree; searches have a smaller bound of their own."""
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
-_VARIABLES = tuple(leaf.symbol for leaf in grammar.VARIABLES)
+_VARIABLES = tuple(str(leaf.symbol) for leaf in grammar.VARIABLES)
 _BOTH = frozenset(("x", "y"))
 _NONE = frozenset[str]()
 _OWN: dict[str | int, frozenset[str]] = {variable: frozenset({variable}) for variable in _VARIABLES}
@@ -307,7 +307,8 @@ def evaluate(
         evaluate(parse("x * log(y)"), labels, predictions, numpy)
     """
     rows = {node.symbol: node for node in grammar.operators(protected)}
-    variables: dict[str | int, Any] = {"x": x, "y": y, **(given or {})}
+    variables: dict[str | int, Any] = {"x": x, "y": y}
+    variables.update(given or {})
     factors = iter(coefficients) if coefficients is not None else None
 
     def visit(node: Tree) -> Any:

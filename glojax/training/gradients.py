@@ -36,7 +36,8 @@ Gradient = Callable[[Program, jax.Array, jax.Array, jax.Array | None], tuple[jax
 """``gradient(program, outputs, x, weights) -> (gradient of the mean loss by the outputs, whether all was finite)``.
 
 A program may be ``InContext``, whose context is filled in. ``outputs`` and the targets ``x`` are ``[batch, outputs]``;
-``weights``, if there are any, are ``[batch, outputs]`` or ``[batch, 1]``, and 0 for an entry that takes no part. The gradient is ``[batch, outputs]``, finiteness ``bool[]``.
+``weights``, if there are any, are ``[batch, outputs]`` or ``[batch, 1]``, and 0 for an entry that takes no part. The
+gradient is ``[batch, outputs]``, finiteness ``bool[]``.
 """
 
 Backward = Callable[[jax.Array, jax.Array], jax.Array]
