@@ -22,7 +22,7 @@ from glojax.expressions.parsing import parse
 from glojax.expressions.trees import MAX_NODES, Tree, draw_symbol, enumerate_trees, evaluate, grow, write
 
 SIGNIFICANCE = 1e-3  # the seeds are fixed: a test that passes goes on passing
-OPERAND = "expected x, y, an integer, log, square, sqrt, exp, tanh, abs, max, power, '-' or '('"
+OPERAND = "expected x, y, prior, progress, an integer, log, square, sqrt, exp, tanh, abs, max, power, '-' or '('"
 REAL = "expected an integer (a real number is a coefficient: it goes with the text to glojax.Loss)"
 integers = st.integers(-9, 9) | st.integers(-MAX_INTEGER, MAX_INTEGER)
 
