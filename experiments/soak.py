@@ -83,7 +83,7 @@ def holding() -> tuple[int, int, int]:
     Bytes that were freed do not count, though the allocator may keep them. Nor do the forms of trees that are
     remembered, which are bounded.
     """
-    for remembered in (canonical.canonical, canonical._sum_of, trees._text, programs._plain_instructions):
+    for remembered in (canonical.canonical, canonical._sum_of, trees._text):
         remembered.cache_clear()
     gc.collect()
     libc.mallinfo2.restype = Mallinfo

@@ -29,7 +29,9 @@ from glojax.tasks.task import Task
 from glojax.training import gradients
 
 _BATCH = 128  # candidates in one call, so that there is one program to compile
-_DESCENT_BATCH = 32  # fewer come so far
+DESCENT_BATCH = 32
+"""Trees that descend in one call; fewer come so far."""
+
 _DIRECTIONS = 8
 _DIGITS = 3
 _DESCENT = optax.adam(0.1)
@@ -217,7 +219,7 @@ def descend(
         return np.zeros(0, bool)
     _, stage = _stages(settings.protected, settings.kind.output)
     everything = list(range(len(population)))
-    (learns,) = _batched(stage, settings, population, coefficients, everything, _DESCENT_BATCH)
+    (learns,) = _batched(stage, settings, population, coefficients, everything, DESCENT_BATCH)
     return learns
 
 
@@ -230,12 +232,11 @@ def _batched(
     most: int,
 ) -> list[np.ndarray]:
     """What a stage says of the trees at some places, of which it takes ``most`` at a time."""
-    factors = [None] * len(population) if coefficients is None else coefficients
-    found = []
-    for first in range(0, len(places), most):
-        batch = np.resize(places[first : first + most], most).tolist()
-        chosen = [population[place] for place in batch], [factors[place] for place in batch]
-        found.append(stage(programs.encode(*chosen, settings.room), settings.given))
+    starts = range(0, len(places), most)
+    batched = np.concatenate([np.resize(places[first : first + most], most) for first in starts]).tolist()
+    factors = None if coefficients is None else [coefficients[place] for place in batched]
+    encoded = programs.encode([population[place] for place in batched], factors, settings.room)
+    found = [stage(Program(*(leaf[first : first + most] for leaf in encoded)), settings.given) for first in starts]
     return [column[: len(places)] for column in _on_host(found)]
 
 
