@@ -22,7 +22,7 @@ from scipy import stats
 
 from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
 from glojax.discovery import sieve
-from glojax.expressions import canonical, programs, trees
+from glojax.expressions import canonical, trees
 
 compiled: list[str] = []
 libc = ctypes.CDLL(None)
@@ -83,7 +83,7 @@ def holding() -> tuple[int, int, int]:
     Bytes that were freed do not count, though the allocator may keep them. Nor do the forms of trees that are
     remembered, which are bounded.
     """
-    for remembered in (canonical.canonical, canonical._sum_of, trees._text, programs._plain_instructions):
+    for remembered in (canonical.canonical, canonical._sum_of, trees._text):
         remembered.cache_clear()
     gc.collect()
     libc.mallinfo2.restype = Mallinfo

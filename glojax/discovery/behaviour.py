@@ -74,12 +74,12 @@ def behaviours(
     outputs = moments(settings.given, settings.kind)
     directions = named_random(0, "behaviours").normal(size=(_PROJECTIONS, *outputs.shape[1:])).astype(np.float32)
     run = _compiled(settings.protected, settings.kind.output)
-    factors = [None] * len(population) if coefficients is None else list(coefficients)
+    encoded = screening.encoded(population, coefficients, settings.room)
     found = [np.zeros((0, FEATURES), np.float32)]
     for first in range(0, len(population), _BATCH):
-        places = np.resize(np.arange(first, min(first + _BATCH, len(population))), _BATCH).tolist()
-        chosen = [population[place] for place in places], [factors[place] for place in places]
-        part = run(screening.encoded(*chosen, settings.room), outputs, settings.given.targets, directions)
+        places = np.resize(np.arange(first, min(first + _BATCH, len(population))), _BATCH)
+        batch = jax.tree.map(lambda leaf, places=places: leaf[places], encoded)
+        part = run(batch, outputs, settings.given.targets, directions)
         found.append(part[: len(population) - first])
     return np.concatenate(found)
 

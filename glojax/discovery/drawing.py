@@ -6,6 +6,7 @@ the root is as likely as any other to be an operand.
 """
 
 from bisect import bisect_right
+from functools import lru_cache
 
 import numpy as np
 
@@ -64,11 +65,8 @@ def draw_by_function(
       max_nodes: largest number of nodes of a tree, at least 3.
       vocabulary: what trees are made of, with an operator of two operands. Defaults to that of the paper.
     """
-    depth = min(max_depth - 1, _OPERAND_DEPTH)
-    found = functions.enumerate_functions(
-        depth, points_of(settings), protected=settings.protected, keep_infinite=True, vocabulary=vocabulary
-    ).functions
-    operands = [found.tree(place) for place in range(len(found))]
+    x, y = (tuple(part.tolist()) for part in points_of(settings))
+    operands = _operands(min(max_depth - 1, _OPERAND_DEPTH), x, y, settings.protected, vocabulary)
     rows = vocabulary.rows(settings.protected)
     shares = np.array([row.weight for row in rows], float)
     reached = np.cumsum(shares / shares.sum())
@@ -89,3 +87,14 @@ def draw_by_function(
         if tree.size <= max_nodes and tree.has_x_and_y:
             drawn.append(tree)
     return drawn
+
+
+@lru_cache(maxsize=4)
+def _operands(
+    depth: int, x: tuple[float, ...], y: tuple[float, ...], protected: bool, vocabulary: Vocabulary
+) -> list[Tree]:
+    """The smallest tree of every function of some points; a search asks for the same ones in every generation."""
+    found = functions.enumerate_functions(
+        depth, (np.array(x), np.array(y)), protected=protected, keep_infinite=True, vocabulary=vocabulary
+    ).functions
+    return [found.tree(place) for place in range(len(found))]

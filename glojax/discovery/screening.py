@@ -28,7 +28,9 @@ from glojax.tasks.task import Task
 from glojax.training import gradients
 
 _BATCH = 128  # candidates in one call, so that there is one program to compile
-_DESCENT_BATCH = 32  # fewer come so far
+DESCENT_BATCH = 32
+"""Trees that descend in one call; fewer come so far."""
+
 _DIRECTIONS = 8
 _DIGITS = 3
 _DESCENT = optax.adam(0.1)
@@ -94,7 +96,7 @@ def softened(given: Probe, seed: int = 0) -> Probe:
     return given._replace(targets=targets, others=others)
 
 
-def encoded(trees: Sequence[Tree], factors: Sequence[Sequence[float] | None], room: int) -> Any:
+def encoded(trees: Sequence[Tree], factors: Sequence[Sequence[float] | None] | None, room: int) -> Any:
     """Trees as programs, with a context to be filled in where any of them needs one (``context.prepared``)."""
     return context.prepared(trees, programs.encode(trees, factors, room), len(trees))
 
@@ -218,7 +220,7 @@ def examine(
         )
         for described in (fingerprint, direction, size):
             described[~guided] = np.nan
-        baseline = encoded([settings.kind.baseline.tree] * _BATCH, [None] * _BATCH, settings.room)
+        baseline = encoded([settings.kind.baseline.tree] * _BATCH, None, settings.room)
         (*_, sizes) = _on_host([stage(baseline, settings.given)])  # by the program that is compiled already
         size /= sizes[0]
     return Examined(both, finite, guided, fingerprint, direction, size)
@@ -232,7 +234,7 @@ def descend(
         return np.zeros(0, bool)
     _, stage = _stages(settings.protected, settings.kind.output)
     everything = list(range(len(population)))
-    (learns,) = _batched(stage, settings, population, coefficients, everything, _DESCENT_BATCH)
+    (learns,) = _batched(stage, settings, population, coefficients, everything, DESCENT_BATCH)
     return learns
 
 
@@ -245,12 +247,14 @@ def _batched(
     most: int,
 ) -> list[np.ndarray]:
     """What a stage says of the trees at some places, of which it takes ``most`` at a time."""
-    factors = [None] * len(population) if coefficients is None else coefficients
-    found = []
-    for first in range(0, len(places), most):
-        batch = np.resize(places[first : first + most], most).tolist()
-        chosen = [population[place] for place in batch], [factors[place] for place in batch]
-        found.append(stage(encoded(*chosen, settings.room), settings.given))
+    starts = range(0, len(places), most)
+    batched = np.concatenate([np.resize(places[first : first + most], most) for first in starts]).tolist()
+    factors = None if coefficients is None else [coefficients[place] for place in batched]
+    programs = encoded([population[place] for place in batched], factors, settings.room)
+    found = [
+        stage(jax.tree.map(lambda leaf, first=first: leaf[first : first + most], programs), settings.given)
+        for first in starts
+    ]
     return [column[: len(places)] for column in _on_host(found)]
 
 

@@ -169,7 +169,12 @@ def settle(
     chosen: list[int] = []
     counts, rejected = Counter(sieve.funnel), None if sieve.rejected is None else dict(sieve.rejected)
     places, waiting = itertools.count(), iter(trees)
-    while len(chosen) < wanted and (chunk := list(itertools.islice(waiting, _CHUNK))):
+    # As many as are wanted, in whole batches: what is not tried need not be ordered either.
+    while room := wanted - len(chosen):
+        if not (
+            chunk := list(itertools.islice(waiting, -(-room // screening.DESCENT_BATCH) * screening.DESCENT_BATCH))
+        ):
+            break
         for tree, learns, place in zip(chunk, screener.trainable(chunk), places, strict=False):
             if len(chosen) == wanted:
                 break

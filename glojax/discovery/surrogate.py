@@ -33,6 +33,7 @@ RATE = 0.5
 CONSIDERED = 512
 """Losses that are put in order, those that may be worth most."""
 
+_SHRINKING = 32  # choices after which nothing is computed any more of what was chosen
 _LEAST = 1e-10  # variance of each, against rounding
 
 
@@ -59,20 +60,29 @@ def order(process: "GaussianProcessRegressor", asked: np.ndarray) -> Iterator[in
     mean, std = (np.asarray(part) for part in process.predict(asked, return_std=True))
     places = np.argsort(-(mean + SURE * std), kind="stable")[:CONSIDERED]
     covariance = np.asarray(process.predict(asked[places], return_cov=True)[1])
-    mean, left, variance = mean[places], np.ones(len(places), bool), np.diag(covariance)
+    mean, variance = mean[places], np.diag(covariance)
     # A choice takes a product of its column with itself from the covariance of all others. Only the variances, and the
     # columns of later choices, are read, so nothing else of it is computed.
-    columns, pivots = np.zeros_like(covariance), np.zeros(len(places))
+    here, left = np.arange(len(places)), np.ones(len(places), bool)  # what the columns are of, and what is not chosen
+    columns, pivots = np.empty_like(covariance), np.empty(len(places))
+    work = np.empty((len(places) + 1, len(places)))  # of which the first rows are used
     for count in range(len(places)):
+        if count % _SHRINKING == 0 and count:
+            here, mean, variance = here[left], mean[left], variance[left]
+            columns, left = columns[:, left], np.ones(len(here), bool)
+            work = np.empty((len(places) + 1, len(here)))
         bounds = mean + SURE * np.sqrt(np.maximum(variance - NOISE, 0))
         best = int(np.where(left, bounds, -np.inf).argmax())
-        yield int(places[best])
+        yield int(places[here[best]])
         left[best] = False
-        taken = columns[:count] * columns[:count, best, None] / pivots[:count, None]
-        column = np.subtract.reduce(np.vstack([covariance[best], taken]), axis=0)
+        taken = np.multiply(columns[:count], columns[:count, best, None], out=work[1 : count + 1])
+        taken /= pivots[:count, None]
+        work[0] = covariance[here[best], here]
+        column = np.subtract.reduce(work[: count + 1], axis=0)
         pivots[count] = column[best]
-        columns[count] = column - NOISE * (np.arange(len(places)) == best)
-        variance = variance - columns[count] * columns[count] / pivots[count]
+        column[best] -= NOISE
+        columns[count] = column
+        variance = variance - column * column / pivots[count]
 
 
 def guess(process: "GaussianProcessRegressor", asked: np.ndarray) -> np.ndarray:

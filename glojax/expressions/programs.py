@@ -26,10 +26,10 @@ from jax.custom_batching import custom_vmap
 
 from glojax import platforms
 from glojax.expressions import grammar, interpreter_kernels
-from glojax.expressions.trees import Tree
+from glojax.expressions.trees import OPERATOR, VARIABLE, Tree
 
 _X, _Y, _ONE, _REGISTERS = range(4)
-_LEAF_SLOTS = {"x": _X, "y": _Y, **interpreter_kernels.CONTEXT_SLOTS}
+_SLOTS = np.array([_X, _Y, *interpreter_kernels.CONTEXT_SLOTS.values()])  # of ``grammar.VARIABLES``
 _OPCODES = {node.symbol: code for code, node in enumerate(grammar.OPERATORS)}
 
 Array = jax.Array | np.ndarray
@@ -86,88 +86,117 @@ def encode(
     Raises:
       ValueError: a tree has more than ``instructions`` instructions, or the number of coefficients is wrong.
     """
-    coefficients = [None] * len(trees) if coefficients is None else coefficients
-    written = [
-        _plain_instructions(tree) if factors is None else _instructions(tree, factors)
-        for tree, factors in zip(trees, coefficients, strict=True)
-    ]
-    lengths = np.array([len(rows) for rows, _ in written], np.int32)
+    nodes = _Nodes.of(trees)
+    lengths = np.maximum(nodes.inner[1:][nodes.last] - nodes.inner[nodes.roots], 1).astype(np.int32)
     room = int(lengths.max(initial=1)) if instructions is None else instructions
     if lengths.max(initial=0) > room:
         place = int(lengths.argmax())
         raise ValueError(f"encode: {trees[place]} has {lengths[place]} instructions; at most {room} are allowed.")
-    rows = np.concatenate([np.zeros((0, 8)), *(rows for rows, _ in written)])
-    used = np.arange(room) < lengths[:, None]  # the mask puts the rows in their order, tree by tree
-    opcode, result = np.zeros(used.shape, np.int32), np.full(used.shape, _REGISTERS, np.int32)
-    operand = np.full((*used.shape, 2), _ONE, np.int32)
-    scale, depends = np.zeros((*used.shape, 2), dtype), np.zeros((*used.shape, 2), bool)
-    opcode[used], operand[used], scale[used] = rows[:, 0], rows[:, 1:3], rows[:, 3:5]
-    depends[used], result[used] = rows[:, 5:7], rows[:, 7]
-    return Program(opcode, operand, scale, depends, result, lengths, np.array([factor for _, factor in written], dtype))
+    factor = _factors(trees, coefficients) * nodes.constant
+    start, register = _schedule(nodes)
+    slot = np.where(nodes.is_inner, _REGISTERS + register, nodes.slot)
+
+    shape = (len(trees), room)
+    opcode, result = np.zeros(shape, np.int32), np.full(shape, _REGISTERS, np.int32)
+    operand = np.full((*shape, 2), _ONE, np.int32)
+    scale, depends = np.zeros((*shape, 2), dtype), np.zeros((*shape, 2), bool)
+    (inner,) = np.nonzero(nodes.is_inner)
+    # An instruction comes after those of its operands.
+    row, column = nodes.tree[inner], start[inner] + nodes.inner[inner + nodes.size[inner]] - nodes.inner[inner] - 1
+    opcode[row, column], result[row, column] = nodes.opcode[inner], slot[inner]
+    leaves = nodes.roots[~nodes.is_inner[nodes.roots]]
+    for place, child in enumerate((inner + 1, nodes.second[inner])):
+        has = child > 0
+        at = row[has], column[has], place
+        operand[at], scale[at], depends[at] = slot[child[has]], factor[child[has]], nodes.has_y[child[has]]
+    # A leaf is itself plus an operand of scale 0.
+    at = nodes.tree[leaves], 0
+    opcode[at], operand[(*at, 0)], scale[(*at, 0)], depends[(*at, 0)] = (
+        _OPCODES["+"], slot[leaves], 1, nodes.has_y[leaves],
+    )  # fmt: skip
+    return Program(opcode, operand, scale, depends, result, lengths, factor[nodes.roots].astype(dtype))
 
 
-_Operand = tuple[int, float, bool]
-"""Slot, scale, and whether it depends on y."""
+class _Nodes(NamedTuple):
+    """The nodes of many trees, each in pre-order, one tree after another."""
 
-_NO_OPERAND: _Operand = (_ONE, 0.0, False)
+    tree: np.ndarray  # int64[nodes], the place of the tree
+    roots: np.ndarray  # int64[trees]
+    last: np.ndarray  # int64[trees], the last node of each
+    size: np.ndarray  # int64[nodes], of the subtree
+    is_inner: np.ndarray  # bool[nodes]
+    inner: np.ndarray  # int64[nodes + 1], inner nodes before each, and in all
+    opcode: np.ndarray  # int64[nodes], of inner nodes
+    slot: np.ndarray  # int64[nodes], of leaves
+    constant: np.ndarray  # float64[nodes], what a leaf of slot ``_ONE`` is; elsewhere 1
+    has_y: np.ndarray  # bool[nodes], whether the subtree depends on y
+    second: np.ndarray  # int64[nodes], the second operand; 0 where there is none
 
-_Row = tuple[int, int, int, float, float, bool, bool, int]
-"""An instruction: its opcode, of both operands the slots, scales and dependence on y, and the slot of its result."""
-
-
-@lru_cache(maxsize=2**13)
-def _plain_instructions(tree: Tree) -> tuple[np.ndarray, float]:
-    """``_instructions`` where all factors are 1; a tree that is screened is encoded again to be tried and trained."""
-    return _instructions(tree, None)
-
-
-def _instructions(tree: Tree, coefficients: Sequence[float] | None) -> tuple[np.ndarray, float]:
-    """The instructions of a tree, float64 ``[instructions, 8]``, each a ``_Row``, and the factor of the last result."""
-    if coefficients is not None and len(coefficients) != tree.size:
-        raise ValueError(f"encode: {tree} has {tree.size} nodes but {len(coefficients)} coefficients are given.")
-    factors = [1.0] * tree.size if coefficients is None else coefficients
-    needs, rows = list[int](), list[_Row]()
-    _count_registers(tree, needs)
-
-    def visit(node: Tree, index: int, register: int) -> _Operand:
-        """The operand that is the node at ``index``, with ``register`` registers in use."""
-        symbol, children = node.symbol, node.children
-        if not children:
-            if isinstance(symbol, str):
-                return _LEAF_SLOTS[symbol], factors[index], symbol == "y"
-            return _ONE, factors[index] * symbol, False
-        first, second = index + 1, index + 1 + children[0].size
-        if len(children) == 1:
-            one, other = visit(children[0], first, register), _NO_OPERAND
-        elif needs[second] > needs[first]:  # the operand that needs more registers comes first
-            other = visit(children[1], second, register)
-            one = visit(children[0], first, register + bool(children[1].children))
-        else:
-            one = visit(children[0], first, register)
-            other = visit(children[1], second, register + bool(children[0].children))
-        rows.append((_OPCODES[symbol], one[0], other[0], one[1], other[1], one[2], other[2], _REGISTERS + register))
-        return _REGISTERS + register, factors[index], one[2] or other[2]
-
-    slot, factor, depends_on_y = visit(tree, 0, 0)
-    if not tree.children:  # a leaf is itself plus an operand of scale 0
-        rows.append((_OPCODES["+"], slot, _ONE, 1.0, 0.0, depends_on_y, False, _REGISTERS))
-    return np.array(rows, float), factor
+    @classmethod
+    def of(cls, trees: Sequence[Tree]) -> "_Nodes":
+        code = np.frombuffer(b"".join([tree.code for tree in trees]), np.int32).astype(np.int64)
+        sizes = np.array([tree.size for tree in trees], np.int64)
+        ends, places = np.cumsum(sizes), np.arange(len(code))
+        is_inner, is_leaf_of_one = code >= OPERATOR, code < VARIABLE
+        opcode, size = np.divmod(np.where(is_inner, code - OPERATOR, 1), 256)
+        inner, y = (np.concatenate([[0], np.cumsum(which)]) for which in (is_inner, code == VARIABLE + _Y))
+        first = np.minimum(places + 1, len(code) - 1)
+        return cls(
+            tree=np.repeat(np.arange(len(trees)), sizes),
+            roots=ends - sizes,
+            last=ends - 1,
+            size=size,
+            is_inner=is_inner,
+            inner=inner,
+            opcode=opcode,
+            slot=np.where(is_leaf_of_one, _ONE, _SLOTS[np.clip(code - VARIABLE, 0, len(_SLOTS) - 1)]),
+            constant=np.where(is_leaf_of_one, code, 1.0),
+            has_y=y[places + size] > y[places],
+            second=np.where(is_inner & (_ARITIES[opcode] == 2), first + size[first], 0),
+        )
 
 
-def _count_registers(tree: Tree, needs: list[int]) -> int:
-    """The registers that evaluating a tree needs: its Ershov number, where leaves need none.
+_ARITIES = np.array([node.arity for node in grammar.OPERATORS])
 
-    Those of each node are added to ``needs`` in pre-order.
+
+def _factors(trees: Sequence[Tree], coefficients: Sequence[Sequence[float] | None] | None) -> np.ndarray:
+    """The factor of each node, float64 ``[nodes]``."""
+    if coefficients is None:
+        return np.ones(sum(tree.size for tree in trees))
+    for tree, factors in zip(trees, coefficients, strict=True):
+        if factors is not None and len(factors) != tree.size:
+            raise ValueError(f"encode: {tree} has {tree.size} nodes but {len(factors)} coefficients are given.")
+    given = [[1.0] * tree.size if one is None else one for tree, one in zip(trees, coefficients, strict=True)]
+    return np.concatenate([np.zeros(0), *given])
+
+
+def _schedule(nodes: _Nodes) -> tuple[np.ndarray, np.ndarray]:
+    """Of each inner node the first instruction of its subtree, and how many registers are in use when that runs.
+
+    The operand that needs more registers is computed first.
     """
-    place = len(needs)
-    needs.append(0)
-    children = tree.children
-    if len(children) == 1:
-        needs[place] = max(_count_registers(children[0], needs), 1)
-    elif children:
-        one, other = _count_registers(children[0], needs), _count_registers(children[1], needs)
-        needs[place] = max(one, other, min(one, other) + 1)
-    return needs[place]
+    levels, below = list[np.ndarray](), nodes.roots[nodes.is_inner[nodes.roots]]
+    while len(below):
+        levels.append(below)
+        children = np.concatenate([below + 1, nodes.second[below]])
+        below = children[nodes.is_inner[children] & (children > 0)]
+    # Ershov numbers, where leaves need no register.
+    needs = np.zeros(len(nodes.size), np.int64)
+    for level in reversed(levels):
+        one, other = needs[level + 1], needs[nodes.second[level]] * (nodes.second[level] > 0)
+        needs[level] = np.maximum(np.maximum(one, other), np.minimum(one, other) + 1)
+    start, register = np.zeros_like(needs), np.zeros_like(needs)
+    for level in levels:
+        is_binary = nodes.second[level] > 0
+        start[level + 1], register[level + 1] = start[level], register[level]
+        level = level[is_binary]
+        one, other = level + 1, nodes.second[level]
+        swapped = needs[other] > needs[one]
+        early, late = np.where(swapped, other, one), np.where(swapped, one, other)
+        start[early], register[early] = start[level], register[level]
+        start[late] = start[level] + nodes.inner[early + nodes.size[early]] - nodes.inner[early]
+        register[late] = register[level] + nodes.is_inner[early]
+    return start, register
 
 
 def value_and_slope(

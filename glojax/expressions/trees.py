@@ -4,6 +4,7 @@ A ``Tree`` is an element-wise function f(x, y) of the label x and the prediction
 sum over the classes (arXiv 1905.11528, section III). ``log(y) - x / y`` is the Baikal loss.
 """
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,31 @@ MAX_NODES = 128
 
 _OPERATORS = {node.symbol: node for node in grammar.OPERATORS}
 _VARIABLES = tuple(str(leaf.symbol) for leaf in grammar.VARIABLES)
-_BOTH = frozenset(("x", "y"))
-_NONE = frozenset[str]()
-_OWN: dict[str | int, frozenset[str]] = {variable: frozenset({variable}) for variable in _VARIABLES}
+_OWN = {variable: 1 << place for place, variable in enumerate(_VARIABLES)}
+_BOTH = _OWN["x"] | _OWN["y"]
+
+OPERATOR = 2 * grammar.MAX_INTEGER
+"""The code of the grammar's first operator, less the size of its subtree."""
+
+VARIABLE = OPERATOR - len(_VARIABLES)
+"""The code of the first of ``grammar.VARIABLES``, which is x."""
 
 
-@dataclass(frozen=True, slots=True)
+def _int32(number: Any) -> bytes:
+    return int(number).to_bytes(4, sys.byteorder, signed=True)
+
+
+_Heads = tuple[int, int, Mapping[int, bytes] | None]
+"""Of a symbol: how many operands it takes, the bit of a variable, and what its code begins with, by the tree's size."""
+
+_UNKNOWN: _Heads = (0, 0, None)
+_HEADS: dict[str, _Heads] = {
+    str(symbol): (node.arity, 0, {size: _int32(OPERATOR + 256 * place + size) for size in range(MAX_NODES + 1)})
+    for place, (symbol, node) in enumerate(_OPERATORS.items())
+} | {name: (0, _OWN[name], {1: _int32(VARIABLE + place)}) for place, name in enumerate(_VARIABLES)}
+
+
+@dataclass(frozen=True, slots=True, init=False, eq=False)
 class Tree:
     """A node of an expression with its subtrees. Its text is ``str(tree)``.
 
@@ -34,6 +54,9 @@ class Tree:
       symbol: an operator or a variable of the grammar, or an integer.
       children: one subtree for each operand.
       size: number of nodes.
+      code: the nodes in pre-order as int32, from which ``programs.encode`` reads many trees at once. An integer is
+        itself, a variable is ``VARIABLE`` plus its place among the grammar's leaves, and an operator is ``OPERATOR``
+        plus 256 times its place in the grammar plus the size of its subtree.
 
     Raises:
       ValueError: the symbol is unknown, the number of children is wrong, a child is no tree, an integer is beyond
@@ -44,33 +67,38 @@ class Tree:
     """
 
     symbol: str | int
-    children: tuple["Tree", ...] = ()
-    # Stored, as breeding asks every node for them.
-    size: int = field(init=False, compare=False, repr=False)
-    _hash: int = field(init=False, compare=False, repr=False)
-    _variables: frozenset[str] = field(init=False, compare=False, repr=False)
+    children: tuple["Tree", ...]
+    # Stored, as a search makes and compares trees more often than it does anything else with them.
+    size: int = field(repr=False)
+    code: bytes = field(repr=False)
+    _variables: int = field(repr=False)  # a bit for each that occurs
 
-    def __post_init__(self) -> None:
-        symbol, children, size = self.symbol, self.children, 1
-        for child in children if isinstance(children, tuple) else (children,):
+    def __init__(self, symbol: str | int, children: tuple["Tree", ...] = ()) -> None:
+        size, code, variables = 1, b"", 0
+        for child in children if isinstance(children, tuple) else (None,):
             if not isinstance(child, Tree):
                 raise ValueError(f"Tree.children is {quoted(children)}; a tuple of trees is expected.")
             size += child.size
-        arity = _arity(symbol)
+            code += child.code
+            variables |= child._variables
+        arity, own, heads = _HEADS.get(symbol, _UNKNOWN) if isinstance(symbol, str) else _UNKNOWN
+        if heads is None:
+            arity, heads = _arity(symbol), {1: _int32(symbol)}
         if len(children) != arity:
             raise ValueError(f"Tree: {symbol!r} takes {arity} operands, got {len(children)}.")
-        if arity and size > MAX_NODES:
+        if size > MAX_NODES:
             raise ValueError(f"Tree has {size} nodes; at most {MAX_NODES} are allowed.")
-        variables = _NONE if children else _OWN.get(symbol, _NONE)
-        for child in children:
-            variables = child._variables if variables <= child._variables else variables | child._variables
-        store = object.__setattr__
-        store(self, "size", size)
-        store(self, "_hash", hash((symbol, children)))
-        store(self, "_variables", variables)
+        _set_symbol(self, symbol)
+        _set_children(self, children)
+        _set_size(self, size)
+        _set_code(self, heads[size] + code)
+        _set_variables(self, variables | own)
+
+    def __eq__(self, other: object) -> bool:
+        return self.code == other.code if isinstance(other, Tree) else NotImplemented
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self.code)
 
     def __reduce__(self) -> tuple[type["Tree"], tuple[str | int, tuple["Tree", ...]]]:
         return Tree, (self.symbol, self.children)  # hashes of text differ between processes
@@ -115,7 +143,7 @@ class Tree:
 
     def depends_on(self, variable: str) -> bool:
         """Tell whether the leaf ``variable``, such as ``"x"`` or ``"y"``, occurs."""
-        return variable in self._variables
+        return bool(self._variables & _OWN.get(variable, 0))
 
     @property
     def is_constant(self) -> bool:
@@ -125,7 +153,13 @@ class Tree:
     @property
     def has_x_and_y(self) -> bool:
         """Whether both x and y occur, which a loss requires (arXiv 1905.11528, section III-A)."""
-        return self._variables >= _BOTH
+        return self._variables & _BOTH == _BOTH
+
+
+# What object.__setattr__ does for a frozen class, in two thirds of the time.
+_set_symbol, _set_children, _set_size, _set_code, _set_variables = (
+    getattr(Tree, name).__set__ for name in ("symbol", "children", "size", "code", "_variables")
+)
 
 
 def check_candidate(tree: Tree, max_nodes: int) -> None:
