@@ -170,10 +170,9 @@ def settle(
     counts, rejected = Counter(sieve.funnel), None if sieve.rejected is None else dict(sieve.rejected)
     places, waiting = itertools.count(), iter(trees)
     # As many as are wanted, in whole batches: what is not tried need not be ordered either.
+    batch = screening.DESCENT_BATCH
     while room := wanted - len(chosen):
-        if not (
-            chunk := list(itertools.islice(waiting, -(-room // screening.DESCENT_BATCH) * screening.DESCENT_BATCH))
-        ):
+        if not (chunk := list(itertools.islice(waiting, -(-room // batch) * batch))):
             break
         for tree, learns, place in zip(chunk, screener.trainable(chunk), places, strict=False):
             if len(chosen) == wanted:

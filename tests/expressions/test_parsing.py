@@ -237,7 +237,7 @@ def test_a_tree_has_no_power_with_a_real_exponent(text: str) -> None:
         ("x, y", "column 2 of .*: expected an operator or the end, found ','"),
         (
             "sin(x)",
-            "expected x, y, prior, progress, a number, log, square, sqrt, exp, tanh, abs, max, power, '-' or '\\(', found 'sin'",
+            "expected x, y, prior, progress, a number, log, .*, abs, max, power, '-' or '\\(', found 'sin'",
         ),
         ("x ** y", r"column 6 of .*: expected an exponent: a number .*is power\(a, b\)\), found 'y'"),
         ("x ** 0", "expected an exponent"),
