@@ -52,10 +52,9 @@ class Found(NamedTuple):
     best: list[tuple[Loss, float]]  # each that was the fittest so far, with its rate
 
 
-def found_by(task: Task, name: str, seed: int, budget: int | None, folder: Path) -> Found:
+def found_by(task: Task, name: str, seed: int, budget: int | None, run_dir: Path) -> Found:
     """One search, read from its record where that is complete."""
     config = dataclasses.replace(STRATEGIES[name], seed=seed, budget=budget)
-    run_dir = folder / f"{task.name}-{name.replace(' ', '-').replace(',', '')}-{seed}"
     result = search(task, config, run_dir, resume=(run_dir / "settings.json").exists())
     return Found(result.loss, result.rate, *_way(task, result))
 
@@ -129,6 +128,27 @@ def _paired(first: dict[int, dict[str, Any]], second: dict[int, dict[str, Any]])
     return tuple(np.array([rows[seed]["test"] for seed in seeds]) for rows in (first, second))  # type: ignore[return-value]
 
 
+def searched(task: Task, seed: int, names: Sequence[str], steps: dict[str, int], folder: Path) -> list[dict[str, Any]]:
+    """The rows of searches with one seed.
+
+    Args:
+      task: the task.
+      seed: of each search.
+      names: the strategies.
+      steps: what the searches took that are known already; that of the default is the budget of all others.
+      folder: for the runs, named by strategy and seed.
+    """
+    budget, found = steps.get("default"), list[Found]()
+    for name in names:
+        run_dir = folder / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
+        found.append(found_by(task, name, seed, None if name == "default" else budget, run_dir))
+        budget = budget or found[0].total
+    return [
+        {"task": folder.name, "seed": seed, "strategy": name, "steps": one.total, **row}
+        for name, one, row in zip(names, found, judged(task, found), strict=True)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["noisy-digits"])
@@ -149,26 +169,12 @@ def main() -> None:
         task = TASKS[name](options.data_dir)
         task = task if options.steps is None else dataclasses.replace(task, steps=options.steps)
         for seed in options.search_seeds:
-            done = {(row["task"], row["seed"], row["strategy"]) for row in rows}
-            wanted = [
-                one
-                for one in dict.fromkeys(("default", "drawing", *options.strategies))
-                if (name, seed, one) not in done
-            ]
-            if not wanted:
-                continue
-            default = found_by(task, "default", seed, None, options.output)
-            found = [
-                default if one == "default" else found_by(task, one, seed, default.total, options.output)
-                for one in wanted
-            ]
-            for one, search_found, row in zip(wanted, found, judged(task, found), strict=True):
-                rows.append({"task": name, "seed": seed, "strategy": one, "steps": search_found.total, **row})
-                print(
-                    json.dumps({key: rows[-1][key] for key in ("task", "seed", "strategy", "steps", "test", "loss")}),
-                    flush=True,
-                )
-            files.write_atomically(kept, json.dumps({"searches": rows, "table": table(rows)}, indent=1) + "\n")
+            steps = {row["strategy"]: row["steps"] for row in rows if (row["task"], row["seed"]) == (name, seed)}
+            wanted = [one for one in dict.fromkeys(("default", "drawing", *options.strategies)) if one not in steps]
+            for row in searched(task, seed, wanted, steps, options.output / name) if wanted else []:
+                rows.append(row)
+                print(json.dumps({key: value for key, value in row.items() if key != "way"}), flush=True)
+            files.write_atomically(kept, json.dumps({"searches": rows, "table": table(rows)}) + "\n")
     for row in table(rows):
         print(json.dumps(row))
 
