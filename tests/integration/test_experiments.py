@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from glojax import Task, evaluate, losses, statistics, tasks
 
@@ -194,3 +195,22 @@ def test_smoother_scores_are_compared_on_both_tasks(rows: Any) -> None:
             assert 0 <= row["best 3 are kept"] <= 1
     by_accuracy = [row for row in found if row["score"] == "accuracy" and row["rung"].startswith("halving")]
     assert all(row["regret"] == by_accuracy[3 * (place // 3)]["regret"] for place, row in enumerate(by_accuracy))
+
+
+def test_strategies_are_compared_with_drawing_over_search_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    strategies = runpy.run_path(str(EXPERIMENTS / "strategies.py"))
+    random = np.random.default_rng(0)
+    tests = {"drawing": random.normal(0.9, 0.01, 5), "default": random.normal(0.92, 0.01, 5)}
+    ways = {"drawing": [[100, 0.5], [400, 0.8]], "default": [[100, 0.7], [200, 0.9]]}
+    rows = [
+        {"task": "t", "strategy": name, "seed": seed, "test": test, "steps": 500, "way": ways[name], "end": 0.85}
+        for name, of_name in tests.items()
+        for seed, test in enumerate(of_name.tolist())
+    ]
+    drawing, default = strategies["table"](rows)
+    assert drawing["test"] == pytest.approx(tests["drawing"].mean())
+    assert default["beyond drawing"] == pytest.approx((tests["default"] - tests["drawing"]).mean())
+    assert default["p"] == pytest.approx(stats.ttest_rel(tests["default"], tests["drawing"]).pvalue)
+    # Drawing ends with 0.85, which its fittest on the way never were; the default has 0.9 after 200 of 500 steps.
+    assert (drawing["steps to what drawing ends with"], default["steps to what drawing ends with"]) == ("never", 0.4)
