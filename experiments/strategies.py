@@ -104,7 +104,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         drawing = by_name["drawing"]
         others = [name for name in by_name if name != "drawing" and len(by_name[name]) > 1]
-        pairs = {name: _paired(by_name[name], drawing) for name in others}
+        pairs = {name: _paired(drawing, by_name[name]) for name in others}
         p_values = dict(zip(others, holm([paired_p(*pairs[name]) for name in others]), strict=True))
         for name, found in by_name.items():
             test = np.array([row["test"] for row in found.values()])
