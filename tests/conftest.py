@@ -1,5 +1,6 @@
 """Two virtual CPU devices for every test, a task small enough to train in a moment, and small sets of images."""
 
+import gc
 import gzip
 import inspect
 import io
@@ -40,6 +41,9 @@ long. ``XLA_FLAGS= pytest`` compiles as users do.
 if jax.__version_info__ < (0, 12):  # XLA ends the process where it does not know a flag; later it has no other emitters
     COMPILE_QUICKLY += " --xla_cpu_use_fusion_emitters=false"
 
+MOST_BYTES = 1_500_000_000
+"""Of a process between two files; what one file takes comes on top, and 2 GB are the limit."""
+
 os.environ.setdefault("XLA_FLAGS", COMPILE_QUICKLY)
 if "device_count" not in os.environ["XLA_FLAGS"] and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
@@ -72,14 +76,25 @@ def arrays_of_32_bits(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept between processes stays out of the user's own cache; all of pytest's processes share it.
 
-    Compiled programs are kept beside it, without the upper limit of ``keep_programs``: it costs a lock and a look at
-    all that is kept for every program.
+    ``GLOJAX_TEST_CACHE`` names a folder for it, which later runs share, too. Compiled programs are kept beside it,
+    without the upper limit of ``keep_programs``: it costs a lock and a look at all that is kept for every program.
     """
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    shared = Path(os.environ.get("GLOJAX_TEST_CACHE") or shared)
     os.environ["GLOJAX_CACHE_DIR"] = str(shared / "cache")
     jax.config.update("jax_compilation_cache_dir", str(shared / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """A process that has grown large forgets its compiled programs between two files."""
+    yield
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
+    if pages * os.sysconf("SC_PAGE_SIZE") > MOST_BYTES:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
