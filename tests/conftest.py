@@ -49,13 +49,24 @@ if "device_count" not in os.environ["XLA_FLAGS"] and "JAX_NUM_CPU_DEVICES" not i
     jax.config.update("jax_num_cpu_devices", 2)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of losses come first: they switch 64 bits on and off most.
+    """The tests of losses come first, and the cases that ``few`` leaves out are slow.
 
-    In a process that has compiled thousands of programs, JAX 0.10 now and then converts a NumPy array for the former
-    setting.
+    Those of losses switch 64 bits on and off most. In a process that has compiled thousands of programs, JAX 0.10 now
+    and then converts a NumPy array for the former setting.
     """
     items.sort(key=lambda item: "losses" not in item.path.parts)
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for of_one in cases.values():
+        (count,) = of_one[0].get_closest_marker("few").args  # type: ignore[union-attr]
+        kept = {place * len(of_one) // count for place in range(count)}
+        for place, item in enumerate(of_one):
+            if place not in kept:
+                item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

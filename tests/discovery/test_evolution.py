@@ -96,9 +96,7 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, small:
     assert seen == [0, 1, 2, 3]
 
 
-def test_later_generations_train_each_new_loss_once_to_the_end_at_a_fair_rate(
-    tiny_task: Task, small: Searched
-) -> None:
+def test_later_generations_train_each_new_loss_once_to_the_end_at_a_fair_rate(tiny_task: Task, small: Searched) -> None:
     found = small.found
     fitness = Fitness.of(tiny_task, SMALL, SMALL.max_nodes, local.resolve(tiny_task))
     assert found.baseline is not None
@@ -252,6 +250,7 @@ def test_no_generation_is_begun_with_the_minutes_spent(tiny_task: Task) -> None:
 # BEYOND THE PAPER
 
 
+@pytest.mark.slow
 def test_a_screened_population_holds_trainable_trees_that_differ(tiny_task: Task) -> None:
     config = dataclasses.replace(SMALL, population=40, generations=3)
     found = search(tiny_task, config)
@@ -388,6 +387,7 @@ def test_tournament_selection_searches_too(tiny_task: Task) -> None:
     assert means[-1] > means[0]
 
 
+@pytest.mark.slow
 def test_random_search_spends_the_same_budget_on_draws_of_its_own(tiny_task: Task, small: Searched) -> None:
     found = small.found
     random = random_search(tiny_task, SMALL, found.steps)
