@@ -105,6 +105,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.filterwarnings("ignore:Task:DeprecationWarning")
 @pytest.mark.parametrize("field", Task.__dataclass_fields__)
 def test_a_task_changed_in_a_field_is_refused_where_scores_depend_on_it(run_dir: Path, field: str) -> None:
