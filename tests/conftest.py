@@ -1,5 +1,6 @@
 """Two virtual CPU devices for every test, a task small enough to train in a moment, and small sets of images."""
 
+import gc
 import gzip
 import inspect
 import io
@@ -31,25 +32,41 @@ from glojax.statistics import winner
 from glojax.tasks.task import Task
 from glojax.training.trainer import Trainer
 
-COMPILE_QUICKLY = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+COMPILE_QUICKLY = "--xla_backend_optimization_level=1"
 """XLA's flags, unless the environment has others, for these tests and the processes that they start.
 
 Most of their time is compiling, which so takes half of it; with level 0 what screening runs would take four times as
 long. ``XLA_FLAGS= pytest`` compiles as users do.
 """
+if jax.__version_info__ < (0, 12):  # XLA ends the process where it does not know a flag; later it has no other emitters
+    COMPILE_QUICKLY += " --xla_cpu_use_fusion_emitters=false"
+
+MOST_BYTES = 1_500_000_000
+"""Of a process between two files; what one file takes comes on top, and 2 GB are the limit."""
 
 os.environ.setdefault("XLA_FLAGS", COMPILE_QUICKLY)
 if "device_count" not in os.environ["XLA_FLAGS"] and "JAX_NUM_CPU_DEVICES" not in os.environ:
     jax.config.update("jax_num_cpu_devices", 2)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of losses come first: they switch 64 bits on and off most.
+    """The tests of losses come first, and the cases that ``few`` leaves out are slow.
 
-    In a process that has compiled thousands of programs, JAX 0.10 now and then converts a NumPy array for the former
-    setting.
+    Those of losses switch 64 bits on and off most. In a process that has compiled thousands of programs, JAX 0.10 now
+    and then converts a NumPy array for the former setting.
     """
     items.sort(key=lambda item: "losses" not in item.path.parts)
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for of_one in cases.values():
+        (count,) = of_one[0].get_closest_marker("few").args  # type: ignore[union-attr]
+        kept = {place * len(of_one) // count for place in range(count)}
+        for place, item in enumerate(of_one):
+            if place not in kept:
+                item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -70,14 +87,25 @@ def arrays_of_32_bits(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept between processes stays out of the user's own cache; all of pytest's processes share it.
 
-    Compiled programs are kept beside it, without the upper limit of ``keep_programs``: it costs a lock and a look at
-    all that is kept for every program.
+    ``GLOJAX_TEST_CACHE`` names a folder for it, which later runs share, too. Compiled programs are kept beside it,
+    without the upper limit of ``keep_programs``: it costs a lock and a look at all that is kept for every program.
     """
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    shared = Path(os.environ.get("GLOJAX_TEST_CACHE") or shared)
     os.environ["GLOJAX_CACHE_DIR"] = str(shared / "cache")
     jax.config.update("jax_compilation_cache_dir", str(shared / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """A process that has grown large forgets its compiled programs between two files."""
+    yield
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
+    if pages * os.sysconf("SC_PAGE_SIZE") > MOST_BYTES:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ def test_arithmetic_is_no_less_than_what_xla_counts_of_products(network: str, mo
     convolutions._batched.cache_clear()
 
 
+@pytest.mark.slow
 def test_losses_differ_have_the_size_asked_for_and_train_to_the_end() -> None:
     found = benchmark.losses(24, 12)
     assert len(found) == 24
@@ -120,6 +121,7 @@ def task():
 """
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_and_writes_the_same_figures_as_json(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     own, figures = f"{tmp_path}/own.py:task", tmp_path / "speed.json"

@@ -97,6 +97,7 @@ def test_parts_are_left_out_and_nothing_is_written_without_a_directory(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("search", "phase"),
     [

@@ -39,6 +39,7 @@ def test_what_chance_hides_is_never_nothing(metric: list[float], said: str) -> N
     assert noise_in_words(np.array(metric)) == said
 
 
+@pytest.mark.slow
 def test_train_keeps_its_curves_and_goes_on(tmp_path: Path) -> None:
     arguments = ("train", "digits", "baikal", "--seeds", 2, "--steps", 60, "--points", 3, "--schedule", "cosine")
     result = run(*arguments, "--run-dir", tmp_path, "--json", tmp_path / "result.json")

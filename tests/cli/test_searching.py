@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from as_typed import cells, run
 
 from glojax import losses, tasks
 from glojax.records import summary
 from glojax.reporting import conclusions
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_search_ends_with_a_loss_a_comparison_and_a_report(tmp_path: Path) -> None:

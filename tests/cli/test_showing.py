@@ -17,6 +17,7 @@ def test_show_prints_the_formula_and_draws_the_curve(tmp_path: Path) -> None:
     assert (tmp_path / "curve.png").exists()
 
 
+@pytest.mark.slow
 def test_show_of_a_run_on_several_tasks_shows_the_joint_winner_and_the_best_of_every_size(
     tmp_path: Path, tiny_task: Task
 ) -> None:

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from as_typed import run
 
 from glojax.losses.loss import Loss
 
 
+@pytest.mark.slow
 def test_a_transfer_prints_and_keeps_the_comparison(tmp_path: Path) -> None:
     result = run(
         "transfer", "baikal", "--to", "digits", "--steps", 10, "--train-examples", 100, "--seeds", 2, "--output",

@@ -33,9 +33,10 @@ def test_the_numbers_are_projections_of_the_gradients_of_jax() -> None:
     (found,) = acts(expression)
     moments = behaviour.moments(CLASSES.given, CLASSES.kind)
     directions = named_random(0, "behaviours").normal(size=(16, 100, 10)).astype(np.float32)
+    gradient_of = jax.jit(jax.grad(lambda outputs: jnp.mean(loss(outputs, CLASSES.given.targets))))
     sizes = []
     for moment in range(3):
-        gradient = jax.grad(lambda outputs: jnp.mean(loss(outputs, CLASSES.given.targets)))(moments[moment])
+        gradient = gradient_of(moments[moment])
         sizes.append(np.linalg.norm(gradient))
         expected = np.einsum("dsc,sc->d", directions, gradient / sizes[-1]) / 4
         np.testing.assert_allclose(found[16 * moment : 16 * moment + 16], expected, atol=1e-4)
@@ -77,6 +78,7 @@ def test_coefficients_count() -> None:
     assert np.linalg.norm(other[0] - other[1]) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "near", "far"),
     [

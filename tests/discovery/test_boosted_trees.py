@@ -43,6 +43,7 @@ def test_scores_are_scikit_learns(tmp_path: Path) -> None:
     assert boosted_trees(made(classes, 4, metric="balanced_accuracy"), run_dir=tmp_path, resume=True) == found
 
 
+@pytest.mark.slow
 def test_scores_of_two_classes_and_of_numbers_are_scikit_learns() -> None:
     ones = (SUM > 0.5).astype(int)
     trees = HistGradientBoostingClassifier(random_state=0, class_weight="balanced").fit(X[:200], ones[:200])

@@ -33,11 +33,12 @@ def evaluations(
         reached = reached or count * bool(values.min() < goal)
         return -values
 
-    maximize(objective, start, sigma=sigma, generations=1200, seed=seed)
+    maximize(objective, start, sigma=sigma, generations=600, seed=seed)
     assert reached, "the goal was not reached"
     return reached
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("function", "start", "sigma", "goal"),
     [(sphere, np.ones(10), 1.5, 1e-6), (sphere, np.ones(2), 1.5, 1e-6), (rosenbrock, np.zeros(5), 0.5, 1e-4)],

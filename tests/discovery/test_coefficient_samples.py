@@ -35,6 +35,7 @@ def tried(tiny_task: Task, whole: tuple[Any, Path]) -> list[list[dict[str, Any]]
         return [run.once(f"coefficients {number}", lambda: {"tried": []})["tried"] for number in range(3)]
 
 
+@pytest.mark.slow
 def test_samples_are_positive_multiples_of_what_the_elite_has(tried: list[list[dict[str, Any]]]) -> None:
     assert all(0 < len(elites) <= 2 for elites in tried)
     assert all(len(one["vectors"]) == 4 for elites in tried for one in elites)
@@ -79,6 +80,7 @@ def test_elites_carry_their_coefficients_and_the_result_has_the_winner_s(
         assert tiny_task.loss(famous.expression).tuned == bool(famous.record.coefficients)
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_is_one_that_never_stopped(
     tiny_task: Task, whole: tuple[Any, Path], tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_function_is_compared_at_rates_that_make_its_gradient_as_large(tiny_ta
         comparison.compare(tiny_task, {"mine": "x * log(y)"}, seed_count=3)  # type: ignore[dict-item]
 
 
+@pytest.mark.slow
 def test_full_trainings_are_those_of_a_longer_task_with_a_cosine_decay_and_the_last_weights(tiny_task: Task) -> None:
     losses_of = {"cross-entropy": losses.cross_entropy, "optax": optax.softmax_cross_entropy}
     rates = {"cross-entropy": 0.1, "optax": 100.0}

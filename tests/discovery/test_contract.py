@@ -46,7 +46,7 @@ SEARCHES = [
 ]
 
 
-@pytest.fixture(params=SEARCHES, ids=lambda one: one.phase)
+@pytest.fixture(scope="module", params=SEARCHES, ids=lambda one: one.phase)
 def one(request: pytest.FixtureRequest) -> Search:
     return request.param
 
@@ -60,6 +60,23 @@ class Counting:
     def __call__(self, task: Task, **settings: Any) -> Evaluator:
         self.asked.append(settings)
         return local.local_executor(task, **settings)
+
+
+class Begun(NamedTuple):
+    """What a search found and left; not to be changed."""
+
+    found: Result
+    events: list[Event]
+    directory: Path
+    executor: Counting
+
+
+@pytest.fixture(scope="module")
+def begun(one: Search, tiny_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    events: list[Event] = []
+    directory, executor = tmp_path_factory.mktemp("runs") / one.phase, Counting()
+    found = one.run(tiny_task, run_dir=directory, on_event=events.append, executor=executor)
+    return Begun(found, events, directory, executor)
 
 
 def timeless(rounds: Sequence[Sequence[Record]]) -> list[list[Record]]:
@@ -84,17 +101,16 @@ def test_every_search_has_the_same_keywords(one: Search) -> None:
 
 
 def test_events_and_record_and_result_agree_and_are_read_back(
-    one: Search, tiny_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    one: Search, tiny_task: Task, begun: Begun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events: list[Event] = []
-    found = one.run(tiny_task, run_dir=tmp_path, on_event=events.append)
+    found, events, directory, _ = begun
     check_events(one, found, events)
     assert all(event.is_new for event in events)
-    check_record(one, found, tiny_task, tmp_path)
+    check_record(one, found, tiny_task, directory)
 
     monkeypatch.setattr(Trainer, "train", None)
     again: list[Event] = []
-    recalled = one.run(tiny_task, run_dir=tmp_path, resume=True, on_event=again.append)
+    recalled = one.run(tiny_task, run_dir=directory, resume=True, on_event=again.append)
     assert not any(event.is_new for event in again)
     for before, after in zip(events, again, strict=True):
         np.testing.assert_array_equal(after.fitness, before.fitness)
@@ -145,7 +161,7 @@ def check_record(one: Search, found: Result, task: Task, directory: Path) -> Non
 
 
 def test_rounds_that_are_read_back_are_not_new_and_those_after_them_are(
-    one: Search, tiny_task: Task, tmp_path: Path
+    one: Search, tiny_task: Task, begun: Begun, tmp_path: Path
 ) -> None:
     shorter = {"budget": 1700} if one.phase == "exhaustive" else {"generations": 1}
     part = one._replace(config=dataclasses.replace(one.config, **shorter)).run(tiny_task, run_dir=tmp_path)
@@ -153,25 +169,25 @@ def test_rounds_that_are_read_back_are_not_new_and_those_after_them_are(
     whole = one.run(tiny_task, run_dir=tmp_path, resume=True, on_event=events.append)
     assert 0 < len(part.record) < len(whole.record)
     assert [event.is_new for event in events] == [number >= len(part.record) for number in range(len(events))]
-    assert (whole.loss, whole.steps) == ((alone := one.run(tiny_task)).loss, alone.steps)
+    assert (whole.loss, whole.steps) == (begun.found.loss, begun.found.steps)
 
 
-def test_without_a_directory_the_result_is_the_same(one: Search, tiny_task: Task, tmp_path: Path) -> None:
-    kept, unkept = one.run(tiny_task, run_dir=tmp_path), one.run(tiny_task)
+def test_without_a_directory_the_result_is_the_same(one: Search, tiny_task: Task, begun: Begun) -> None:
+    kept, unkept = begun.found, one.run(tiny_task)
     assert (unkept.loss, unkept.rate, unkept.steps) == (kept.loss, kept.rate, kept.steps)
     np.testing.assert_array_equal(unkept.scores, kept.scores)
     assert timeless(unkept.record) == timeless(kept.record)
 
 
-def test_what_trains_is_asked_once_and_the_group_changes_no_result(one: Search, tiny_task: Task) -> None:
+def test_what_trains_is_asked_once_and_the_group_changes_no_result(one: Search, tiny_task: Task, begun: Begun) -> None:
     executor = Counting()
     found = one.run(tiny_task, executor=executor, group=3)
     assert len(executor.asked) == 1
     assert executor.asked[0]["group"] == 3
     assert executor.asked[0]["protected"] is False
     assert executor.asked[0]["instructions"] >= 31
-    whole = one.run(tiny_task, executor=(other := Counting()))
-    assert [settings.get("group") for settings in other.asked] == [None]
+    whole = begun.found
+    assert [settings.get("group") for settings in begun.executor.asked] == [None]
     assert (found.loss, found.rate, found.steps) == (whole.loss, whole.rate, whole.steps)
     np.testing.assert_allclose(found.scores, whole.scores, atol=1e-6)
 

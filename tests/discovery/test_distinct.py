@@ -97,7 +97,9 @@ def firsts(found: screening.Screened, keys: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("fair_rates", [True, False])
 @pytest.mark.parametrize("depth", [1, 2])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case not in ("classes", "counts"))) for case in CASES]
+)
 def test_the_losses_are_those_of_screening_every_tree(case: str, depth: int, fair_rates: bool) -> None:
     found = found_in(case, depth, fair_rates)
     population, stages = screened(case, depth)
@@ -192,6 +194,7 @@ def with_soft_labels(depth: int, stages: tuple[str, ...] = STAGES) -> tuple[Dist
     return found, settings
 
 
+@pytest.mark.slow
 def test_soft_labels_tell_losses_apart_that_hard_ones_do_not() -> None:
     pair = [parse("x * log(y)"), parse("log(y) * square(x)")]
     found, settings = with_soft_labels(2)
@@ -206,6 +209,7 @@ def test_soft_labels_tell_losses_apart_that_hard_ones_do_not() -> None:
         assert found.coverage[name] > hard.coverage[name]
 
 
+@pytest.mark.slow
 def test_soft_labels_leave_only_losses_that_hard_labels_can_have_too() -> None:
     found, settings = with_soft_labels(2)
     population, of_hard = screened("classes", 2)
@@ -244,6 +248,7 @@ def test_without_the_stage_distinct_gradients_of_one_direction_are_several() -> 
     assert "trainable" not in one.funnel
 
 
+@pytest.mark.slow
 def test_progress_goes_from_nothing_to_all_of_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distinct, "_CHUNK", 50)
     seen: list[tuple[str, int, int]] = []

@@ -7,14 +7,14 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from glojax import evaluate, search
 from glojax.discovery import genetics, scoring, screening, sieve, surrogate
-from glojax.discovery.evolution import random_search
+from glojax.discovery.evolution import SearchResult, random_search
 from glojax.discovery.fitness import BASELINE_SEEDS, FACTORS, Fitness
 from glojax.discovery.generations import Generation
 from glojax.discovery.search_config import SearchConfig
@@ -43,22 +43,40 @@ def record(directory: Path) -> list[tuple[Any, ...]]:
         return rows.fetchall()
 
 
-def test_two_searches_with_one_seed_give_one_record(tiny_task: Task, tmp_path: Path) -> None:
-    found = [search(tiny_task, SMALL, tmp_path / name) for name in "ab"]
-    assert record(tmp_path / "a") == record(tmp_path / "b")
-    phase = summary.read(tmp_path / "a").phases["search"]
+class Searched(NamedTuple):
+    """A search and its run directory, which are not to be changed."""
+
+    found: SearchResult
+    directory: Path
+
+
+@pytest.fixture(scope="module")
+def small(tiny_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    directory = tmp_path_factory.mktemp("runs") / "small"
+    return Searched(search(tiny_task, SMALL, directory), directory)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_task: Task) -> SearchResult:
+    return search(tiny_task, PLAIN)
+
+
+def test_two_searches_with_one_seed_give_one_record(tiny_task: Task, small: Searched, tmp_path: Path) -> None:
+    again = search(tiny_task, SMALL, tmp_path / "again")
+    assert record(tmp_path / "again") == record(small.directory)
+    phase = summary.read(small.directory).phases["search"]
     finished = [one for one in phase.candidates if one.fate == "trained" or (one.fate == "elite" and one.scores)]
     sizes = {parse(one.expression).size for one in finished if one.fitness > 0}
     assert sizes <= {parse(one.expression).size for one in phase.finals}
     assert 3 <= len(phase.finals) <= 3 + len(sizes)
-    assert len(record(tmp_path / "a")) == 4 * 12 + len(phase.finals) + 1  # finals, baseline
-    assert found[0].best == found[1].best
-    search(tiny_task, dataclasses.replace(SMALL, seed=6), tmp_path / "c")
-    assert record(tmp_path / "a") != record(tmp_path / "c")
+    assert len(record(small.directory)) == 4 * 12 + len(phase.finals) + 1  # finals, baseline
+    assert again.best == small.found.best
+    search(tiny_task, dataclasses.replace(SMALL, seed=6), tmp_path / "other")
+    assert record(tmp_path / "other") != record(small.directory)
 
 
-def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_path: Path) -> None:
-    whole = search(tiny_task, SMALL, tmp_path / "whole")
+def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, small: Searched, tmp_path: Path) -> None:
+    whole = small.found
     search(tiny_task, dataclasses.replace(SMALL, generations=2), tmp_path / "parts")
     seen: list[int] = []
     parts = search(
@@ -68,7 +86,7 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
         resume=True,
         on_event=lambda event: seen.append(event.number),
     )
-    assert record(tmp_path / "parts") == record(tmp_path / "whole")
+    assert record(tmp_path / "parts") == record(small.directory)
     assert (parts.best, parts.fitness, parts.rate, parts.funnel) == (
         whole.best,
         whole.fitness,
@@ -78,8 +96,8 @@ def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_pa
     assert seen == [0, 1, 2, 3]
 
 
-def test_later_generations_train_each_new_loss_once_to_the_end_at_a_fair_rate(tiny_task: Task) -> None:
-    found = search(tiny_task, SMALL)
+def test_later_generations_train_each_new_loss_once_to_the_end_at_a_fair_rate(tiny_task: Task, small: Searched) -> None:
+    found = small.found
     fitness = Fitness.of(tiny_task, SMALL, SMALL.max_nodes, local.resolve(tiny_task))
     assert found.baseline is not None
     seen = set()
@@ -145,8 +163,8 @@ def test_every_canonical_form_is_trained_once_and_no_tree_without_both_variables
     assert (invalid > 0) == paper
 
 
-def test_elites_are_carried_over_and_the_best_is_never_lost(tiny_task: Task) -> None:
-    generations = search(tiny_task, PLAIN).generations
+def test_elites_are_carried_over_and_the_best_is_never_lost(plain: SearchResult) -> None:
+    generations = plain.generations
     for before, after in itertools.pairwise(generations):
         order = np.argsort(-before.fitness, kind="stable")[:2]
         assert after.trees[:2] == tuple(before.trees[place] for place in order)
@@ -232,6 +250,7 @@ def test_no_generation_is_begun_with_the_minutes_spent(tiny_task: Task) -> None:
 # BEYOND THE PAPER
 
 
+@pytest.mark.slow
 def test_a_screened_population_holds_trainable_trees_that_differ(tiny_task: Task) -> None:
     config = dataclasses.replace(SMALL, population=40, generations=3)
     found = search(tiny_task, config)
@@ -337,9 +356,9 @@ def test_elites_are_trained_again_and_ranked_by_the_mean_of_all_their_trainings(
 
 @pytest.mark.parametrize(("beyond", "expected"), [(0, 1), (1, 2)])
 def test_no_generation_is_begun_with_the_budget_spent(
-    tiny_task: Task, beyond: int, expected: int, tmp_path: Path
+    tiny_task: Task, plain: SearchResult, beyond: int, expected: int, tmp_path: Path
 ) -> None:
-    spent = np.cumsum([generation.steps.sum() for generation in search(tiny_task, PLAIN).generations])
+    spent = np.cumsum([generation.steps.sum() for generation in plain.generations])
     assert spent[0] < spent[1]
     config = dataclasses.replace(PLAIN, budget=int(spent[0]) + beyond)
     found = search(tiny_task, config, tmp_path)
@@ -368,10 +387,10 @@ def test_tournament_selection_searches_too(tiny_task: Task) -> None:
     assert means[-1] > means[0]
 
 
-def test_random_search_spends_the_same_budget_on_draws_of_its_own(tiny_task: Task) -> None:
-    config = SearchConfig(population=12, generations=3, elites=2, seeds=1, finalists=3, final_seeds=2, seed=5)
-    found = search(tiny_task, config)
-    random = random_search(tiny_task, config, found.steps)
+@pytest.mark.slow
+def test_random_search_spends_the_same_budget_on_draws_of_its_own(tiny_task: Task, small: Searched) -> None:
+    found = small.found
+    random = random_search(tiny_task, SMALL, found.steps)
     assert random.steps >= found.steps
     assert random.steps - random.generations[-1].steps.sum() < found.steps
     assert random.generations[0].trees != found.generations[0].trees

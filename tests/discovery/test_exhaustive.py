@@ -75,6 +75,7 @@ def test_the_ranking_is_of_means_over_the_seeds_and_the_winner_of_its_finals(tin
     assert found.best in [known.tree for known in found.ranking[:3]]
 
 
+@pytest.mark.slow
 def test_known_losses_are_placed_whatever_way_they_are_written(tiny_task: Task) -> None:
     config = ExhaustiveConfig(seeds=1, finalists=1, final_seeds=1, halving=3)
     found = exhaust(tiny_task, config)
@@ -89,6 +90,7 @@ def test_known_losses_are_placed_whatever_way_they_are_written(tiny_task: Task) 
     assert found.ranking[found.places_of_known["baikal"] - 1].tree == parse("log(y) - x / y")
 
 
+@pytest.mark.slow
 def test_what_is_read_back_is_not_trained_again(tiny_task: Task, tmp_path: Path) -> None:
     depth_2 = dataclasses.replace(DEPTH_1, depth=2, seeds=1, budget=4000)
     stopped = exhaust(tiny_task, depth_2, tmp_path / "run")
@@ -188,6 +190,7 @@ def test_coverage_is_in_the_result_and_in_the_record(tiny_task: Task, tmp_path: 
 # SOFT LABELS
 
 
+@pytest.mark.slow
 def test_soft_labels_find_more_losses(tiny_task: Task) -> None:
     config = dataclasses.replace(DEPTH_1, depth=2, seeds=1, fair_rates=False, budget=1, finalists=1)
     hard, soft = (exhaust(tiny_task, dataclasses.replace(config, soft_labels=value)) for value in (False, True))

@@ -76,6 +76,7 @@ def test_without_the_baseline_there_is_none(tiny_task: Task) -> None:
     assert [row.name for row in found.shown] == ["Baikal"]
 
 
+@pytest.mark.slow
 def test_schedule_and_weight_decay_are_those_of_a_task_with_that_optimizer(tiny_task: Task) -> None:
     config = TrainConfig(30, 2, 1, rate=3.0, schedule="linear", weight_decay=0.1, baseline=False)
     found = full_training.train(tiny_task, {"Baikal": losses.baikal}, config)
@@ -109,6 +110,7 @@ def test_no_losses_are_refused(tiny_task: Task) -> None:
 # GOING ON
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("call", [2, 5])
 def test_a_training_that_was_interrupted_goes_on_to_the_same_scores(
     tiny_task: Task, whole: curves.Curves, tmp_path: Path, call: int

@@ -67,6 +67,7 @@ def test_a_state_holds_all_that_was_trained_and_what_it_cost(whole: list[State])
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_search_resumed_after_any_generation_has_the_same_states(
     tiny_task: Task, tmp_path: Path, whole: list[State], stop: int

@@ -64,6 +64,7 @@ def test_equal_gradients_have_one_fingerprint_and_others_another() -> None:
     assert len(np.unique(found, axis=0)) == 1 + len(others)
 
 
+@pytest.mark.slow
 def test_depth_1_is_screened_as_by_brute_force() -> None:
     population, probe = LEAVES + grown(LEAVES), screening.probe()
     one_hot, classes = probe.targets, probe.targets.argmax(axis=1)

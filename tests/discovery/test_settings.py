@@ -134,6 +134,7 @@ def test_settings_with_an_averaging_take_the_place_of_the_task_s(tiny_task: Task
         SearchConfig().applied_to("digits")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", [None, 0.0, 0.6])
 def test_every_search_scores_the_weights_that_its_settings_name(tiny_task: Task, averaging: float | None) -> None:
     share = 0.2 if averaging is None else averaging

@@ -27,6 +27,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "RATES", (1.0, 10.0))
 
 
+@pytest.mark.slow
 def test_a_transfer_compares_the_found_loss_at_its_fair_and_its_best_rate(
     tiny_task: Task, made: Path, few: None, tmp_path: Path
 ) -> None:

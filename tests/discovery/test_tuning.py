@@ -122,6 +122,7 @@ def test_derivatives_lead_to_a_better_score_and_finals_are_of_all_steps(tiny_tas
     assert tuned.history[0][0] == pytest.approx(first.item(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_ascent_that_goes_on_is_one_that_never_stopped(tiny_task: Task, tmp_path: Path) -> None:
     config = dataclasses.replace(UPHILL, horizon=5, population=4, sigma=20.0)  # some starts fail
     whole = tune(tiny_task, BAIKAL, config, tmp_path / "whole")

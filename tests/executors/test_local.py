@@ -75,6 +75,7 @@ def divided(tiny_task: Task, made: list[InParts]) -> Executor:
     return executor
 
 
+@pytest.mark.slow
 def test_a_search_and_a_tuning_whose_batches_are_divided_and_begun_again_find_the_same(
     tiny_task: Task, divided: Executor, made: list[InParts]
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_search_and_a_tuning_whose_batches_are_divided_and_begun_again_find_th
     assert made[-1].batches >= 1 + 1 + 2  # start, generation, finals
 
 
+@pytest.mark.slow
 def test_everything_else_that_trains_goes_to_the_executor_too(
     tiny_task: Task, divided: Executor, made: list[InParts]
 ) -> None:

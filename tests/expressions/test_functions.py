@@ -98,6 +98,7 @@ def test_trees_of_a_vocabulary_have_its_operators_alone() -> None:
 # AGAINST ALL TREES
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("depth", "protected", "labels"), EVERY_TREE)
 def test_every_tree_is_counted_once(depth: int, protected: bool, labels: tuple[float, ...]) -> None:
     (found, others), trees = every_tree(depth, protected, labels)

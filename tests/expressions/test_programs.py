@@ -128,6 +128,7 @@ def references(
 # MATHEMATICS
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_value_and_slope_are_those_of_evaluate_and_grad(references, platform):
     x, y = points(seed=0)
@@ -206,6 +207,7 @@ def distance_to_singularity(tree: Tree, x: np.ndarray, y: np.ndarray, coefficien
     return smallest
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_protected_programs_are_finite_and_agree_away_from_singularities(platform):
     x, y = points(seed=3)

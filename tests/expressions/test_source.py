@@ -59,6 +59,7 @@ def assert_equal_on_edge_values(loss: Loss) -> None:
 # PYTHON
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_the_source_of_a_known_loss_is_equal_to_it_on_edge_values(name: str, protected: bool):
@@ -66,6 +67,7 @@ def test_the_source_of_a_known_loss_is_equal_to_it_on_edge_values(name: str, pro
     assert_equal_on_edge_values(Loss(loss.tree, loss.coefficients, protected))
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("loss", RANDOM_LOSSES, ids=str)
 def test_the_source_of_a_random_loss_is_equal_to_it_on_edge_values(loss: Loss, protected: bool):
@@ -214,6 +216,7 @@ def assert_torch_has_the_gradient(loss: Loss, gradient: np.ndarray, expected: np
     assert (error <= tolerances * scale).all(), f"{loss}: {gradient[finite]} for {expected[finite]}"
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
@@ -228,6 +231,7 @@ def test_torch_has_values_and_gradients_of_a_known_loss(name: str, protected: bo
         np.testing.assert_allclose(made, wanted, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("loss", RANDOM_LOSSES, ids=str)
 def test_torch_has_values_and_gradients_of_a_random_loss(loss: Loss, protected: bool):

@@ -17,6 +17,8 @@ from glojax.expressions.canonical import canonical
 from glojax.tasks.task import Task
 from glojax.training import trainer
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SearchConfig(population=10, generations=3, elites=2, seeds=2, finalists=3, final_seeds=2, seed=4)
 TUNING = TuneConfig(generations=2, seeds=2, finalists=2, final_seeds=2, seed=4)
 

@@ -39,6 +39,7 @@ def last_weights(steps: int) -> Task:
     return dataclasses.replace(tasks.digits(steps=steps), averaging=0)
 
 
+@pytest.mark.slow
 def test_accuracy_of_five_rows_is_that_of_the_same_trainings(rows: Any) -> None:
     found = rows("mnist_accuracy", "--steps", 40, "--seeds", 3)
     chosen, rates = LOSSES + [losses.cross_entropy] * 2, [1, 1, 1, 3, 10]
@@ -52,6 +53,7 @@ def test_accuracy_of_five_rows_is_that_of_the_same_trainings(rows: Any) -> None:
     assert np.array(found[0]["curves"]).shape == (3, 10, 2)
 
 
+@pytest.mark.slow
 def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: Any) -> None:
     found = rows("training_speed", "--steps", 40, "--seeds", 2, "--points", 40)
     assert [row["loss"] for row in found] == ["cross-entropy", "Baikal", "BaikalCMA"] * 2
@@ -66,6 +68,7 @@ def test_the_steps_to_a_level_are_the_first_at_which_the_mean_reaches_it(rows: A
     assert {row["rate"] for row in found[:3]} == {"x1"}
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_holds_on_to_nothing(tmp_path: Path) -> None:
     command = [sys.executable, str(EXPERIMENTS / "soak.py"), "--generations", "24", "--nodes", "7"]
     subprocess.run([*command, "--json", str(tmp_path / "soak.json")], check=True, capture_output=True)
@@ -76,6 +79,7 @@ def test_a_search_that_goes_on_holds_on_to_nothing(tmp_path: Path) -> None:
         assert found["KiB a generation"] < 250
 
 
+@pytest.mark.slow
 def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_there(rows: Any) -> None:
     found = rows("data_utilization", "--steps", 20, "--seeds", 2, "--shares", 0.05, 1, "--rates", 1, 10)
     assert [row["images"] for row in found] == [54] * 3 + [1077] * 3
@@ -86,6 +90,7 @@ def test_shares_of_the_training_set_are_trained_on_at_the_rate_that_is_best_ther
         np.testing.assert_allclose(row["mean"], scores.mean(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_discovery_compares_what_it_found_and_goes_on_where_it_stopped(rows: Any, tmp_path: Path) -> None:
     settings = ("--steps", 40, "--population", 30, "--generations", 2, "--tuning", 2, "--seeds", 2)
     found = rows("discovery", *settings)
@@ -125,6 +130,7 @@ def smoother_scores(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(EXPERIMENTS / "smoother_scores.py"))
 
 
+@pytest.mark.slow
 def test_smoother_scores_but_auc_do_not_depend_on_the_scale_of_logits(smoother_scores: dict[str, Any]) -> None:
     def scores_of(logits: Any, labels: Any) -> dict[str, float]:
         found = smoother_scores["scores_of"](jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
@@ -164,6 +170,7 @@ def test_a_ranking_is_judged_by_what_it_keeps_and_loses(smoother_scores: dict[st
     assert smoother_scores["halved"](np.stack([values, truth]), truth) == 1
 
 
+@pytest.mark.slow
 def test_smoother_scores_are_of_the_same_trainings(smoother_scores: dict[str, Any]) -> None:
     task = tasks.digits(steps=18)
     chosen, rates = [losses.cross_entropy.tree, losses.baikal.tree], np.array([[1.0, 30.0], [0.3, 1.0]])

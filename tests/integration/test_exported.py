@@ -74,6 +74,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_source_needs_nothing_but_jax_and_is_the_loss_on_edge_values(name: str, found: dict[str, list]) -> None:
     loss, outputs, labels = LOSSES[name], jnp.array(OUTPUTS, jnp.float32), jnp.array(LABELS, jnp.float32)

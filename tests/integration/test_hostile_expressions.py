@@ -76,6 +76,7 @@ def check_expression(text: Any) -> None:
 # EXPRESSIONS
 
 
+@pytest.mark.slow
 @hostile_cases(
     text=st.text(max_size=60)
     | st.text("xy()+-*/ logsqrtuae019.,_^'\"[]{}", max_size=60)
@@ -85,6 +86,7 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
     check_expression(text)
 
 
+@pytest.mark.slow
 @hostile_cases(text=mutated(some_texts, pieces))
 def test_a_mutated_expression_is_an_expression_or_refused(text: str) -> None:
     check_expression(text)
@@ -123,6 +125,7 @@ def test_a_tree_of_anything_is_a_tree_or_refused(symbol: Any, operands: list[Any
         assert {tree: tree.size} == {Tree(symbol, kind(operands)): len(list(tree.nodes()))}
 
 
+@pytest.mark.slow
 @hostile_cases(seed=seeds, size=st.integers(1, 24) | st.sampled_from([60, MAX_NODES]))
 def test_a_tree_is_read_back_and_has_a_canonical_form_and_a_source(seed: int, size: int) -> None:
     tree = tree_of(seed, size)

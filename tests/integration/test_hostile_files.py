@@ -76,6 +76,7 @@ def test_any_bytes_are_refused_as_a_loss_file(content: bytes) -> None:
     assert check_file("loss.json", content, losses.load) is None
 
 
+@pytest.mark.slow
 @hostile_cases(content=mutated(st.sampled_from(LOSSES), scraps))
 def test_a_mutated_loss_file_is_a_loss_or_refused(content: bytes) -> None:
     check_loss(content)
@@ -93,6 +94,7 @@ simple = st.one_of(
 values = simple | st.lists(simple, max_size=3) | st.dictionaries(st.text(max_size=3), st.lists(simple), max_size=2)
 
 
+@pytest.mark.slow
 @hostile_cases(
     changes=st.dictionaries(st.sampled_from([*GOOD, *GOOD, "extra", ""]), values, max_size=3),
     dropped=st.sampled_from([*GOOD, "", "", "", "", ""]),
@@ -163,6 +165,7 @@ def test_any_bytes_are_refused_as_a_table(content: bytes) -> None:
     assert check_file("table.csv", content, lambda path: tables.read(path, "y")) is None
 
 
+@pytest.mark.slow
 @hostile_cases(
     content=mutated(st.sampled_from([text.encode() for text in READABLE]), cells),
     encoding=st.sampled_from(["utf-8"] * 9 + ["utf-16", "latin-1", "utf-8-sig"]),
@@ -174,6 +177,7 @@ def test_a_mutated_table_is_a_table_or_refused(content: bytes, encoding: str, gi
     check_table(content, given)
 
 
+@pytest.mark.slow
 @hostile_cases(
     picks=st.binary(min_size=30, max_size=100),
     pools=st.lists(st.lists(st.sampled_from(CELLS), min_size=1, max_size=3), min_size=1, max_size=3),
@@ -356,6 +360,7 @@ texts = st.sampled_from(CODE) | st.text(min_size=1, max_size=30) | st.sampled_fr
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @hostile_cases(
     command=st.sampled_from(
         ["show -- LOSS", "export -- LOSS", "export --to torch -- LOSS", "export --to sympy -- LOSS",

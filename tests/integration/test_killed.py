@@ -13,6 +13,8 @@ import pytest
 
 from glojax.records.candidates import Record
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = (
     "search", "digits", "--steps", "10", "--population", "8", "--generations", "6", "--tune-generations", "5",
     "--seeds", "2", "--candidate-seeds", "1",
@@ -59,7 +61,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.slow
 def test_twenty_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(DRIVER), "1", str(KILLS), str(tmp_path), *ARGUMENTS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)

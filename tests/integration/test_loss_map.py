@@ -12,6 +12,8 @@ from glojax import SearchConfig, evaluate, tasks
 from glojax.expressions.parsing import parse
 from glojax.seeds import named_seed
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 

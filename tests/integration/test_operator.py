@@ -63,6 +63,7 @@ def test_the_row_of_the_page_is_all_that_differs(row: str, copy: Path) -> None:
     assert row.count("_function(") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_with_that_row_the_operator_is_there(check: str, failed: dict[str, str]) -> None:
     assert check not in failed, failed[check]

@@ -42,7 +42,7 @@ from glojax.training import gradients, learner
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 PAGES += ["experiments/README.md", "experiments/accelerator.md"]
-SLOW = {"README.md"}
+SLOW = {"README.md", "docs/guide.md"}
 REDUCED = (
     "--population 8 --generations 1 --candidate-seeds 1 --steps 5 --tune-generations 0 --seeds 2 --no-random-search"
 )
@@ -217,8 +217,12 @@ def test_every_link_to_another_page_leads_somewhere(page: str) -> None:
 # WHAT THE PAGES SAY
 
 
-def test_training_loops_with_a_found_loss_learn(ran: Ran) -> None:
+def test_a_training_loop_with_a_found_loss_learns(ran: Ran) -> None:
     assert 0.9 < float(example(ran, "docs/losses.md", "Network")["accuracy"]) <= 1
+
+
+@pytest.mark.slow
+def test_a_training_loop_of_a_users_table_learns(ran: Ran) -> None:
     assert 0.9 < float(example(ran, "docs/guide.md", "table")["accuracy"]) <= 1  # of the wines
 
 
@@ -245,6 +249,7 @@ def test_coefficients_follow_the_gradient_as_far_as_the_page_says(ran: Ran) -> N
     assert [f"{value:.2f}" for value in (values[0], values[-1])] == ["2.14", "1.91"]
 
 
+@pytest.mark.slow
 def test_the_tasks_of_the_guide_learn(ran: Ran) -> None:
     names = example(ran, "docs/guide.md", "apply")
     assert names["scores"].mean() > 0.5
@@ -254,6 +259,7 @@ def test_the_tasks_of_the_guide_learn(ran: Ran) -> None:
     assert errors.mean() < always_the_mean
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["unet.py", "head.py", "characters.py"])
 def test_the_task_files_of_the_guide_can_be_trained(name: str) -> None:
     text = next(block.text for block in blocks("docs/guide.md") if block.text.startswith(f"# {name}\n"))
@@ -278,6 +284,7 @@ def test_the_task_files_of_the_guide_can_be_trained(name: str) -> None:
     assert has_moved
 
 
+@pytest.mark.slow
 def test_the_network_of_the_performance_page_trains_alike_with_both_convolutions(ran: Ran) -> None:
     names = example(ran, "docs/performance.md", "fast")
     scores = [glojax.evaluate(names[name](), ["log(y) - x / y"], 2, steps=40) for name in ("fast", "plain")]

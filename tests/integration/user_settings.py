@@ -113,7 +113,6 @@ def expected() -> dict[str, Any]:
     return trained() | searched()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("setting")
 def test_every_search_gives_the_same_under_a_setting_of_the_user(expected: dict[str, Any]) -> None:
     assert trained() | searched() == expected

@@ -28,6 +28,7 @@ LOWEST = float(np.finfo(np.float32).tiny) ** 0.45
 # 1 - y
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("magnitude", [1e-3, 1.0, 14.0, 20.0, 30.0, 100.0, 1e4, 1e30])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_cross_entropy_of_a_sigmoid_has_no_bound(magnitude: float, sign: int) -> None:
@@ -42,6 +43,7 @@ def test_the_cross_entropy_of_a_sigmoid_has_no_bound(magnitude: float, sign: int
         np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-30)
 
 
+@pytest.mark.few(9)
 @pytest.mark.parametrize(
     ("logarithm", "powers", "shift"),
     [
@@ -71,6 +73,7 @@ def test_the_logarithm_of_powers_of_y_and_of_1_minus_y_is_exact(
     np.testing.assert_allclose(run(tree, coefficients, z, x, output=output), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_by_traced_coefficients_of_1_minus_y_are_those_of_the_formula() -> None:
     tree, z, x = parse("x * log(1 - y)"), jnp.array([[0.4], [-1.0], [2.0]]), jnp.ones((3, 1))
 
@@ -166,6 +169,7 @@ def precise(loss: Loss, logits: list[Any], labels: list[float]) -> Any:
 trees_of_the_zoo = {name: loss for name, loss in ZOO.items() if isinstance(loss, Loss)} | {"binary": Loss(BINARY)}
 
 
+@pytest.mark.few(20)
 @pytest.mark.parametrize("name", trees_of_the_zoo)
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 20.0, 80.0, 1e4, 1e30])
@@ -307,6 +311,7 @@ def compiled(name: str, output: str) -> Callable[..., Any]:
     return jax.jit(lambda given: [value_and_gradient(*each) for each in given])
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("name", "output"), [(name, output) for output, names in NAMES.items() for name in names])
 @cases(10)
 @given(seed=st.integers(0, 2**32))

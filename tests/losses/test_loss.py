@@ -126,6 +126,7 @@ def test_a_loss_prints_as_its_expression_with_its_coefficients(loss: Loss, text:
 # COEFFICIENTS
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["baikal_cma", "taylor_mnist", "poly"])
 def test_apply_is_differentiable_in_the_coefficients(name: str):
     loss = trees_of_the_zoo[name]

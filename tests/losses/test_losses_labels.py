@@ -64,6 +64,7 @@ def test_as_in_optax_a_masked_mean_leaves_out_what_has_no_label() -> None:
 # A SIGMOID
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (2, 2), (1, 4)])
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint8, bool])
 def test_labels_of_a_sigmoid_are_no_classes(shape: tuple[int, ...], dtype: type) -> None:

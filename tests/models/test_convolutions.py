@@ -61,6 +61,7 @@ def convolve(function: Callable[..., jax.Array], **geometry: Any) -> Callable[..
     return lambda x, kernel: function(x, kernel, **options)
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("in_axes", [None, (0, 0), (0, None), (None, 0)], ids=["one", "both", "inputs", "kernels"])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_values_and_gradients_equal_those_of_jax(geometry: str, in_axes: Any) -> None:

@@ -310,6 +310,7 @@ def trained_by_hand(task: Task, loss: Any, seed: int) -> tuple[Any, Any]:
     return params, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", SMALL)
 def test_parameters_and_state_of_a_candidate_are_those_of_a_plain_loop(tiny_task: Task, network: str) -> None:
     model = as_model(SMALL[network], tiny_task.splits["train"].x[:1])
@@ -371,6 +372,7 @@ def as_flax(params: dict[str, Any]) -> dict[str, Any]:
     return layers | {name: value for name, value in params.items() if name.startswith("Conv")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "users"), [("mlp", FlaxMLP()), ("cnn", FlaxCNN())], ids=["mlp", "cnn"])
 def test_a_population_of_reference_networks_trains_as_one_of_plain_flax_layers(network: str, users: Any) -> None:
     task = dataclasses.replace(digits(steps=60, network=network), optimizer=optax.sgd(0.05))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,18 @@ def made(**changes: Any) -> Task:
     return Task(**(settings | {"optimizer": optax.sgd(0.1), "batch_size": 20, "steps": 30, "name": "first"} | changes))
 
 
+@cache
+def unchanged() -> Task:
+    """One, whose functions are tried once."""
+    return made()
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory with the phases "search" and "tune"."""
     path = tmp_path_factory.mktemp("begun")
     for phase in ("search", "tune"):
-        write_settings(path, phase, made(), dataclasses.asdict(CONFIG), False)
+        write_settings(path, phase, unchanged(), dataclasses.asdict(CONFIG), False)
     return path
 
 
@@ -98,17 +105,19 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.filterwarnings("ignore:Task:DeprecationWarning")
 @pytest.mark.parametrize("field", Task.__dataclass_fields__)
 def test_a_task_changed_in_a_field_is_refused_where_scores_depend_on_it(run_dir: Path, field: str) -> None:
     changes, words = CHANGES[field]
+    task = made(**changes)
     before = (run_dir / "settings.json").read_bytes()
     for phase, resume in (("search", True), ("comparison", False)):
         if words is None:
-            write_settings(run_dir, phase, made(**changes), dataclasses.asdict(CONFIG), resume)
+            write_settings(run_dir, phase, task, dataclasses.asdict(CONFIG), resume)
             continue
         with pytest.raises(ValueError, match=f"run was begun with {'.*' * (field == 'minimize')}{words}"):
-            write_settings(run_dir, phase, made(**changes), dataclasses.asdict(CONFIG), resume)
+            write_settings(run_dir, phase, task, dataclasses.asdict(CONFIG), resume)
         assert (run_dir / "settings.json").read_bytes() == before
     assert read_settings(run_dir)["task"] == "first"
 
@@ -169,7 +178,7 @@ def changed(value: Any, field: str) -> Any:
     ("config", "field"), [(config, field.name) for config in CONFIGS for field in dataclasses.fields(config)]
 )
 def test_a_setting_may_differ_only_where_it_is_a_length(run_dir: Path, config: Any, field: str) -> None:
-    phase, task = type(config).__name__, made()
+    phase, task = type(config).__name__, unchanged()
     before = dataclasses.asdict(config)
     write_settings(run_dir, phase, task, before, False)
     other = dataclasses.asdict(dataclasses.replace(config, **{field: changed(getattr(config, field), field)}))
@@ -187,11 +196,11 @@ def test_a_longer_training_shows_more_of_the_optimizer(run_dir: Path) -> None:
         return made(optimizer=optax.sgd(optax.piecewise_constant_schedule(0.1, {boundary: 0.5})))
 
     train = dataclasses.asdict(TrainConfig(steps=300))
-    write_settings(run_dir, "train", made(), train, False)
+    write_settings(run_dir, "train", unchanged(), train, False)
     assert read_settings(run_dir)["identity"]["horizon"] == 300
     with pytest.raises(ValueError, match="begun with another optimizer;"):
         write_settings(run_dir, "train", task(200), train, True)
-    write_settings(run_dir, "train", made(), train, True)
+    write_settings(run_dir, "train", unchanged(), train, True)
 
 
 # WHAT THE FILE HOLDS

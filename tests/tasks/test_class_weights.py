@@ -67,6 +67,7 @@ def made(kind: str, labels: np.ndarray, outputs: int, **fields: Any) -> Task:
     return Task(models.MLP((4, outputs)), (x, labels), (x, labels), **settings)
 
 
+@pytest.mark.slow
 def test_a_balanced_task_trains_as_one_whose_loss_is_weighed_by_hand() -> None:
     for kind, labels, outputs in (("binary", BINARY, 1), ("multi-label", MANY, 3)):
         task = made(kind, labels, outputs, metric="log_loss")

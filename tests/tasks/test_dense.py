@@ -53,6 +53,7 @@ CASES = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("case", CASES)
 def test_a_dense_task_scores_as_the_same_task_flattened_by_hand(case: str) -> None:
     labels, outputs, fields = CASES[case]
@@ -73,6 +74,7 @@ def test_a_large_set_is_scored_in_batches_with_the_same_result(monkeypatch: pyte
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @cases(5)
 @given(seed=st.integers(0, 1000), size=st.sampled_from([1.0, 50.0]))
 def test_what_is_at_a_masked_position_has_no_influence(seed: int, size: float) -> None:
@@ -102,6 +104,7 @@ MASKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["classes", "numbers"])
 @cases(1)
 @given(seed=st.integers(0, 1000), lost=st.sampled_from([np.nan, np.inf]))

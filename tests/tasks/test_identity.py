@@ -171,6 +171,7 @@ OPTIMIZERS: dict[str, optax.GradientTransformation] = {
 }
 
 
+@pytest.mark.slow
 def test_optimizers_are_told_apart_by_what_they_do(task: Task) -> None:
     found = {
         name: {"optimizer": probes.optimizer_probe(dataclasses.replace(task, optimizer=optimizer), STEPS)}

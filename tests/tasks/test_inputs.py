@@ -71,6 +71,7 @@ def apply(params: Any, state: Any, x: Any, key: jax.Array, train: bool) -> tuple
     return AsTree().apply({"params": params}, x), state  # type: ignore[return-value]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("model", "x"),
     [(ByName(), DICT), (AsTree(), DICT), (AsTree(), (X, KIND)), (AsTree(), Pair(X, KIND)), ((init, apply), (X, KIND))],

@@ -98,6 +98,7 @@ def test_what_is_masked_or_missing_is_unknown() -> None:
 # WHAT TRAINS ALIKE
 
 
+@pytest.mark.slow
 def test_one_hot_labels_train_and_score_as_their_classes() -> None:
     usual = ["x * log(y)", optax.softmax_cross_entropy]
     expected = evaluate(made(CLASSES), usual, 2)
@@ -161,6 +162,7 @@ def test_ignored_classes_are_no_labels(ignored: int, weights: Any) -> None:
     )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("ignored", "weights"), [(255, None), (-100, (1.0, 2.0, 3.0))])
 def test_ignored_classes_take_no_part_in_training(ignored: int, weights: Any) -> None:
     given, factors = np.where(HIDDEN, ignored, CLASSES), np.ones(3) if weights is None else np.array(weights)

@@ -54,6 +54,7 @@ def test_rows_that_all_sum_to_1_are_no_outputs_without_a_word(metric: Any, label
     assert np.isfinite(metric(OUTPUTS, (OUTPUTS > 0.1).astype(float)))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY], ids=lambda metric: metric.__name__)
 def test_labels_of_classes_are_known_by_their_shape(metric: Any) -> None:
     expected = float(metric(OUTPUTS, CLASSES, classes=True))

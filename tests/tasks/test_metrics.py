@@ -199,6 +199,7 @@ def test_arrays_of_numpy_keep_the_digits_of_float64(name: str) -> None:
 # WHAT THEY ARE GIVEN
 
 
+@pytest.mark.few(40)
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("shapes", [(1, 1), (1, 2), (2, 1), (2, 2)], ids=str)
 @pytest.mark.parametrize("make", [np.asarray, jnp.asarray, list, np.float64], ids=["numpy", "jax", "list", "float64"])

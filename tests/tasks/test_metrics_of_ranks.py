@@ -45,7 +45,9 @@ BOTH = pytest.mark.parametrize("metric", EXPECTED, ids=lambda metric: metric.__n
 
 
 @BOTH
-@pytest.mark.parametrize("examples", [10, 1000, 1_000_000, pytest.param(3_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "examples", [10, 1000, *(pytest.param(count, marks=pytest.mark.slow) for count in (1_000_000, 3_000_000))]
+)
 def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int) -> None:
     outputs, labels = drawn(examples)
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(EXPECTED[metric](outputs, labels), rel=1e-6)

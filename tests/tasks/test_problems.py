@@ -71,6 +71,7 @@ def test_the_logarithm_of_a_negative_output_s_square_is_taken_as_it_is() -> None
     np.testing.assert_allclose(loss(jnp.array([[-2.0]]), jnp.array([[1.0]])), [-np.log(4)], rtol=1e-6)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("output", ["sigmoid", "identity", jax.nn.softplus, lambda z: jax.nn.softmax(z, axis=-1)])
 @pytest.mark.parametrize("expression", ["x * y - square(y)", "square(x) / (2 + y) + y", "log(2 + y) * (x - y)"])
 def test_gradients_of_programs_are_those_of_the_loss(output: Any, expression: str) -> None:
@@ -144,6 +145,7 @@ def test_exported_sources_give_the_same_values_and_gradients(output: str, expres
 # TASKS
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("kind", "metric", "outputs", "usual"),
     [
@@ -166,6 +168,7 @@ def test_the_usual_loss_trains_as_optax_s_and_its_score_is_the_metric(
         np.testing.assert_allclose(1 / (1 + task.as_metric(scores)), scores, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_metric_and_an_output_of_one_s_own_are_a_new_kind() -> None:
     def mean_error(outputs: jax.Array, labels: jax.Array) -> jax.Array:
         return jnp.abs(jax.nn.softplus(outputs) - labels).mean()
@@ -183,6 +186,7 @@ def test_a_metric_and_an_output_of_one_s_own_are_a_new_kind() -> None:
     assert task.loss(found.best).output is jax.nn.softplus
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "outputs"), [("binary", 1), ("multi-label", 2), ("regression", 1)])
 def test_a_search_finds_a_loss_as_good_as_the_usual_one(kind: str, outputs: int) -> None:
     task = a_task(kind, outputs)
@@ -243,6 +247,7 @@ def test_screening_tells_good_losses_from_hopeless_ones(kind: str, expression: s
     assert usual.size == pytest.approx([1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_rates_are_not_divided_by_the_gradient_where_the_optimizer_does_that() -> None:
     for optimizer, growth in ((optax.sgd(0.1), 1), (optax.sgd(0.1, momentum=0.9), 1), (optax.adam(1e-3), 0)):
         task = a_task("regression", optimizer=optimizer)

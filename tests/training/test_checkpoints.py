@@ -37,6 +37,7 @@ class Noisy(nn.Module):
         return nn.Dense(10)(nn.Dropout(0.3, deterministic=not train)(x))
 
 
+@pytest.mark.slow
 def test_state_dead_candidates_and_the_optimizers_momentum_go_on_too_on_other_devices(
     tiny_task: Task, tmp_path: Path
 ) -> None:

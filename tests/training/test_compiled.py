@@ -38,6 +38,7 @@ def test_a_scalar_can_be_replicated(kernels: CompiledKernels) -> None:
     assert len(first.addressable_shards) == 2
 
 
+@pytest.mark.slow
 def test_two_trainers_count_their_own_compilations(tiny_task: Task) -> None:
     jax.clear_caches()  # of thousands of tests; where they are full, JAX forgets programs and counts 0
     one, other = (Trainer(tiny_task, instructions=31, group=2) for _ in range(2))

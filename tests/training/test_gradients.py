@@ -49,6 +49,7 @@ PREDICTIONS: dict[Any, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+@pytest.mark.few(9)
 @pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS[:, :1]], ids=["alike", "of entries", "of examples"])
 @pytest.mark.parametrize("output", PREDICTIONS, ids=lambda output: getattr(output, "__name__", output))
 @pytest.mark.parametrize(
@@ -347,6 +348,7 @@ def shares(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return (outputs.argmax(axis=-1) != targets.argmax(axis=-1)).astype(jnp.float32)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("task", "loss"),
     [

@@ -54,6 +54,7 @@ def test_networks_of_a_row_start_as_one_of_its_seed_and_unused_rows_are_empty(
     chex.assert_trees_all_equal(one(started, 2, 1), jax.tree.map(jnp.zeros_like, one(started, 2, 1)))
 
 
+@pytest.mark.slow
 def test_steps_and_scores_are_those_of_each_network_alone(
     tiny_task: Task, started: Learner, candidates: Candidates, data: kernels.Data
 ) -> None:

@@ -75,6 +75,7 @@ def found(made: SensitivityTrainer) -> Sensitivities:
     return made.sensitivities(FACTORS, SEEDS, [1, 1, 1], STEPS)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_reverse_mode_through_the_same_steps(smooth: Task, found: Sensitivities) -> None:
     by_reverse_mode = jax.jit(
         jax.value_and_grad(lambda factors, seed: written_out(smooth, factors, seed)), static_argnums=1

@@ -88,6 +88,7 @@ def test_a_candidate_is_trained_as_by_a_plain_loop(trainer: Trainer, fine_task: 
     np.testing.assert_allclose(score, trained_by_hand(fine_task, Loss(expression), 7), rtol=2e-4)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("averaging", [0, 0.1, 0.5, 1])
 def test_scores_are_those_of_weights_averaged_over_any_share_of_the_steps(fine_task: Task, averaging: float) -> None:
     task = dataclasses.replace(fine_task, averaging=averaging, model=NetworkWithState())
@@ -469,6 +470,7 @@ for devices in (1, 2, 8):
 """
 
 
+@pytest.mark.slow
 def test_one_two_and_eight_devices_give_one_result() -> None:
     environment = {
         name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
