@@ -4,7 +4,7 @@ Groups are spread over the devices along the axis ``rows``; the task's data lies
 between devices while candidates train.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,9 +18,27 @@ from glojax.training import feeding
 from glojax.training.feeding import Feeder
 from glojax.training.gradients import Gradient
 from glojax.training.grouping import GroupPlan
-from glojax.training.kernels import Data, advance_groups, regroup, score_groups, start_groups
+from glojax.training.judging import Portions
+from glojax.training.kernels import (
+    Data,
+    advance_groups,
+    judge_groups,
+    regroup,
+    score_groups,
+    score_judged,
+    start_groups,
+    start_judging,
+)
 
 Arrays = TypeVar("Arrays")
+
+
+class Judge(NamedTuple):
+    """What scores networks on a part that is fed, from portion to portion; ``add`` reuses the buffers of ``judged``."""
+
+    start: Any  # start(seeds) -> judged
+    add: Any  # add(judged, learners, seeds, counts, first, portion, initial) -> judged
+    score: Any  # score(judged, learners, counts, labels) -> scores [devices * rows, group]
 
 
 class CompiledKernels(NamedTuple):
@@ -38,6 +56,7 @@ class CompiledKernels(NamedTuple):
     start: Any  # start(seeds, counts, data) -> learners
     advance: Any  # advance(learners, candidates, counts, places, first, last, data) -> learners
     score: Any  # score(learners, seeds, counts, wanted, data) -> scores
+    judges: Mapping[str, Judge]  # of the parts that are fed, by name
     regroup: Any  # regroup(learners, slots) -> learners
     traced: list[str]  # the name of a kernel each time that it was traced to be compiled
 
@@ -82,6 +101,18 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=shard, check_vma=False)
         return jax.jit(counted(name, mapped), **options)
 
+    def judge(name: str, portions: Portions) -> Judge:
+        return Judge(
+            on_devices("start judging", partial(start_judging, feeding.unseen(task, name)), shard),
+            on_devices(
+                "judge",
+                partial(judge_groups, task, portions),
+                *(shard, shard, shard, shard, whole, whole, whole),
+                donate_argnums=0,
+            ),
+            on_devices("score judged", partial(score_judged, task, portions), shard, shard, shard, whole),
+        )
+
     sharding, replication = NamedSharding(mesh, shard), NamedSharding(mesh, whole)
     return CompiledKernels(
         task=task,
@@ -98,6 +129,7 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
             donate_argnums=0,
         ),
         score=on_devices("score", partial(score_groups, task), shard, shard, shard, whole, whole),
+        judges={name: judge(name, portions) for name, portions in feeding.divided(task).items()},
         regroup=jax.jit(counted("regroup", regroup), out_shardings=sharding),
         traced=traced,
     )

@@ -15,7 +15,7 @@ from jax.extend.core import Jaxpr, JaxprEqn
 
 from glojax import models, platforms
 from glojax.tasks.task import Task
-from glojax.training import learner
+from glojax.training import feeding, learner
 
 _MAX_ROWS = 64
 
@@ -69,7 +69,8 @@ def plan(task: Task, devices: Sequence[Any], group: int | None = None) -> GroupP
     size = group_that_fits(task, device) if group is None else group
     kept = learner.shapes(task)
     beside = sum(other.process_index == device.process_index for other in devices)
-    most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * _bytes(kept))))
+    of_one = _bytes(kept) + feeding.judged_bytes(task)
+    most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * of_one)))
     if device.platform == "cpu":
         return GroupPlan(len(devices), (size,), (most_rows,))
     # Two sizes an octave waste at most a third of a group.
