@@ -50,7 +50,7 @@ def restore_block(compiled: CompiledKernels, candidates: Candidates, members: np
     """A block with learners ``[candidates, ...]`` of the host, as ``on_host`` gave them; else as ``start_block``."""
     layout = grouping.lay_out(compiled.plan, members, candidates.seed[members])
     like = learner.shapes(compiled.task)
-    laid_out = compiled.shard(jax.tree.map(lambda leaf: leaf[layout.slots], learners))
+    laid_out = compiled.shard_learners(jax.tree.map(lambda leaf: leaf[layout.slots], learners))
     return Block(layout, lay_out_candidates(candidates, layout), jax.tree.map(as_typed, like, laid_out))
 
 

@@ -23,6 +23,7 @@ from glojax.training.candidates import Candidates
 from glojax.training.gradients import Gradient
 from glojax.training.judging import Judged, Portions
 from glojax.training.learner import Learner
+from glojax.training.spreading import constrained
 
 Arrays = TypeVar("Arrays")
 
@@ -51,11 +52,13 @@ def start_groups(task: Task, seeds: jax.Array, count: jax.Array, data: Data) -> 
 
     def row(i: jax.Array) -> Learner:
         learner = learning.start(task, learning.keys_of(seeds[i, 0]))
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
+        group = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
+        return constrained(task, group, 1)
 
     shapes = jax.eval_shape(row, jax.ShapeDtypeStruct((), jnp.int32))
     # Unlike jnp.zeros, full_like takes the random keys that a model's state may hold.
     unused = jax.tree.map(lambda leaf: jax.lax.full_like(leaf, 0, shape=(len(seeds), *leaf.shape)), shapes)
+    unused = constrained(task, unused, 2)
     return jax.lax.fori_loop(0, count[0], lambda i, learners: _with_row(learners, i, row(i)), unused)
 
 
@@ -100,11 +103,12 @@ def advance_groups(
             chosen = places[i, number - first]
             # Outside ``vmap``, and so once for the group.
             batch = learning.network_input(task, keys, number, inputs.taken(x, chosen))
-            return step(learner, members.program, members.rate, keys, number, batch, inputs.taken(labels, chosen))
+            moved = step(learner, members.program, members.rate, keys, number, batch, inputs.taken(labels, chosen))
+            return constrained(task, moved, 1)
 
         return _with_row(learners, i, jax.lax.fori_loop(first, last, one, _row(learners, i)))
 
-    return jax.lax.fori_loop(0, count[0], row, learners)
+    return jax.lax.fori_loop(0, count[0], row, constrained(task, learners, 2))
 
 
 def score_groups(

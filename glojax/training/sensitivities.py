@@ -243,7 +243,7 @@ def check_derivatives(task: Task, gradient: Gradient, tree: Tree) -> None:
       tree: that tree.
 
     Raises:
-      ValueError: several outputs with labels of their own, validation inputs that are fed, a metric whose derivative by the outputs is 0, or a
+      ValueError: several outputs with labels of their own, validation inputs that are fed, a sharding, a metric whose derivative by the outputs is 0, or a
         function that has no derivative in forward mode.
     """
     if len(task.heads) > 1:
@@ -253,6 +253,8 @@ def check_derivatives(task: Task, gradient: Gradient, tree: Tree) -> None:
             f"derivatives through the training of {task.name} are of one score; Task.validation has inputs that are "
             "Fed, and arrays are expected."
         )
+    if task.sharding is not None:
+        raise ValueError(f"derivatives through the training of {task.name} are of one device; Task.sharding is given.")
     labels: Any = task.flat["validation"].labels
     outputs, moved = np.random.default_rng(0).normal(size=(2, len(labels), task.outputs)).astype(np.float32)
     refused = f"derivatives through the training of {task.name}"
