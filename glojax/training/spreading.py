@@ -74,7 +74,9 @@ def constrained(task: Task, arrays: Arrays, axes: int) -> Arrays:
 
 def shardings(task: Task, mesh: Mesh, one: Arrays) -> Arrays:
     """Where learners ``[devices * rows, group, ...]`` lie; ``one`` has the shapes of one learner."""
-    made = [NamedSharding(mesh, PartitionSpec("candidates", None, *spec)) for spec in specs_of(task, one)]
+    whole = PartitionSpec("candidates")
+    specs = [PartitionSpec(*whole, None, *spec) if AXIS in spec else whole for spec in specs_of(task, one)]
+    made = [NamedSharding(mesh, spec) for spec in specs]
     return jax.tree.unflatten(jax.tree.structure(one), made)
 
 

@@ -53,7 +53,7 @@ def test_what_is_no_sharding_is_refused(devices: Any, rules: Any, message: str) 
     [
         ({"kernel": ROWS}, "Task.sharding is a dict; a glojax.Sharding or None is expected"),
         (glojax.Sharding(2, {"weight": ROWS}), "Task.sharding has a rule for 'weight'; the model has Linear_0/bias"),
-        (glojax.Sharding(4, {"Linear_0/kernel": ROWS}), r"divides axis 0 of Linear_0/kernel, float32\[6, 8\], over 4 dev"),
+        (glojax.Sharding(4, {"Linear_0/kernel": COLUMNS}), r"divides axis 1 of Linear_0/kernel, float32\[8, 6\], over 4"),
         (glojax.Sharding(2, {"bias": COLUMNS}), r"divides axis 1 of Linear_0/bias, float32\[8\]"),
     ],
 )

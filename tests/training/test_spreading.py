@@ -19,7 +19,7 @@ import glojax
 from glojax.expressions.parsing import parse
 from glojax.tasks import initial
 from glojax.tasks.task import Task
-from glojax.training import blocks, grouping, learner, spreading
+from glojax.training import grouping, learner, spreading
 from glojax.training.trainer import Trainer
 
 RANDOM = np.random.default_rng(0)
@@ -58,19 +58,28 @@ def task_of(devices: int = 0, rematerialized: bool = False, **fields: Any) -> Ta
     return Task(Transformer(rematerialized), part, part, **(training | fields), sharding=sharding)
 
 
-def trained(task: Task, devices: int, folder: Path | None = None) -> np.ndarray:
+def trainer_of(task: Task, devices: int) -> Trainer:
+    return Trainer(task, instructions=7, devices=jax.devices()[:devices])
+
+
+def trained(trainer: Trainer, folder: Path | None = None) -> np.ndarray:
     """Scores of three candidates, of which the second soon meets NaN."""
-    trainer = Trainer(task, instructions=7, devices=jax.devices()[:devices])
     trees = [parse("x * log(y)"), parse("log(y - 2) * y"), parse("x * sqrt(y)")]
     candidates = trainer.candidates(trees, seeds=[1, 1, 2])
     return trainer.train(candidates, [3, 6], splits=("train", "validation"), directory=folder).scores
 
 
-def test_scores_on_two_devices_and_with_rematerialization_are_those_of_one_device() -> None:
-    expected = trained(task_of(), 1)
-    assert (expected[[0, 2]] > 0.25).all()
-    assert len(np.unique(expected[[0, 2]])) == 8
-    np.testing.assert_allclose(trained(task_of(2, rematerialized=True), 2), expected, rtol=1e-5)
+@pytest.fixture(scope="module")
+def expected() -> np.ndarray:
+    """The scores on one device."""
+    scores = trained(trainer_of(task_of(), 1))
+    assert (scores[[0, 2]] > 0.25).all()
+    assert len(np.unique(scores)) == 5  # training and validation part are alike
+    return scores
+
+
+def test_scores_on_two_devices_and_with_rematerialization_are_those_of_one_device(expected: np.ndarray) -> None:
+    np.testing.assert_allclose(trained(trainer_of(task_of(2, rematerialized=True), 2)), expected, rtol=1e-5)
 
 
 SCRIPT = """
@@ -81,18 +90,20 @@ jax.config.update("jax_num_cpu_devices", 8)
 sys.path.insert(0, sys.argv[1])
 from test_spreading import *
 
-folder = Path(sys.argv[2])
-found = {"one": trained(task_of(), 1), "spread": trained(task_of(4), 8, folder), "restored": trained(task_of(4), 8, folder)}
-trainer = Trainer(task_of(4), instructions=7)
-block = blocks.start_block(trainer.compiled, trainer.candidates([parse("x"), parse("y")], [1, 2]), np.arange(2))
-block = blocks.advance_block(trainer.compiled, block, 0, 2)
-first = {name: leaf.addressable_shards[0].data.shape for name, leaf in zip(
-    initial.names(block.learners), jax.tree.leaves(block.learners), strict=True)}
-print(json.dumps({name: scores.tolist() for name, scores in found.items()} | {"shapes": first, "lanes": trainer.plan.devices}))
+trainer, folder = trainer_of(task_of(4), 8), Path(sys.argv[2])
+scores, restored = [trained(trainer, folder).tolist() for _ in range(2)]
+state = trainer.advance(trainer.begin(trainer.candidates([parse("y")], [1]), [3], ["train"]), hold=True)
+learners = state.blocks[0].learners
+shapes = [leaf.addressable_shards[0].data.shape for leaf in jax.tree.leaves(learners)]
+print(json.dumps({
+    "scores": scores, "restored": restored, "at once": trainer.plan.devices, "compiled": trainer.compilations,
+    "shapes": dict(zip(initial.names(learners), shapes, strict=True)),
+}))
 """
 
 
-def test_candidates_are_spread_over_four_devices_each_of_eight(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_candidates_are_spread_over_four_devices_each_of_eight(tmp_path: Path, expected: np.ndarray) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path / "kept")],
@@ -100,9 +111,10 @@ def test_candidates_are_spread_over_four_devices_each_of_eight(tmp_path: Path) -
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
-    np.testing.assert_allclose(found["spread"], found["one"], rtol=1e-5)
-    assert found["restored"] == found["spread"]
-    assert found["lanes"] == 2
+    np.testing.assert_allclose(found["scores"], expected, rtol=1e-5)
+    assert found["restored"] == found["scores"]
+    assert found["at once"] == 2
+    assert found["compiled"] == 4  # start, advance, score and regroup
     rows = grouping.plan(task_of(), jax.devices()[:1], 1).rows[-1]
     for of in ("params", "optimizer_state/0/mu", "optimizer_state/0/nu", "average/params"):
         assert found["shapes"][f"{of}/layer/up/kernel"] == [rows, 1, 16, 8]
