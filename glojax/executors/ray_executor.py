@@ -82,8 +82,8 @@ class RayExecutor:
         """
         if task.sharding is not None:
             raise ValueError(
-                f"Task.sharding has {task.sharding.devices} devices for a candidate, and a worker of Ray has one; train "
-                "in this process."
+                f"Task.sharding has {task.sharding.devices} devices for a candidate, and a worker of Ray has one; "
+                "train in this process."
             )
         if id(task) not in self._shipped:
             # A new task has no compiled programs with it, and no executor.

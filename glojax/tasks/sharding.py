@@ -27,9 +27,10 @@ class Sharding:
 
     Args:
       devices: of one candidate, at least 2. The number of all devices must be a multiple.
-      rules: ``jax.sharding.PartitionSpec`` by a regular expression that parameters' names, such as ``"Dense_0/kernel"``,
-        are searched for; the first that is found counts. The axis of the mesh is ``"model"``. An optimizer's arrays and
-        averages of a parameter are divided as it is; what no rule is for lies whole on every device.
+      rules: ``jax.sharding.PartitionSpec`` by a regular expression that parameters' names, such as
+        ``"Dense_0/kernel"``, are searched for; the first that is found counts. The axis of the mesh is ``"model"``. An
+        optimizer's arrays and averages of a parameter are divided as it is; what no rule is for lies whole on every
+        device.
 
     Raises:
       ValueError: too few devices, or a rule that is none.

@@ -243,8 +243,8 @@ def check_derivatives(task: Task, gradient: Gradient, tree: Tree) -> None:
       tree: that tree.
 
     Raises:
-      ValueError: several outputs with labels of their own, validation inputs that are fed, a sharding, a metric whose derivative by the outputs is 0, or a
-        function that has no derivative in forward mode.
+      ValueError: several outputs with labels of their own, validation inputs that are fed, a sharding, a metric whose
+        derivative by the outputs is 0, or a function that has no derivative in forward mode.
     """
     if len(task.heads) > 1:
         raise ValueError(f"derivatives through the training of {task.name} are for one output, not {len(task.heads)}.")

@@ -1,7 +1,7 @@
 """Networks that are spread over several devices each (``tasks.sharding``), where a task asks for it.
 
-The mesh has the axes ``candidates`` and ``model``. Kernels are mapped over the first alone; along the second XLA divides
-the work of one candidate, guided by where its arrays lie.
+The mesh has the axes ``candidates`` and ``model``. Kernels are mapped over the first alone; along the second XLA
+divides the work of one candidate, guided by where its arrays lie.
 """
 
 from collections.abc import Sequence

@@ -140,7 +140,10 @@ def test_a_batched_data_set_of_tensorflow_is_written_with_its_names(tmp_path: Pa
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: from_source(Examples(), "img", "label")[0][:1], "'img' is wanted of an example, which is a dict of im"),
+        (
+            lambda: from_source(Examples(), "img", "label")[0][:1],
+            "'img' is wanted of an example, which is a dict",
+        ),
         (lambda: from_source([X[0], None], np.asarray, np.sum), "Fed.source has no example at 1, as after a filter"),
         (lambda: from_source([], 0, 1), "Fed.source has no examples"),
         (lambda: from_source(X, 0, 1), "Fed.of is 0, and Fed.source has arrays"),
@@ -158,9 +161,13 @@ def test_examples_that_lack_what_is_wanted_are_refused(
 
 def test_sources_of_grain_are_read_and_its_iterators_written(tmp_path: Path) -> None:
     grain = pytest.importorskip("grain")
-    mapped = grain.MapDataset.source(Examples()).shuffle(seed=3).map(lambda example: {**example, "half": example["image"] / 2})
+    mapped = (
+        grain.MapDataset.source(Examples())
+        .shuffle(seed=3)
+        .map(lambda example: {**example, "half": example["image"] / 2})
+    )
     fed, labels = from_source(mapped, "half", "label")
-    order = [int(np.flatnonzero((X == 2 * half).all(axis=(1, 2)))[0]) for half in fed[:]]
+    order = [int(np.flatnonzero((2 * half == X).all(axis=(1, 2)))[0]) for half in fed[:]]
     assert sorted(order) == list(range(11))
     assert order != list(range(11))
     np.testing.assert_array_equal(labels, IDS[order, 0])
@@ -173,6 +180,6 @@ def test_sources_of_grain_are_read_and_its_iterators_written(tmp_path: Path) -> 
     for iterable, folder in ((loader, "loader"), (mapped.batch(4).to_iter_dataset(), "dataset")):
         for _ in range(2):
             fed, labels = spooled(iterable, tmp_path / folder, inputs=lambda batch: batch["image"], labels="label")
-            found = [int(np.flatnonzero((X == one).all(axis=(1, 2)))[0]) for one in fed[:]]
+            found = [int(np.flatnonzero((one == X).all(axis=(1, 2)))[0]) for one in fed[:]]
             assert sorted(found) == list(range(11))
             np.testing.assert_array_equal(labels, IDS[found, 0])

@@ -62,7 +62,7 @@ def test_a_group_that_is_no_count_is_refused(tiny_task: Task, group: Any) -> Non
 def test_candidates_that_are_spread_over_devices_are_refused(tiny_task: Task) -> None:
     sharding = glojax.Sharding(2, {"Linear_1/kernel": PartitionSpec("model")})
     task = dataclasses.replace(tiny_task, sharding=sharding)
-    with pytest.raises(ValueError, match="Task.sharding has 2 devices for a candidate, and a worker of Ray has one"):
+    with pytest.raises(ValueError, match=r"Task\.sharding has 2 devices for a candidate, and a worker of Ray has one"):
         RayExecutor.__call__(None, task)  # type: ignore[arg-type]
 
 

@@ -116,5 +116,5 @@ def test_an_example_that_is_not_finite_is_named_when_it_is_read() -> None:
     x = X.copy()
     x[41] = np.inf
     task = Task(Examples(), (X, LABELS[:, 0]), (Fed(x), LABELS[:, 0]), batch_size=10)
-    with pytest.raises(ValueError, match="Task.validation: inputs of example 41 are NaN or infinite"):
+    with pytest.raises(ValueError, match=r"Task\.validation: inputs of example 41 are NaN or infinite"):
         list(feeding.portions(task, "validation"))

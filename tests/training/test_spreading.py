@@ -1,4 +1,4 @@
-"""A network that is spread over several devices is trained as one on a single device, and each device holds its part."""
+"""A network that is spread over several devices is trained as one on a single device; each device holds its part."""
 
 import dataclasses
 import json
@@ -17,7 +17,6 @@ from jax.sharding import PartitionSpec
 
 import glojax
 from glojax.expressions.parsing import parse
-from glojax.tasks import initial
 from glojax.tasks.task import Task
 from glojax.training import grouping, learner, spreading
 from glojax.training.trainer import Trainer
@@ -89,6 +88,7 @@ import jax
 jax.config.update("jax_num_cpu_devices", 8)
 sys.path.insert(0, sys.argv[1])
 from test_spreading import *
+from glojax.tasks import initial
 
 trainer, folder = trainer_of(task_of(4), 8), Path(sys.argv[2])
 scores, restored = [trained(trainer, folder).tolist() for _ in range(2)]
@@ -137,7 +137,7 @@ def test_a_device_holds_its_part_and_candidates_train_one_by_one() -> None:
 
 
 def test_devices_that_cannot_be_divided_among_candidates_are_refused() -> None:
-    with pytest.raises(ValueError, match="Task.sharding has 4 devices for a candidate, and 2 are there; a multiple is"):
+    with pytest.raises(ValueError, match=r"Task\.sharding has 4 devices for a candidate, and 2 are there;"):
         Trainer(task_of(4), devices=jax.devices()[:2])
 
 
