@@ -26,11 +26,7 @@ the tests compare glojax with a loop.
 
 import argparse
 import collections
-import functools
-import importlib
-import importlib.util
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -42,23 +38,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from torch_sides import torch, torch_device, torch_loop, torch_network, torch_state, torch_vmap
 
 from glojax import benchmark, files, models
 from glojax.distributed.devices import all_devices
-from glojax.expressions import parsing, programs, trees
-from glojax.expressions.grammar import Notation
+from glojax.expressions import parsing, programs
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.seeds import named_random
 from glojax.tasks.task import Task
 from glojax.training.trainer import Trainer
 
-torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
-
 SIDES = ("glojax", "fixed", "loop", "torch", "torch.func")
 CHUNKS = {"mlp": 80, "cnn": 40, "paper": 1}  # candidates; the fastest for torch.func on 2 CPU cores
 CHECKED_LOSSES, CHECKED_STEPS, TOLERANCE = ("x * log(y)", "log(y) - x / y", "x * sqrt(y)"), 5, 1e-6
-LOWEST = float(np.finfo(np.float32).tiny ** 0.45)  # of a prediction, as in losses.probabilities
 
 
 # WORK
@@ -135,125 +128,6 @@ def jitted_step(work: Work, tree: Tree | None) -> Callable[..., tuple[Any, Any]]
         return optax.apply_updates(params, updates), optimizer_state
 
     return step
-
-
-# PYTORCH
-
-
-@functools.cache
-def torch_device() -> str:
-    return "cuda" if all_devices()[0].platform == "gpu" else "cpu"
-
-
-def torch_network(work: Work) -> Any:
-    """The PyTorch equivalent of the Flax network, with the same weights."""
-    network: Any = work.task.model
-    inputs, side, layers = 1, work.minibatches[0][0].shape[1], []
-    for outputs in network.channels:
-        layers += [torch.nn.Conv2d(inputs, outputs, network.window, padding="same")]
-        layers += [torch.nn.MaxPool2d(2), torch.nn.ReLU()]
-        inputs, side = outputs, side // 2
-    layers += [torch.nn.Flatten(), torch.nn.Linear(inputs * side * side, network.hidden), torch.nn.ReLU()]
-    layers += [torch.nn.Dropout(network.dropout)] * (network.dropout > 0)
-    module = torch.nn.Sequential(*layers, torch.nn.Linear(network.hidden, 10)).train(work.train)
-    state = {name: torch.tensor(value).contiguous() for name, value in torch_state(work.params, module).items()}
-    module.load_state_dict(state, assign=True)
-    return module.to(torch_device()).requires_grad_()
-
-
-def torch_state(params: Any, module: Any) -> dict[str, np.ndarray]:
-    """Flax's parameters as the PyTorch module's state dict, layer by layer."""
-    names = [name for name, layer in module.named_children() if hasattr(layer, "weight")]
-    state, channels = {}, 1
-    for name, (_, layer) in zip(names, sorted(params.items()), strict=True):  # Conv_0, Conv_1, Dense_0, Dense_1
-        kernel = np.asarray(layer["kernel"])
-        if kernel.ndim == 4:  # [height, width, inputs, outputs]
-            channels, kernel = kernel.shape[-1], kernel.transpose(3, 2, 0, 1)
-        else:
-            # After a convolution Flax flattens (height, width, channels), PyTorch (channels, height, width).
-            side, kernel = math.isqrt(len(kernel) // channels), kernel.T
-            if channels > 1:
-                kernel = kernel.reshape(-1, side, side, channels).transpose(0, 3, 1, 2).reshape(kernel.shape)
-            channels = 1
-        state |= {f"{name}.weight": kernel, f"{name}.bias": np.asarray(layer["bias"])}
-    return state
-
-
-def torch_minibatches(work: Work) -> list[list[Any]]:
-    """Inputs ``[batch, channels, height, width]``, labels, and the labels as one-hot."""
-    one_hot = np.eye(10, dtype=work.minibatches[0][0].dtype)
-    arrays = [(x.transpose(0, 3, 1, 2).copy(), labels, one_hot[labels]) for x, labels in work.minibatches]
-    on_device = functools.partial(torch.tensor, device=torch_device())
-    return [[on_device(x), on_device(labels).long(), on_device(hot)] for x, labels, hot in arrays]
-
-
-def torch_function(tree: Tree | None) -> Callable[[Any, Any], Any] | None:
-    """f(x, y) as written by hand in PyTorch, such as ``torch.log(y) - x / y``."""
-    constant = functools.cache(lambda value: torch.tensor(float(value), device=torch_device()))
-    number = lambda row: Notation(f"constant({row.symbol})", operands=())
-    notation = lambda row: number(row) if isinstance(row.symbol, int) else row.python
-    return tree and eval(f"lambda x, y: {trees.write(tree, notation)}", {"jnp": torch, "constant": constant})
-
-
-def torch_train(parameters: Iterable[Any], loss: Callable[..., Any], minibatches: list[Any]) -> None:
-    optimizer = torch.optim.SGD(parameters, lr=0.01)
-    for minibatch in minibatches:
-        value = loss(*minibatch)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-
-
-def torch_loop(work: Work) -> Callable[[int], Iterator[Any]]:
-    """``jax_loop`` with a PyTorch module and ``torch.optim.SGD``."""
-    module, layout = torch_network(work).to(memory_format=torch.channels_last), torch.channels_last
-    minibatches = [(x.contiguous(memory_format=layout), *labels) for x, *labels in torch_minibatches(work)]
-    start = {name: value.clone() for name, value in module.state_dict().items()}
-    functions = [torch_function(tree) for tree in work.population]
-
-    def mean_loss(function: Any, x: Any, labels: Any, one_hot: Any) -> Any:
-        if function is None:
-            return torch.nn.functional.cross_entropy(module(x), labels)
-        return -function(one_hot, module(x).softmax(-1).clamp(min=LOWEST)).sum(-1).mean()
-
-    def run(steps: int) -> Iterator[Any]:
-        for function in functions:
-            module.load_state_dict(start)
-            torch_train(module.parameters(), functools.partial(mean_loss, function), minibatches[:steps])
-            yield {name: value.clone() for name, value in module.state_dict().items()}
-
-    return run
-
-
-def torch_vmap(work: Work) -> Callable[[int], Iterator[Any]]:
-    """``torch_loop`` for a chunk of the population at once, by ``torch.func.vmap``."""
-    module, minibatches = torch_network(work), torch_minibatches(work)
-    functions = [torch_function(tree) for tree in work.population]
-    chunks = [functions[first : first + work.chunk] for first in range(0, len(functions), work.chunk)]
-
-    def cross_entropy(params: Any, x: Any, labels: Any) -> Any:
-        return torch.nn.functional.cross_entropy(torch.func.functional_call(module, params, (x,)), labels)
-
-    # One dropout mask for a chunk, as glojax has one for a group.
-    batched = functools.partial(torch.func.vmap, randomness="same")
-    forward = batched(functools.partial(torch.func.functional_call, module), in_dims=(0, None))
-    cross_entropies = batched(cross_entropy, in_dims=(0, None, None))
-
-    def sum_of_losses(chunk: list[Any], params: Any, x: Any, labels: Any, one_hot: Any) -> Any:
-        if chunk[0] is None:
-            return cross_entropies(params, x, labels).sum()
-        # unbind, not indexing, whose gradient would fill the whole stack with zeros for every candidate.
-        predictions = forward(params, x).softmax(-1).clamp(min=LOWEST).unbind()
-        values = [function(one_hot, y) for function, y in zip(chunk, predictions, strict=True)]
-        return -torch.stack(values).sum() / len(x)
-
-    def run(steps: int) -> Iterator[Any]:
-        for chunk in chunks:
-            params, _ = torch.func.stack_module_state([module] * len(chunk))
-            torch_train(params.values(), functools.partial(sum_of_losses, chunk, params), minibatches[:steps])
-            yield from ({name: value.detach()[place] for name, value in params.items()} for place in range(len(chunk)))
-
-    return run
 
 
 OTHERS = {"loop": jax_loop, "torch": torch_loop, "torch.func": torch_vmap}
@@ -369,13 +243,26 @@ def completed(options: argparse.Namespace) -> argparse.Namespace:
 
 def compared(options: argparse.Namespace) -> dict[str, Any]:
     """Candidate-steps a second of every side in all rounds, their spreads, and glojax's ratios over the others."""
-    speeds = measure(sides_of(options), options.rounds, options.population)
+    return compared_speeds(measure(sides_of(options), options.rounds, options.population))
+
+
+def compared_speeds(speeds: dict[str, list[float]]) -> dict[str, Any]:
+    """What ``measure`` found, with its spreads, and glojax's ratios over the other sides."""
     others = [name for name in speeds if name != "glojax" and "glojax" in speeds]
     return {
         "rounds": speeds,
         "candidate_steps_a_second": {name: spread(found) for name, found in speeds.items()},
         "ratio_of_glojax": {name: spread(np.divide(speeds["glojax"], speeds[name])) for name in others},
     }
+
+
+def print_compared(result: dict[str, Any], rounds: int) -> None:
+    """Print what ``compared_speeds`` found."""
+    for name, found in result["candidate_steps_a_second"].items():
+        print(f"{name:10} {found['median']:10,.0f} candidate-steps a second (median of {rounds})")
+    for name, found in result["ratio_of_glojax"].items():
+        of_rounds = f"(median of rounds; {found['min']:.2f} to {found['max']:.2f})"
+        print(f"ratio over {name:10} {found['median']:.2f} {of_rounds}")
 
 
 def main() -> None:
@@ -389,11 +276,7 @@ def main() -> None:
     loss = f"losses of {options.nodes} nodes" if options.loss == "trees" else "times cross-entropy"
     print(f"{options.population} {loss}, {options.network}, batch {options.batch_size}", flush=True)
     result = compared(options)
-    for name, found in result["candidate_steps_a_second"].items():
-        print(f"{name:10} {found['median']:10,.0f} candidate-steps a second (median of {options.rounds})")
-    for name, found in result["ratio_of_glojax"].items():
-        rounds = f"(median of rounds; {found['min']:.2f} to {found['max']:.2f})"
-        print(f"ratio over {name:10} {found['median']:.2f} {rounds}")
+    print_compared(result, options.rounds)
     if options.json:
         written = {"machine": machine, "options": vars(options), **result}
         files.write_atomically(options.json, json.dumps(written, indent=2) + "\n")

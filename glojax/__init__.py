@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from glojax.reporting.opened_run import open_run
     from glojax.tasks import metrics, optimizers
     from glojax.tasks.problems import Kind
+    from glojax.tasks.sharding import Sharding
     from glojax.tasks.task import Task
     from glojax.workflow import Discovery, DiscoveryConfig, discover
 
@@ -54,6 +55,7 @@ __all__ = [
     "Kind",
     "Loss",
     "SearchConfig",
+    "Sharding",
     "Task",
     "TaylorConfig",
     "TrainConfig",
@@ -101,6 +103,7 @@ _NAMES_OF_MODULES = {
     "models.convolutions": ("convolution",),
     "reporting.opened_run": ("open_run",),
     "tasks.problems": ("Kind",),
+    "tasks.sharding": ("Sharding",),
     "tasks.task": ("Task",),
     "workflow": ("Discovery", "DiscoveryConfig", "discover"),
 }

@@ -13,7 +13,7 @@ May import ``errors`` and ``files``.
 """
 
 from glojax.data.datasets import cifar10, diabetes, digits, mnist
-from glojax.data.fed import Fed, spooled
+from glojax.data.fed import Fed, from_source, spooled
 from glojax.data.splits import Split, Splits
 
-__all__ = ["Fed", "Split", "Splits", "cifar10", "diabetes", "digits", "mnist", "spooled"]
+__all__ = ["Fed", "Split", "Splits", "cifar10", "diabetes", "digits", "from_source", "mnist", "spooled"]

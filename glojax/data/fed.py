@@ -1,13 +1,14 @@
 """Inputs that fit neither a device nor, perhaps, memory: they stay where they are, and minibatches are read from there.
 
 train = (glojax.data.Fed("images.npy"), labels)  # memory-mapped
-inputs, labels = glojax.data.spooled(dataset.as_numpy_iterator(), "folder")  # an iterator, written to files once
+train = glojax.data.from_source(tfds.data_source("mnist", split="train"), "image", "label")
+train = glojax.data.spooled(dataset, "folder")  # an iterator of batches, written to files once
 """
 
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,25 @@ import numpy as np
 
 _BLOCK = 4096  # examples that are read at once where all are
 
+Part = str | int | Callable[[Any], Any]
+"""What of an example is wanted: a name, a place in a tuple, or a function of the example."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fed:
-    """Inputs of training examples, read a few steps of minibatches at a time.
+    """Inputs that are read when they are needed: a few steps of minibatches, or some examples to be scored on.
 
     Every training reads the same examples in the same order as if all were on the device, and gives the same scores.
 
     Args:
       source: what is read. An array that need not be in memory, ``[examples, ...]``, such as ``np.memmap`` or one of
         HDF5 or zarr; the path of a ``.npy`` file, which is memory-mapped; or a sequence of examples with ``len`` and
-        ``[place]``, as data sources of grain and TensorFlow Datasets are, of arrays or trees. Or a dict or tuple of
-        arrays or paths.
+        ``[place]``, as data sources and ``MapDataset``s of grain and data sources of TensorFlow Datasets are, of arrays
+        or trees. Or a dict or tuple of arrays or paths.
       digest: text that stands for the content in a run's identity. Defaults to a digest of all of it, for which
         everything is read once.
       types: the types of what is read, a tree of NumPy's. Defaults to those of the source; a task chooses its own.
+      of: what of an example is read, where a sequence's examples hold more, such as labels. Defaults to all.
 
     Raises:
       ValueError: a source that can be read in none of these ways, or of unlike numbers of examples.
@@ -44,6 +49,7 @@ class Fed:
     source: Any
     digest: str | None = None
     types: Any = None
+    of: Part | None = None
 
     def __post_init__(self) -> None:
         for leaf in _flat(self.source)[0]:
@@ -56,6 +62,8 @@ class Fed:
                     f"Fed.source has a {type(leaf).__name__}; an array, the path of a .npy file, or a sequence of "
                     "examples is expected. glojax.data.spooled writes an iterator to files."
                 )
+            if self.of is not None and not _has_examples(leaf):
+                raise ValueError(f"Fed.of is {self.of!r}, and Fed.source has arrays; it is for sequences of examples.")
         if len(sizes := {len(opened) for opened in self._opened}) != 1:
             raise ValueError(f"Fed.source has arrays of {sorted(sizes)} examples; one number is expected.")
 
@@ -77,19 +85,18 @@ class Fed:
         Returns:
           NumPy arrays ``[examples, ...]`` of ``types``.
         """
-        places = np.arange(len(self))[places]
+        if isinstance(places, slice):
+            places = np.arange(*places.indices(len(self)))
         wanted, back = np.unique(places, return_inverse=True)  # files are read in their order
         parts = [self._read(opened, wanted) for opened in self._opened]
         found = jax.tree.unflatten(_flat(self.source)[1], parts)
         found = jax.tree.map(lambda leaf: leaf[back], found)
         return found if self.types is None else jax.tree.map(lambda leaf, kind: leaf.astype(kind), found, self.types)
 
-    @staticmethod
-    def _read(opened: Any, places: np.ndarray) -> Any:
-        if hasattr(opened, "shape") and hasattr(opened, "dtype"):
+    def _read(self, opened: Any, places: np.ndarray) -> Any:
+        if not _has_examples(opened):
             return np.asarray(opened[places])
-        examples = [opened[int(place)] for place in places]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
+        return _stacked([_part(example, self.of) for example in _examples(opened, places)])
 
     def as_types(self, types: Any) -> "Fed":
         """The same inputs, read in other types: a tree of NumPy's."""
@@ -110,13 +117,67 @@ def _flat(source: Any) -> tuple[list[Any], Any]:
     return jax.tree.flatten(source, is_leaf=lambda part: not isinstance(part, dict | tuple))
 
 
-def spooled(batches: Iterable[tuple[Any, Any]], folder: str | os.PathLike[str]) -> tuple[Fed, Any]:
+def _has_examples(source: Any) -> bool:
+    """Whether a source is a sequence of examples, and no array or path."""
+    return not (isinstance(source, str | os.PathLike) or (hasattr(source, "shape") and hasattr(source, "dtype")))
+
+
+def _examples(source: Any, places: np.ndarray) -> list[Any]:
+    """Read examples one by one, or many at once where a source can."""
+    wanted = [int(place) for place in places]
+    read = source.__getitems__(wanted) if hasattr(source, "__getitems__") else [source[place] for place in wanted]
+    missing = [place for place, example in zip(wanted, read, strict=True) if example is None]
+    if missing:
+        raise ValueError(f"Fed.source has no example at {missing[0]}, as after a filter; every place needs one.")
+    return list(read)
+
+
+def _part(example: Any, of: Part | None) -> Any:
+    try:
+        return example if of is None else of(example) if callable(of) else example[of]
+    except (KeyError, IndexError, TypeError):
+        has = f"a dict of {', '.join(map(str, example))}" if isinstance(example, Mapping) else type(example).__name__
+        raise ValueError(f"{of!r} is wanted of an example, which is {has}.") from None
+
+
+def _stacked(examples: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
+
+
+def from_source(source: Any, inputs: Part, labels: Part, *, digest: str | None = None) -> tuple[Fed, Any]:
+    """Inputs and labels of a source whose examples hold both.
+
+    Labels are kept in memory, and read with their examples once. Where reading all takes long, keep them in a file and
+    give a task ``(Fed(source, of=...), labels)``.
+
+    Args:
+      source: a sequence of examples with ``len`` and ``[place]``, such as a data source or ``MapDataset`` of grain, or
+        ``tensorflow_datasets.data_source``.
+      inputs: what of an example are its inputs: a name, such as ``"image"``, a place, or a function of the example.
+      labels: what of it is its label.
+      digest: as for ``Fed``.
+
+    Raises:
+      ValueError: no such source, or examples that lack what is wanted.
+    """
+    fed = Fed(source, digest, of=inputs)
+    blocks = [Fed(source, of=labels)[first : first + _BLOCK] for first in range(0, len(fed), _BLOCK)]
+    if not blocks:
+        raise ValueError("Fed.source has no examples.")
+    return fed, jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+
+
+def spooled(
+    batches: Iterable[Any], folder: str | os.PathLike[str], *, inputs: Part = 0, labels: Part = 1
+) -> tuple[Fed, Any]:
     """Write what an iterator gives to files, once, so that it can be read at any place.
 
     Args:
-      batches: pairs (inputs, labels) of arrays ``[batch, ...]``, or trees of them, such as ``as_numpy_iterator()`` of
-        a batched ``tf.data`` data set gives. The first batch says shapes and types.
+      batches: arrays ``[batch, ...]``, or trees of them, of inputs and labels: a batched ``tf.data`` data set, a
+        ``DataLoader`` or ``IterDataset`` of grain, or any other iterable that ends. The first says shapes and types.
       folder: where the files are kept; if it is there, it is read, and the iterator is not.
+      inputs: what of a batch are its inputs: a name, a place, or a function. Defaults to the first of a pair.
+      labels: what of it are its labels. Defaults to the second.
 
     Returns:
       The inputs, and the labels as arrays in memory.
@@ -126,12 +187,13 @@ def spooled(batches: Iterable[tuple[Any, Any]], folder: str | os.PathLike[str]) 
     """
     folder, made = Path(folder), Path(f"{folder}.part")
     if not folder.is_dir():
+        given: Iterable[Any] = batches.as_numpy_iterator() if hasattr(batches, "as_numpy_iterator") else batches  # type: ignore[attr-defined]
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
-        _write(batches, made)
+        _write(((_part(batch, inputs), _part(batch, labels)) for batch in given), made)
         made.rename(folder)
-    inputs, labels = _paths(json.loads((folder / "trees.json").read_text()), folder)
-    return Fed(inputs), jax.tree.map(np.load, labels)
+    x, kept = _paths(json.loads((folder / "trees.json").read_text()), folder)
+    return Fed(x), jax.tree.map(np.load, kept)
 
 
 def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
@@ -142,6 +204,8 @@ def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
         for batch in batches:
             inputs, labels = jax.tree.map(np.asarray, batch)
             leaves, structure = jax.tree.flatten((inputs, labels))
+            if any(leaf.ndim == 0 for leaf in leaves):
+                raise ValueError("an example was given without an axis of examples; batches of them are expected.")
             kinds = structure, [(leaf.dtype, leaf.shape[1:]) for leaf in leaves]
             if like is None:
                 like, files = kinds, [(folder / f"{place}.npy").open("wb") for place in range(len(leaves))]

@@ -50,7 +50,7 @@ def _is_table(task: Task) -> bool:
     return (
         not callable(task.problem.output)
         and one
-        and all(part.x.ndim == 2 for part in task.splits.values())
+        and all(getattr(part.x, "ndim", 0) == 2 for part in task.splits.values())
         and task.preprocess is None
         and (not task.problem.has_classes or task.splits["train"].labels.ndim == 1)
     )

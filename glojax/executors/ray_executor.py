@@ -78,8 +78,13 @@ class RayExecutor:
         """An evaluator for a task, which is sent to the workers once; the arguments are ``protocol.Executor``'s.
 
         Raises:
-          ValueError: the task or the loss cannot be sent to another process.
+          ValueError: the task or the loss cannot be sent to another process, or candidates are spread over devices.
         """
+        if task.sharding is not None:
+            raise ValueError(
+                f"Task.sharding has {task.sharding.devices} devices for a candidate, and a worker of Ray has one; "
+                "train in this process."
+            )
         if id(task) not in self._shipped:
             # A new task has no compiled programs with it, and no executor.
             self._shipped[id(task)] = task, _ship("the task", dataclasses.replace(task, executor=None, group=None))

@@ -17,6 +17,7 @@
 - ``labels``, ``dense``, ``heads``: labels as a task keeps them, of many positions, and of several outputs.
 - ``targets``, ``scored``: what a loss and a metric are given.
 - ``initial``: parameters that training starts from, and those that it leaves as they are.
+- ``sharding``: networks that are spread over several devices.
 - ``checks``: checks of what a task is given.
 - ``metric_checks``: checks of its metric.
 - ``fingerprints``: digests of a task's data and model.

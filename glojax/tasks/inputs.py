@@ -83,8 +83,6 @@ def checked(field: str, given: Any) -> Inputs:
       ValueError: inputs that are not real, not finite or have too few axes, or arrays of unlike numbers of examples.
     """
     if isinstance(given, Fed):
-        if field != "train":
-            raise ValueError(f"Task.{field}: inputs are Fed; arrays are expected, and Fed for training alone.")
         return given.as_types(jax.tree.map(lambda leaf: leaf.dtype, checked(field, given.as_types(None)[:1])))
     if not is_tree(given):
         x = np.asarray(given)

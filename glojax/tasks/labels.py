@@ -114,6 +114,11 @@ def known_of(labels: Any) -> Any:
     return labels >= 0 if labels.ndim == 1 else labels == labels
 
 
+def unknown_label(dtype: Any) -> float:
+    """The unknown label of a type of labels, as a task keeps them."""
+    return -1 if jnp.issubdtype(dtype, jnp.integer) else np.nan
+
+
 def check_binary(what: str, labels: np.ndarray, *, soft: bool = False) -> None:
     """Check that labels are 0 and 1, or NaN.
 

@@ -1,4 +1,4 @@
-"""What of a task says how good outputs are: its metric, and the score that is made of it."""
+"""What of a task says how good outputs are: a loss's targets, its metric, and the score that is made of it."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ import numpy as np
 from glojax.data.splits import Split
 from glojax.distributed import jax_settings
 from glojax.errors import users_code
-from glojax.tasks import dense, metric_checks, metrics
+from glojax.tasks import dense, metric_checks, metrics, targets
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind
 
@@ -30,6 +30,12 @@ class _Judged(Protocol):
     @property
     def is_wide(self) -> Any: ...
     @property
+    def loss_weights(self) -> Any: ...
+    @property
+    def has_gaps(self) -> Any: ...
+    @property
+    def _has_labels_below_0(self) -> Any: ...
+    @property
     def given_metric(self) -> str | Metric: ...
     @property
     def metric_function(self) -> Metric: ...
@@ -42,6 +48,20 @@ class _Judged(Protocol):
 
 class Scored:
     """The part of a ``Task`` that scores outputs."""
+
+    def targets(self: _Judged, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
+        """Convert labels to the loss's targets.
+
+        Args:
+          labels: of a minibatch, in the form that the task keeps.
+          outputs: the number of outputs of the network.
+
+        Returns:
+          x ``[rows, outputs]``, a row for each position of each example, and weights that broadcast to it, or ``None``
+          where all entries weigh the same.
+        """
+        kind, weights = self.problem, self.loss_weights
+        return targets.weighed(kind, labels, outputs, weights, self.has_gaps, self._has_labels_below_0)
 
     @property
     def given_metric(self: _Judged) -> str | Metric:

@@ -24,7 +24,7 @@ from glojax.distributed import jax_settings
 from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.models.adapters import Model
-from glojax.tasks import checks, dense, fingerprints, heads, inputs, metric_checks, metrics, optimizers, targets
+from glojax.tasks import checks, dense, fingerprints, heads, inputs, metric_checks, metrics, optimizers, sharding
 from glojax.tasks import initial as initial_values
 from glojax.tasks.class_weights import as_given, balanced
 from glojax.tasks.inputs import Inputs
@@ -32,6 +32,7 @@ from glojax.tasks.labels import known_of
 from glojax.tasks.metrics import Metric
 from glojax.tasks.problems import Kind, kind_by_name
 from glojax.tasks.scored import Scored
+from glojax.tasks.sharding import Sharding
 
 UserModel = nn.Module | Callable[[nnx.Rngs], nnx.Module] | tuple[Callable[..., Any], Callable[..., Any]]
 """A Linen module, an NNX constructor, or an (init, apply) pair; see ``models.as_model``."""
@@ -87,6 +88,7 @@ class Task(Scored):
       averaging: share of the steps so far over which the weights, and a model's batch statistics, are averaged for
         every score, from 0, which scores the last weights, to 1. The last weights jump about with a constant learning
         rate, and so do scores of them. Training itself is not changed. Defaults to 0.2.
+      sharding: how each network is spread over several devices (``Sharding``). Defaults to one device for each.
       precision: of products and convolutions in training and scoring: ``"highest"`` has all 32 bits, ``"tf32"`` and
         ``"bf16"`` fewer on an accelerator, in less time (``jax_settings.PRECISIONS``). Defaults to what JAX is set to.
       group: deprecated; give ``group=`` to what trains.
@@ -125,6 +127,7 @@ class Task(Scored):
     trainable: initial_values.Trainable | None = None
     class_weight: str | None = None
     precision: str | None = None
+    sharding: Sharding | None = None
 
     def __post_init__(
         self, group: int | None, executor: Callable[..., Any] | None, where: Mapping[str, Any] | None
@@ -165,6 +168,7 @@ class Task(Scored):
         with jax_settings.precision(self.is_wide):
             checks.penalty(self._base_model, self.batch)
             self._take_initial()
+            sharding.check(self.sharding, models.shapes(self._base_model)[0])
             checked = optimizers.checked(self.optimizer, models.shapes(self.pure_model)[0])
         object.__setattr__(self, "optimizer", checked)
         checks.class_weight(self.class_weight, self.class_weights, self.problem)
@@ -367,20 +371,6 @@ class Task(Scored):
     def loss(self, tree: Tree | str, coefficients: Sequence[float] = (), *, protected: bool = False) -> Loss:
         """Make a loss for this task's outputs of a tree; the arguments are those of ``Loss``."""
         return Loss(tree, tuple(coefficients), protected, self.problem.output)  # type: ignore[arg-type]
-
-    def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
-        """Convert labels to the loss's targets.
-
-        Args:
-          labels: of a minibatch, in the form that the task keeps.
-          outputs: the number of outputs of the network.
-
-        Returns:
-          x ``[rows, outputs]``, a row for each position of each example, and weights that broadcast to it, or ``None``
-          where all entries weigh the same.
-        """
-        kind, weights = self.problem, self.loss_weights
-        return targets.weighed(kind, labels, outputs, weights, self.has_gaps, self._has_labels_below_0)
 
     # THE MODEL'S INPUT
 

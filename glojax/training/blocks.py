@@ -14,7 +14,7 @@ import numpy as np
 
 from glojax.distributed import processes
 from glojax.tasks import inputs
-from glojax.training import grouping, learner
+from glojax.training import feeding, grouping, learner
 from glojax.training.candidates import Candidates, PopulationProgress
 from glojax.training.compiled import CompiledKernels
 from glojax.training.grouping import Layout
@@ -50,7 +50,7 @@ def restore_block(compiled: CompiledKernels, candidates: Candidates, members: np
     """A block with learners ``[candidates, ...]`` of the host, as ``on_host`` gave them; else as ``start_block``."""
     layout = grouping.lay_out(compiled.plan, members, candidates.seed[members])
     like = learner.shapes(compiled.task)
-    laid_out = compiled.shard(jax.tree.map(lambda leaf: leaf[layout.slots], learners))
+    laid_out = compiled.shard_learners(jax.tree.map(lambda leaf: leaf[layout.slots], learners))
     return Block(layout, lay_out_candidates(candidates, layout), jax.tree.map(as_typed, like, laid_out))
 
 
@@ -77,7 +77,7 @@ def train_block(
     Returns:
       The block and the population's progress after these steps.
     """
-    size = CHUNK if compiled.feeder is None else compiled.feeder.steps(CHUNK)
+    size = steps_at_once(compiled)
     for chunk in range(first, last, size):
         living = members[progress.alive[members]]
         if not len(living):
@@ -90,6 +90,11 @@ def train_block(
         finite = by_candidate(block, block.learners.finite, len(progress.alive))
         progress = progress.after_steps(living, length, finite)
     return block, progress
+
+
+def steps_at_once(compiled: CompiledKernels) -> int:
+    """Steps between two looks: fewer than ``CHUNK`` where inputs are fed and those of as many would take too much."""
+    return CHUNK if compiled.feeder is None else compiled.feeder.steps(CHUNK)
 
 
 def advance_block(compiled: CompiledKernels, block: Block, first: int, last: int) -> Block:
@@ -111,7 +116,7 @@ def minibatches_of(compiled: CompiledKernels, block: Block, first: int, last: in
     if compiled.feeder is None:
         drawn = {seed: learner.minibatches(seed, examples, batch_size, first, last) for seed in seeds_of(block)}
     else:
-        portion = compiled.feeder.take(seeds_of(block), first, last, compiled.feeder.steps(CHUNK))
+        portion = compiled.feeder.take(seeds_of(block), first, last, steps_at_once(compiled))
         drawn, data = portion.places, data._replace(splits={"train": compiled.replicate(portion.batch)})
     places = np.zeros((len(seeds), CHUNK, batch_size), np.int32)
     for seed, of_seed in drawn.items():
@@ -151,10 +156,27 @@ def score_block(compiled: CompiledKernels, block: Block, splits: Sequence[str], 
       Scores ``float32[candidates, splits]``; 0 for candidates that are not in the block.
     """
     known = list(compiled.task.splits)
-    wanted = np.array([split in splits for split in known])
-    sharded = compiled.shard((block.candidates.seed, block.layout.counts))
-    scores = compiled.score(block.learners, *sharded, compiled.replicate(wanted), compiled.data)
-    return by_candidate(block, scores, count)[:, [known.index(split) for split in splits]]
+    wanted = np.array([split in splits and split not in compiled.judges for split in known])
+    found = np.zeros((count, len(known)), np.float32)
+    if wanted.any():
+        sharded = compiled.shard((block.candidates.seed, block.layout.counts))
+        scores = compiled.score(block.learners, *sharded, compiled.replicate(wanted), compiled.data)
+        found = by_candidate(block, scores, count)
+    for split in compiled.judges.keys() & set(splits):
+        found[:, known.index(split)] = by_candidate(block, score_fed(compiled, block, split), count)
+    return found[:, [known.index(split) for split in splits]]
+
+
+def score_fed(compiled: CompiledKernels, block: Block, split: str) -> jax.Array:
+    """Scores ``float32[devices * rows, group]`` of a block on a part that is fed."""
+    judge, task = compiled.judges[split], compiled.task
+    seeds, counts = compiled.shard((block.candidates.seed, block.layout.counts))
+    judged = judge.start(seeds)
+    for first, portion in feeding.portions(task, split):
+        jax.block_until_ready(judged)  # was computed while this portion was read; the portion before it is let go
+        placed = compiled.replicate((np.int32(first), portion))
+        judged = judge.add(judged, block.learners, seeds, counts, *placed, compiled.data.initial)
+    return judge.score(judged, block.learners, counts, compiled.replicate(task.splits[split].labels))
 
 
 def by_candidate(block: Block, values: jax.Array, count: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from jax.extend.core import Jaxpr, JaxprEqn
 
 from glojax import models, platforms
 from glojax.tasks.task import Task
-from glojax.training import learner
+from glojax.training import feeding, learner, spreading
 
 _MAX_ROWS = 64
 
@@ -27,7 +27,7 @@ class GroupPlan(NamedTuple):
     accelerator they are large, so that smaller shapes pay.
     """
 
-    devices: int
+    devices: int  # or sets of devices, where each candidate is spread over several
     sizes: tuple[int, ...]  # candidates in a group, rising
     rows: tuple[int, ...]  # groups that a device holds, rising
 
@@ -59,24 +59,28 @@ def plan(task: Task, devices: Sequence[Any], group: int | None = None) -> GroupP
     Args:
       task: gives the sizes of its network and batch.
       devices: ``jax.Device`` objects of one kind.
-      group: candidates in a group, at most. Defaults to as many as fit (``group_that_fits``).
+      group: candidates in a group, at most. Defaults to as many as fit (``group_that_fits``), and to 1 where each is
+        spread over several devices.
 
     Raises:
-      ValueError: ``group`` is not a whole number of at least 1.
+      ValueError: ``group`` is not a whole number of at least 1, or devices cannot be divided among candidates.
     """
     check_group(group)
     device = devices[0]
-    size = group_that_fits(task, device) if group is None else group
-    kept = learner.shapes(task)
+    lanes = spreading.lanes(task, devices)
+    if group is None:
+        group = group_that_fits(task, device) if task.sharding is None else 1
+    size, kept = group, learner.shapes(task)
     beside = sum(other.process_index == device.process_index for other in devices)
-    most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * _bytes(kept))))
+    of_one = spreading.bytes_of(task, kept) + feeding.judged_bytes(task)
+    most_rows = min(_MAX_ROWS, max(1, _budgets(device, beside).kept // (size * of_one)))
     if device.platform == "cpu":
-        return GroupPlan(len(devices), (size,), (most_rows,))
+        return GroupPlan(lanes, (size,), (most_rows,))
     # Two sizes an octave waste at most a third of a group.
     sizes = {bucket for power in range(size.bit_length()) for bucket in (2**power, 3 * 2**power // 2)}
     rows = {2**power for power in range(most_rows.bit_length())}
     return GroupPlan(
-        len(devices),
+        lanes,
         (*sorted(bucket for bucket in sizes if bucket < size), size),
         (*sorted(count for count in rows if count < most_rows), most_rows),
     )

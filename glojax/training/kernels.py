@@ -17,10 +17,13 @@ from glojax.expressions.programs import Array
 from glojax.tasks import inputs
 from glojax.tasks.inputs import Inputs
 from glojax.tasks.task import Task
+from glojax.training import judging
 from glojax.training import learner as learning
 from glojax.training.candidates import Candidates
 from glojax.training.gradients import Gradient
+from glojax.training.judging import Judged, Portions
 from glojax.training.learner import Learner
+from glojax.training.spreading import constrained
 
 Arrays = TypeVar("Arrays")
 
@@ -28,7 +31,7 @@ Arrays = TypeVar("Arrays")
 class Data(NamedTuple):
     """What a task has beside its functions, on a device."""
 
-    splits: Mapping[str, tuple[Inputs, Any]]  # inputs and labels [examples, ...], by name
+    splits: Mapping[str, tuple[Inputs, Any]]  # inputs and labels [examples, ...], by name, unless they are fed
     initial: Mapping[str, jax.Array]  # given parameters, by name
 
 
@@ -49,11 +52,13 @@ def start_groups(task: Task, seeds: jax.Array, count: jax.Array, data: Data) -> 
 
     def row(i: jax.Array) -> Learner:
         learner = learning.start(task, learning.keys_of(seeds[i, 0]))
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
+        group = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds.shape[1], *leaf.shape)), learner)
+        return constrained(task, group, 1)
 
     shapes = jax.eval_shape(row, jax.ShapeDtypeStruct((), jnp.int32))
     # Unlike jnp.zeros, full_like takes the random keys that a model's state may hold.
     unused = jax.tree.map(lambda leaf: jax.lax.full_like(leaf, 0, shape=(len(seeds), *leaf.shape)), shapes)
+    unused = constrained(task, unused, 2)
     return jax.lax.fori_loop(0, count[0], lambda i, learners: _with_row(learners, i, row(i)), unused)
 
 
@@ -98,11 +103,12 @@ def advance_groups(
             chosen = places[i, number - first]
             # Outside ``vmap``, and so once for the group.
             batch = learning.network_input(task, keys, number, inputs.taken(x, chosen))
-            return step(learner, members.program, members.rate, keys, number, batch, inputs.taken(labels, chosen))
+            moved = step(learner, members.program, members.rate, keys, number, batch, inputs.taken(labels, chosen))
+            return constrained(task, moved, 1)
 
         return _with_row(learners, i, jax.lax.fori_loop(first, last, one, _row(learners, i)))
 
-    return jax.lax.fori_loop(0, count[0], row, learners)
+    return jax.lax.fori_loop(0, count[0], row, constrained(task, learners, 2))
 
 
 def score_groups(
@@ -119,7 +125,8 @@ def score_groups(
       data: the task's.
 
     Returns:
-      Scores ``float32[rows, group, splits]``; 0 in rows that are not in use and for splits that are not wanted.
+      Scores ``float32[rows, group, splits]``; 0 in rows that are not in use, for splits that are not wanted, and for
+      those that ``data`` lacks because they are fed.
     """
     _check_rows(seeds, count)
     chex.assert_shape(wanted, (len(task.splits),))
@@ -127,17 +134,83 @@ def score_groups(
 
     def row(i: jax.Array, scores: jax.Array) -> jax.Array:
         learner, keys = _row(learners, i), learning.keys_of(seeds[i, 0])
+        none = jnp.zeros(seeds.shape[1], jnp.float32)
         found = [
-            jax.lax.cond(
+            none
+            if (part := data.splits.get(split)) is None
+            else jax.lax.cond(
                 wanted[place],
                 lambda part=part: jax.vmap(lambda one: learning.score(task, one, keys, *part))(learner),
-                lambda: jnp.zeros(seeds.shape[1], jnp.float32),
+                lambda: none,
             )
-            for place, part in enumerate(data.splits[split] for split in task.splits)
+            for place, split in enumerate(task.splits)
         ]
         return scores.at[i].set(jnp.stack(found, axis=-1))
 
     return jax.lax.fori_loop(0, count[0], row, jnp.zeros((*seeds.shape, len(task.splits)), jnp.float32))
+
+
+def start_judging(unseen: list[Judged], seeds: jax.Array) -> list[Judged]:
+    """What is known of every group, seeds ``uint32[rows, group]``, before it is judged by a part that is fed."""
+
+    def of_all(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        return jnp.full((*seeds.shape, *leaf.shape), leaf.dtype == jnp.bool_, leaf.dtype)
+
+    return jax.tree.map(of_all, unseen)
+
+
+def judge_groups(
+    task: Task,
+    portions: Portions,
+    judged: list[Judged],
+    learners: Learner,
+    seeds: jax.Array,
+    count: jax.Array,
+    first: jax.Array,
+    portion: tuple[Inputs, Any],
+    initial: Mapping[str, jax.Array],
+) -> list[Judged]:
+    """Judge every group by one more portion of a part that is fed.
+
+    Args:
+      task: gives model and metric.
+      portions: of the part.
+      judged: ``[rows, group]``, by the portions before.
+      learners: ``[rows, group]``.
+      seeds: ``uint32[rows, group]``, the same throughout a row.
+      count: ``int32[1]``, rows in use.
+      first: ``int32[]``, the place of the portion's first example.
+      portion: inputs and labels ``[size, ...]``.
+      initial: ``Data.initial``.
+
+    Returns:
+      What is known then, ``[rows, group]``.
+    """
+    _check_rows(seeds, count)
+    task = task.holding(initial)
+
+    def row(i: jax.Array, judged: list[Judged]) -> list[Judged]:
+        keys = learning.keys_of(seeds[i, 0])
+        judge = jax.vmap(lambda learner, before: judging.add(task, portions, learner, keys, before, first, *portion))
+        return _with_row(judged, i, judge(_row(learners, i), _row(judged, i)))
+
+    return jax.lax.fori_loop(0, count[0], row, judged)
+
+
+def score_judged(
+    task: Task, portions: Portions, judged: list[Judged], learners: Learner, count: jax.Array, labels: Any
+) -> jax.Array:
+    """Score every group after the last portion; the arguments are those of ``judge_groups``.
+
+    Returns:
+      Scores ``float32[rows, group]``; 0 in rows that are not in use.
+    """
+
+    def row(i: jax.Array, scores: jax.Array) -> jax.Array:
+        score = jax.vmap(lambda learner, of_one: judging.score(task, portions, learner, of_one, labels))
+        return scores.at[i].set(score(_row(learners, i), _row(judged, i)))
+
+    return jax.lax.fori_loop(0, count[0], row, jnp.zeros(learners.finite.shape, jnp.float32))
 
 
 def regroup(learners: Learner, slots: jax.Array) -> Learner:

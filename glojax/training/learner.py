@@ -6,6 +6,7 @@ A ``Learner`` is the state: ``start`` makes one from the keys of a seed, ``step`
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -19,13 +20,15 @@ from glojax.expressions.programs import Array
 from glojax.seeds import named_random
 from glojax.tasks import dense, inputs, metric_parts
 from glojax.tasks.inputs import Inputs
-from glojax.tasks.labels import known_of
+from glojax.tasks.labels import known_of, unknown_label
 from glojax.tasks.metric_parts import Parts
 from glojax.tasks.priors import prior
 from glojax.tasks.task import Task
 from glojax.training.gradients import Gradient
 
-_EVALUATION_BATCH = 500
+EVALUATION_BATCH = 500
+"""Examples whose outputs are computed at once."""
+
 _EVALUATION_ROWS = 2**16  # positions in a batch, where an example has several
 
 
@@ -231,7 +234,11 @@ def score(task: Task, learner: Learner, keys: Keys, x: Inputs, labels: Any) -> j
     """
     chex.assert_equal_shape_prefix(jax.tree.leaves((x, labels)), 1)
     heads = zip(task.heads, jax.tree.leaves(labels), strict=True)
-    judged = [_score_of_head(head, learner, keys, x, of_head) for head, of_head in heads]
+    return mean_score(learner, [_score_of_head(head, learner, keys, x, of_head) for head, of_head in heads])
+
+
+def mean_score(learner: Learner, judged: Sequence[tuple[jax.Array, jax.Array]]) -> jax.Array:
+    """The score of a network of whose outputs it is known whether each is finite, and its score."""
     # A user's metric may count, or compute in the bits of its outputs, or be NaN for some of them.
     scores = [jnp.asarray(found, jnp.float32) for _, found in judged]
     found = functools.reduce(jnp.add, scores) / len(scores) if len(scores) > 1 else scores[0]
@@ -245,29 +252,47 @@ def _score_of_head(
     """Whether all outputs are finite, and their score."""
     parts = metric_parts.parts(task.metric_function) if task.positions else None
     if parts is None:
-        outputs = predict(task, learner, keys, x)
-        return _finite(outputs, labels), task.score(outputs, labels)
-    finite, metric = _metric_in_parts(task, parts, learner, keys, x, labels)
-    return finite, task.as_score(metric)
+        return score_of_outputs(task, predict(task, learner, keys, x), labels)
+    finite, found = sums_of_metric(task, parts, learner, keys, x, labels)
+    return finite, task.as_score(parts.finish(found))
+
+
+def score_of_outputs(task: Task, outputs: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Whether all outputs are finite whose label is known, and their score."""
+    return _finite(outputs, labels), task.score(outputs, labels)
 
 
 def _finite(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Whether all outputs are finite whose label is known."""
     known = known_of(dense.label_rows(labels))
     return (jnp.isfinite(dense.rows(outputs)) | ~(known if known.ndim == 2 else known[:, None])).all()
 
 
-def _metric_in_parts(
-    task: Task, parts: Parts, learner: Learner, keys: Keys, x: Inputs, labels: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Whether all outputs are finite, and the metric of a dense task: outputs of one batch are in memory at a time."""
-    size = max(1, min(len(labels), _EVALUATION_BATCH, _EVALUATION_ROWS // math.prod(task.positions)))
-    unknown = -1 if jnp.issubdtype(labels.dtype, jnp.integer) else jnp.nan
+def sums_of_metric(
+    task: Task,
+    parts: Parts,
+    learner: Learner,
+    keys: Keys,
+    x: Inputs,
+    labels: jax.Array,
+    before: tuple[jax.Array, Any] | None = None,
+) -> tuple[jax.Array, Any]:
+    """Whether all outputs are finite, and the sums of a metric: outputs of one batch are in memory at a time.
+
+    Args:
+      task: gives the model.
+      parts: of its metric.
+      learner: the trained network.
+      keys: of its seed.
+      x: inputs ``[examples, ...]``.
+      labels: ``[examples, ...]``.
+      before: the same of other examples, to which these are added. Defaults to none.
+    """
+    size = max(1, min(len(labels), EVALUATION_BATCH, _EVALUATION_ROWS // math.prod(task.positions)))
     missing = -len(labels) % size
     batches = _in_batches(x, size)
     # Examples that fill the last batch have labels that do not count.
-    filled = jnp.concatenate([labels, jnp.full((missing, *labels.shape[1:]), unknown, labels.dtype)])
-    filled = filled.reshape(-1, size, *labels.shape[1:])
+    unknown = jnp.full((missing, *labels.shape[1:]), unknown_label(labels.dtype), labels.dtype)
+    filled = jnp.concatenate([labels, unknown]).reshape(-1, size, *labels.shape[1:])
     weights = scored(learner)
 
     def of_batch(x: Inputs, labels: jax.Array) -> tuple[jax.Array, Any]:
@@ -278,16 +303,15 @@ def _metric_in_parts(
         finite, found = of_batch(*batch)
         return (carry[0] & finite, metric_parts.plus(carry[1], found)), None
 
-    (finite, found), _ = jax.lax.scan(
-        add, of_batch(inputs.taken(batches, 0), filled[0]), (inputs.taken(batches, slice(1, None)), filled[1:])
-    )
-    return finite, parts.finish(found)
+    rest = 0 if before is not None else 1
+    first = before if before is not None else of_batch(inputs.taken(batches, 0), filled[0])
+    return jax.lax.scan(add, first, (inputs.taken(batches, slice(rest, None)), filled[rest:]))[0]
 
 
 def predict(task: Task, learner: Learner, keys: Keys, x: Inputs) -> jax.Array:
     """Outputs ``[examples, ..., outputs]`` outside training, a batch at a time so that large sets fit the memory."""
     examples = inputs.count(x)
-    padded = _in_batches(x, min(examples, _EVALUATION_BATCH))
+    padded = _in_batches(x, min(examples, EVALUATION_BATCH))
     weights = scored(learner)
 
     def logits(block: Inputs) -> jax.Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from glojax.data.fed import Fed
 from glojax.distributed import jax_settings, processes
 from glojax.distributed.devices import all_devices
 from glojax.expressions import context
@@ -84,8 +85,9 @@ class SensitivityTrainer(NamedTuple):
         block = blocks.start_block(compiled, candidates, members)
         learners, tangents = block.learners, self.start(block.learners)
         directions = compiled.replicate(self.directions)
-        for first in range(0, steps, blocks.CHUNK):
-            last = min(first + blocks.CHUNK, steps)
+        size = blocks.steps_at_once(compiled)
+        for first in range(0, steps, size):
+            last = min(first + size, steps)
             places, data = blocks.minibatches_of(compiled, block, first, last)
             sharded = compiled.shard((block.candidates, block.layout.counts, places))
             ends = compiled.replicate((np.int32(first), np.int32(last)))
@@ -245,11 +247,18 @@ def check_derivatives(task: Task, gradient: Gradient, tree: Tree) -> None:
       tree: that tree.
 
     Raises:
-      ValueError: several outputs with labels of their own, a metric whose derivative by the outputs is 0, or a
-        function that has no derivative in forward mode.
+      ValueError: several outputs with labels of their own, validation inputs that are fed, a sharding, a metric whose
+        derivative by the outputs is 0, or a function that has no derivative in forward mode.
     """
     if len(task.heads) > 1:
         raise ValueError(f"derivatives through the training of {task.name} are for one output, not {len(task.heads)}.")
+    if isinstance(task.validation[0], Fed):
+        raise ValueError(
+            f"derivatives through the training of {task.name} are of one score; Task.validation has inputs that are "
+            "Fed, and arrays are expected."
+        )
+    if task.sharding is not None:
+        raise ValueError(f"derivatives through the training of {task.name} are of one device; Task.sharding is given.")
     labels: Any = task.flat["validation"].labels
     outputs, moved = np.random.default_rng(0).normal(size=(2, len(labels), task.outputs)).astype(np.float32)
     refused = f"derivatives through the training of {task.name}"

@@ -1,5 +1,6 @@
 """Ray's executor without a cluster: what it refuses, and how it divides a population. Integration tests run Ray."""
 
+import dataclasses
 import socket
 import sys
 import time
@@ -12,7 +13,9 @@ import pytest
 from budgets import cases
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.sharding import PartitionSpec
 
+import glojax
 from glojax.executors import ray_executor
 from glojax.executors.ray_executor import RayEvaluator, RayExecutor
 from glojax.expressions.parsing import parse
@@ -54,6 +57,13 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch: pytest.Monkey
 def test_a_group_that_is_no_count_is_refused(tiny_task: Task, group: Any) -> None:
     with pytest.raises(ValueError, match=f"group is {group!r}; it must be at least 1, a whole number"):
         RayEvaluator(None, tiny_task, (None, None), 31, group)  # type: ignore[arg-type]
+
+
+def test_candidates_that_are_spread_over_devices_are_refused(tiny_task: Task) -> None:
+    sharding = glojax.Sharding(2, {"Linear_1/kernel": PartitionSpec("model")})
+    task = dataclasses.replace(tiny_task, sharding=sharding)
+    with pytest.raises(ValueError, match=r"Task\.sharding has 2 devices for a candidate, and a worker of Ray has one"):
+        RayExecutor.__call__(None, task)  # type: ignore[arg-type]
 
 
 # WITHOUT RAY

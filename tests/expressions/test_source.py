@@ -112,6 +112,46 @@ def test_gradients_of_the_source_are_those_of_the_loss(name: str):
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
+# PIXELS
+
+RANDOM = np.random.default_rng(0)
+PIXELS = RANDOM.normal(0, 3, (2, 3, 4, 3))  # [batch, height, width, outputs]
+CLASSES = np.eye(3)[RANDOM.integers(0, 3, (2, 3, 4))]
+ANNOTATED, OUTPUTS_KEPT = RANDOM.random((2, 3, 4)) < 0.7, RANDOM.random((2, 3, 4, 3)) < 0.8
+
+
+@pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
+def test_the_source_is_the_loss_on_pixels_under_a_mask(name: str):
+    loss = TREES_OF_THE_ZOO[name]
+    function = executed(loss.to_python())
+    for where in (None, ANNOTATED, OUTPUTS_KEPT):
+        expected = loss(PIXELS, CLASSES, where=where)
+        assert expected.shape == (2, 3, 4)
+        np.testing.assert_allclose(function(PIXELS, CLASSES, where=where), expected, rtol=2e-4, atol=2e-5)
+    np.testing.assert_array_equal(loss(PIXELS, CLASSES, where=ANNOTATED)[~ANNOTATED], 0)
+    first = function(*(np.moveaxis(array, -1, 1) for array in (PIXELS, CLASSES)), axis=1, where=ANNOTATED)
+    np.testing.assert_allclose(first, loss(PIXELS, CLASSES, where=ANNOTATED), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
+def test_torch_has_the_loss_on_pixels_under_a_mask(name: str):
+    torch = pytest.importorskip("torch")
+    loss = TREES_OF_THE_ZOO[name]
+    function = executed(loss.to_torch(), needs=("torch",))
+    logits, labels = torch.tensor(PIXELS, dtype=torch.float32), torch.tensor(CLASSES, dtype=torch.float32)
+    for where in (None, ANNOTATED, OUTPUTS_KEPT):
+        given = None if where is None else torch.tensor(where)
+        expected = loss(PIXELS, CLASSES, where=where)
+        np.testing.assert_allclose(function(logits, labels, where=given), expected, rtol=2e-4, atol=2e-5)
+        channels_first = function(logits.movedim(-1, 1), labels.movedim(-1, 1), dim=1, where=_first(torch, given))
+        np.testing.assert_allclose(channels_first, expected, rtol=2e-4, atol=2e-5)
+
+
+def _first(torch: Any, where: Any) -> Any:
+    """A mask of outputs with these in the second axis; one of positions as it is."""
+    return where.movedim(-1, 1) if where is not None and where.ndim == 4 else where
+
+
 def test_the_source_reads_as_the_mathematics():
     assert "    f = log_y - x / y\n" in losses.baikal.to_python()
     assert "    f = x * (-0.6931471805599453 + 2.0 * log_y)\n" in Loss("x * log(y * y / 2)").to_python()

@@ -183,6 +183,64 @@ def test_the_command_starts_ray_trains_the_same_and_leaves_no_process(own_file: 
     assert _all_gone(mark)
 
 
+UNUSUAL = """
+import flax.linen as nn
+import numpy as np
+
+import glojax
+
+RANDOM = np.random.default_rng(0)
+X, SHOP, LABELS = RANDOM.normal(size=(60, 5)).astype(np.float32), RANDOM.integers(0, 9, 60), np.arange(60) % 3
+
+
+class TwoInputs(nn.Module):
+    @nn.compact
+    def __call__(self, measured, shop):
+        return nn.Dense(3)(measured) + nn.Embed(9, 3)(shop)
+
+
+class TwoHeads(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return {"large": nn.Dense(2)(x), "class": nn.Dense(3)(x)}
+
+
+def task_of(model, x, labels=LABELS):
+    return glojax.Task(model, (x, labels), (x, labels), batch_size=10, steps=5, metric="log_loss")
+
+
+def fed():
+    return task_of(nn.Dense(3), glojax.data.Fed("x.npy"))
+
+
+def tree():
+    return task_of(TwoInputs(), {"measured": X, "shop": SHOP})
+
+
+def heads():
+    return task_of(TwoHeads(), X, {"class": LABELS, "large": (LABELS > 1).astype(int)})
+
+
+def table():
+    return task_of(glojax.models.TabularMLP((5, 3)), X)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_fed_inputs_trees_several_outputs_and_tables_are_trained_as_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("unusual.py").write_text(UNUSUAL)
+    np.save("x.npy", np.random.default_rng(1).normal(size=(60, 5)).astype(np.float32))
+    with RayExecutor(workers=1) as executor:
+        for kind in ("fed", "tree", "heads", "table"):
+            task = tasks.task_by_name(f"unusual.py:{kind}")
+            found = glojax.evaluate(task, ["x * sqrt(y)"], seeds=2, executor=executor)
+            np.testing.assert_array_equal(found, glojax.evaluate(task, ["x * sqrt(y)"], seeds=2), err_msg=kind)
+
+
 def test_what_cannot_be_had_with_ray_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

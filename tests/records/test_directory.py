@@ -12,8 +12,9 @@ import jax
 import numpy as np
 import optax
 import pytest
+from jax.sharding import PartitionSpec
 
-from glojax import ExhaustiveConfig, Kind, Loss, SearchConfig, Task, TrainConfig, TuneConfig, parse, search
+from glojax import ExhaustiveConfig, Kind, Loss, SearchConfig, Sharding, Task, TrainConfig, TuneConfig, parse, search
 from glojax.records.directory import LENGTHS, read_settings, write_settings
 from glojax.records.run import Run
 from glojax.tasks import identity, metrics
@@ -102,6 +103,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "trainable": ({"trainable": "bias", "initial": KERNELS}, "other initial parameters and another model"),
     "averaging": ({"averaging": 0.1}, "another averaging of weights"),
     "precision": ({"precision": "highest"}, "another numerical precision"),
+    "sharding": ({"sharding": Sharding(2, {"Dense_0/kernel": PartitionSpec(None, "model")})}, None),
 }
 
 

@@ -33,7 +33,7 @@ def test_minibatches_of_some_steps_are_those_of_the_whole_training(first: int, l
 
 
 def test_prediction_in_blocks_equals_prediction_at_once(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner, "_EVALUATION_BATCH", 30)
+    monkeypatch.setattr(learner, "EVALUATION_BATCH", 30)
     keys = learner.keys_of(jnp.uint32(0))
     trained = learner.start(tiny_task, keys)
     x = jnp.asarray(tiny_task.splits["validation"].x)
