@@ -21,6 +21,7 @@ from glojax.tasks.task import Task
 T = TypeVar("T")
 
 FINALS = "finals"
+GAIN = "gain"
 BASELINE = "baseline"
 
 
