@@ -271,6 +271,12 @@ def winner(scores: Sequence[Sequence[float]]) -> int:
     return standing(scores).leader
 
 
+def winner_beside(scores: Sequence[Sequence[float]], passed_over: Sequence[int]) -> int:
+    """The same of those finalists that are not passed over, of which there is one at least."""
+    left = [place for place in range(len(scores)) if place not in passed_over]
+    return left[winner([scores[place] for place in left])]
+
+
 def as_good(scores: Sequence[Sequence[float]]) -> list[int]:
     """Places of the winner, and of the finalists that are behind it by at most one standard error on common seeds.
 
@@ -296,11 +302,12 @@ class Gain(NamedTuple):
     mean: float
     error: float  # standard error, by examples and by seeds
     needed: float  # what chance alone may reach
+    one_class: bool = False  # whether networks then answer one class for all examples
 
     @property
     def is_kept(self) -> bool:
-        """Whether the gain is beyond chance."""
-        return self.mean > self.needed
+        """Whether the gain is beyond chance, and one of networks that tell examples apart."""
+        return self.mean > self.needed and not self.one_class
 
 
 def chosen_gain(scores: np.ndarray, count: int) -> Gain:

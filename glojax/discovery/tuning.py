@@ -255,7 +255,7 @@ def _gain(tuner: _Tuner, run: Run, vectors: np.ndarray, best: int) -> Gain | Non
         return None
     trees, factors = tuner.losses(vectors[[0, best]])
     measure = partial(
-        tuning_gain.measured, tuner.executor, config.ranked(tuner.task), trees[0], factors, len(space.start),
+        tuning_gain.measured, tuner.executor, tuner.task, config.rank_by, trees[0], factors, len(space.start),
         config.rate, config.seed, protected=config.protected,
     )  # fmt: skip
     return tuning_gain.recorded(run, vectors[best].tolist(), measure)

@@ -2,8 +2,8 @@
 
 All trainings are scored on the same validation examples, and hundreds of vectors were compared by them. The vector that
 suits these examples best may be worse on any others, and more seeds do not tell. So both losses are scored over fresh
-seeds, again without each of some groups of examples, and the gain must be beyond what the choice of so many coefficients
-can make of the noise of these examples (``statistics.chosen_gain``).
+seeds, again without each of some groups of examples, and the gain must be beyond what the choice of so many
+coefficients can make of the noise of these examples (``statistics.chosen_gain``).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from glojax import tasks
 from glojax.data.splits import Split
+from glojax.discovery.one_class import answers_one_class
 from glojax.executors.protocol import Executor
 from glojax.expressions import programs
 from glojax.expressions.trees import Tree
@@ -33,6 +35,7 @@ _BYTES = 2**30  # what the validation examples may take on a device, over and ov
 def measured(
     executor: Executor,
     task: Task,
+    rank_by: str,
     tree: Tree,
     factors: Sequence[Sequence[float]],
     coefficients: int,
@@ -45,7 +48,8 @@ def measured(
 
     Args:
       executor: trains them.
-      task: with the metric that candidates are ranked by.
+      task: with the metric of the result.
+      rank_by: what candidates are ranked by (``SharedSettings.rank_by``).
       tree: the tree of both.
       factors: the factors of its nodes for the start and for the tuned loss.
       coefficients: how many of them were tuned.
@@ -55,13 +59,19 @@ def measured(
     """
     parts = without_groups(Split(*task.validation), seed)  # type: ignore[arg-type]  # as the task keeps it
     room = programs.room(programs.instructions_of(tree))
-    evaluator = executor(task.with_parts(parts), instructions=room, protected=protected)
+    ranked = tasks.ranked(task, rank_by).with_parts(parts)
+    evaluator = executor(ranked, instructions=room, protected=protected)
     seeds = [named_seed(seed, "tuned", i) for i in range(SEEDS)]
     candidates = evaluator.candidates(
         [tree] * (2 * SEEDS), seeds * 2, [one for one in factors for _ in seeds], [rate] * (2 * SEEDS)
     )
     trained = evaluator.train(candidates, [task.steps], splits=("validation", *parts))
-    return chosen_gain(trained.scores[:, -1].reshape(2, SEEDS, -1), coefficients)
+    scores = trained.scores[:, -1].reshape(2, SEEDS, -1)
+    gain = chosen_gain(scores, coefficients)
+    told = answers_one_class(
+        executor, task, rank_by, tree, factors[1], rate, scores[1, :, 0].tolist(), seeds, protected=protected
+    )
+    return gain._replace(one_class=gain.is_kept and told)
 
 
 def recorded(run: Run, coefficients: list[float], measure: Callable[[], Gain]) -> Gain:
@@ -71,7 +81,7 @@ def recorded(run: Run, coefficients: list[float], measure: Callable[[], Gain]) -
         return {"coefficients": coefficients, **measure()._asdict()}
 
     kept = run.once(GAIN, content, lambda kept: kept["coefficients"] == coefficients)
-    return Gain(*(float(kept[field]) for field in Gain._fields))
+    return Gain(**{field: kept[field] for field in Gain._fields if field in kept})
 
 
 def without_groups(whole: Split, seed: int) -> dict[str, Split]:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 FINALS = "finals"
 GAIN = "gain"
+ONE_CLASS = "one class"
 BASELINE = "baseline"
 
 

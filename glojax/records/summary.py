@@ -23,7 +23,7 @@ from glojax.records.funnel import total
 from glojax.records.hall_of_fame import Famous, hall_of_fame, simplified
 from glojax.records.log import Session, read_sessions, start_time
 from glojax.records.phases import COEFFICIENTS, SEARCHES
-from glojax.records.run import GAIN
+from glojax.records.run import GAIN, ONE_CLASS
 from glojax.records.store import Store
 from glojax.statistics import Gain
 from glojax.tasks import metrics
@@ -46,6 +46,7 @@ class PhaseSummary:
       coverage: of an exhaustive search, ``ExhaustiveResult.coverage``; empty if there is none.
       measured: of a tuning, the gain of the best coefficients and these, as the record keeps them; empty if there is
         none.
+      passed_over: places of finalists whose networks answer one class for all examples, and that do not win.
     """
 
     name: str
@@ -57,6 +58,7 @@ class PhaseSummary:
     is_finished: bool
     coverage: dict[str, int] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
+    passed_over: list[int] = field(default_factory=list)
 
     @property
     def planned_generations(self) -> int:
@@ -95,7 +97,7 @@ class PhaseSummary:
         found = self.winner if self.measured else None
         if found is None or list(found.coefficients) != self.measured["coefficients"]:
             return None
-        return Gain(*(float(self.measured[field]) for field in Gain._fields))
+        return Gain(**{field: self.measured[field] for field in Gain._fields if field in self.measured})
 
     @cached_property
     def winner(self) -> Record | None:
@@ -104,7 +106,7 @@ class PhaseSummary:
             parsimony = float(self.config.get("parsimony") or 0)
             handicaps = [parsimony * parse(record.expression).size for record in self.finals] if parsimony else []
             scores = statistics.with_handicaps([record.scores for record in self.finals], handicaps)
-            return self.finals[statistics.winner(scores)]
+            return self.finals[statistics.winner_beside(scores, self.passed_over)]
         ranking = self.ranking
         return ranking[0] if ranking and ranking[0].fitness > 0 else None
 
@@ -342,8 +344,10 @@ def _phase(store: Store, name: str, config: dict[str, Any], is_finished: bool) -
     generations, finals, baseline = store.generations(name), store.finals(name), store.baseline(name)
     covered = (store.result(name, "losses") or {}).get("coverage", {})
     coverage = {key: int(count) for key, count in covered.items()}
-    measured = store.result(name, GAIN) or {}
-    return PhaseSummary(name, config, generations, funnel, finals, baseline, is_finished, coverage, measured)
+    measured, passed_over = store.result(name, GAIN) or {}, store.result(name, ONE_CLASS) or []
+    return PhaseSummary(
+        name, config, generations, funnel, finals, baseline, is_finished, coverage, measured, passed_over
+    )
 
 
 def _task(settings: Mapping[str, Any]) -> TaskSummary:

@@ -50,10 +50,12 @@ def rate_in_words(value: float) -> str:
 
 def gain_in_words(gain: statistics.Gain) -> str:
     """Whether tuned coefficients are kept, and why."""
+    if gain.one_class:
+        return "The tuned coefficients are not kept: networks answer one class for all examples with them."
     kept = "kept" if gain.is_kept else "not kept"
     return (
-        f"The tuned coefficients are {kept}: over fresh seeds they gain {signed(gain.mean)}, and with this validation set "
-        f"chance alone may reach {number(gain.needed)}."
+        f"The tuned coefficients are {kept}: over fresh seeds they gain {signed(gain.mean)}, and with this validation "
+        f"set chance alone may reach {number(gain.needed)}."
     )
 
 

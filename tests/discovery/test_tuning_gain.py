@@ -12,7 +12,7 @@ def test_every_example_is_left_out_once_and_every_class_in_proportion() -> None:
     parts = tuning_gain.without_groups(Split(np.arange(192.0)[:, None], labels), seed=3)
     assert len(parts) == tuning_gain.GROUPS
     left_out = [sorted(set(range(192)) - set(part.x[:, 0].astype(int))) for part in parts.values()]
-    assert sorted(sum(left_out, [])) == list(range(192))
+    assert sorted(row for group in left_out for row in group) == list(range(192))
     assert [(labels[group] == 1).sum() for group in left_out] == [2] * 16
     assert all((part.labels == labels[part.x[:, 0].astype(int)]).all() for part in parts.values())
 
