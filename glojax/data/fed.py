@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 _BLOCK = 4096  # examples that are read at once where all are
@@ -80,16 +79,16 @@ class Fed:
         places = np.arange(len(self))[places]
         wanted, back = np.unique(places, return_inverse=True)  # files are read in their order
         parts = [self._read(opened, wanted) for opened in self._opened]
-        found = jax.tree.unflatten(_flat(self.source)[1], parts)
-        found = jax.tree.map(lambda leaf: leaf[back], found)
-        return found if self.types is None else jax.tree.map(lambda leaf, kind: leaf.astype(kind), found, self.types)
+        found = _tree().unflatten(_flat(self.source)[1], parts)
+        found = _tree().map(lambda leaf: leaf[back], found)
+        return found if self.types is None else _tree().map(lambda leaf, kind: leaf.astype(kind), found, self.types)
 
     @staticmethod
     def _read(opened: Any, places: np.ndarray) -> Any:
         if hasattr(opened, "shape") and hasattr(opened, "dtype"):
             return np.asarray(opened[places])
         examples = [opened[int(place)] for place in places]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
+        return _tree().map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
 
     def as_types(self, types: Any) -> "Fed":
         """The same inputs, read in other types: a tree of NumPy's."""
@@ -105,9 +104,16 @@ class Fed:
             yield self[first : first + _BLOCK]
 
 
+def _tree() -> Any:
+    """``jax.tree``; JAX takes a second to import, and reading a table has no need of it."""
+    import jax
+
+    return jax.tree
+
+
 def _flat(source: Any) -> tuple[list[Any], Any]:
     """What is read, and its structure; of other containers than dicts and tuples, the examples are read."""
-    return jax.tree.flatten(source, is_leaf=lambda part: not isinstance(part, dict | tuple))
+    return _tree().flatten(source, is_leaf=lambda part: not isinstance(part, dict | tuple))
 
 
 def spooled(batches: Iterable[tuple[Any, Any]], folder: str | os.PathLike[str]) -> tuple[Fed, Any]:
@@ -131,7 +137,7 @@ def spooled(batches: Iterable[tuple[Any, Any]], folder: str | os.PathLike[str]) 
         _write(batches, made)
         made.rename(folder)
     inputs, labels = _paths(json.loads((folder / "trees.json").read_text()), folder)
-    return Fed(inputs), jax.tree.map(np.load, labels)
+    return Fed(inputs), _tree().map(np.load, labels)
 
 
 def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
@@ -140,8 +146,8 @@ def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
     count = 0
     try:
         for batch in batches:
-            inputs, labels = jax.tree.map(np.asarray, batch)
-            leaves, structure = jax.tree.flatten((inputs, labels))
+            inputs, labels = _tree().map(np.asarray, batch)
+            leaves, structure = _tree().flatten((inputs, labels))
             kinds = structure, [(leaf.dtype, leaf.shape[1:]) for leaf in leaves]
             if like is None:
                 like, files = kinds, [(folder / f"{place}.npy").open("wb") for place in range(len(leaves))]
@@ -162,7 +168,7 @@ def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
     finally:
         for file in files:
             file.close()
-    named = jax.tree.unflatten(like[0], [f"{place}.npy" for place in range(len(files))])
+    named = _tree().unflatten(like[0], [f"{place}.npy" for place in range(len(files))])
     (folder / "trees.json").write_text(json.dumps(_plain(named)))
 
 
