@@ -1,6 +1,6 @@
 """SGD beside Adam for the networks of tables, each at its best learning rate.
 
-Command: python experiments/table_optimizers.py [--networks mlp tabular] [--seeds 8] [--csv FILE:TARGET:DROP]
+Command: python experiments/table_optimizers.py [--networks mlp tabular] [--csv FILE:TARGET[:DROP] ...]
 
 The loss is the usual one, cross-entropy or squared error. The best of eight rates is that with the best mean validation
 score over ``--seeds`` trainings; what is shown is the test metric of as many others at that rate, with the paired
