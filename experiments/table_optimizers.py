@@ -4,8 +4,8 @@ Command: python experiments/table_optimizers.py [--networks mlp tabular] [--csv 
 
 The loss is the usual one, cross-entropy or squared error. The best of eight rates is that with the best mean validation
 score over ``--seeds`` trainings; what is shown is the test metric of as many others at that rate, with the paired
-difference. Without ``--csv`` the tables are scikit-learn's breast cancer, wine, diabetes, and a drawn one of which 5% of
-the labels are positive.
+difference. Without ``--csv`` the tables are scikit-learn's breast cancer, wine, diabetes, and one that is drawn, 5% of
+it positive.
 """
 
 import argparse
