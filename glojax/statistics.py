@@ -271,6 +271,12 @@ def winner(scores: Sequence[Sequence[float]]) -> int:
     return standing(scores).leader
 
 
+def winner_beside(scores: Sequence[Sequence[float]], passed_over: Sequence[int]) -> int:
+    """The same of those finalists that are not passed over, of which there is one at least."""
+    left = [place for place in range(len(scores)) if place not in passed_over]
+    return left[winner([scores[place] for place in left])]
+
+
 def as_good(scores: Sequence[Sequence[float]]) -> list[int]:
     """Places of the winner, and of the finalists that are behind it by at most one standard error on common seeds.
 
@@ -288,6 +294,46 @@ def with_handicaps(scores: Sequence[Sequence[float]], handicaps: Sequence[float]
     """Scores of each finalist less its handicap; without handicaps, the scores."""
     taken = handicaps or [0.0] * len(scores)
     return [tuple(score - handicap for score in row) for row, handicap in zip(scores, taken, strict=True)]
+
+
+class Gain(NamedTuple):
+    """How far what was chosen is ahead of what it was chosen instead of."""
+
+    mean: float
+    error: float  # standard error, by examples and by seeds
+    needed: float  # what chance alone may reach
+    one_class: bool = False  # whether networks then answer one class for all examples
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the gain is beyond chance, and one of networks that tell examples apart."""
+        return self.mean > self.needed and not self.one_class
+
+
+def chosen_gain(scores: np.ndarray, count: int) -> Gain:
+    """The gain of a candidate that was chosen by the examples that it is scored on.
+
+    The variance by examples is that of the jackknife, which suits any score: with the gains d(g) without each of G
+    groups of the examples, it is (G - 1) / G sum((d(g) - mean(d))²). That of the mean over seeds is added. However
+    ``count`` numbers were chosen after a look at the scores, to first order in them the gain is beyond
+    sqrt(count F(0.95; count, G - 1)) standard errors by chance once in twenty times at most.
+
+    Sources: Tukey 1958, "Bias and confidence in not quite large samples", Annals of Mathematical Statistics 29; Scheffé
+    1953, "A method for judging all contrasts in the analysis of variance", Biometrika 40.
+
+    Args:
+      scores: ``[2, seeds, 1 + groups]`` of the other and of the chosen candidate, on the same seeds: on all examples,
+        then without each group.
+      count: how many numbers were chosen.
+    """
+    first, second = np.asarray(scores, float)
+    gaps = second - first
+    seeds, groups = gaps.shape[0], gaps.shape[1] - 1
+    mean, without = float(gaps[:, 0].mean()), gaps[:, 1:].mean(axis=0)
+    by_examples = float(((without - without.mean()) ** 2).sum()) * (groups - 1) / groups if groups > 1 else mean**2
+    by_seeds = float(gaps[:, 0].var(ddof=1)) / seeds if seeds > 1 else 0.0
+    error = (by_examples + by_seeds) ** 0.5
+    return Gain(mean, error, error * float(np.sqrt(count * stats.f.ppf(0.95, count, max(1, groups - 1)))))
 
 
 def paired_p(first: np.ndarray, second: np.ndarray) -> float:

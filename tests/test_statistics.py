@@ -228,3 +228,40 @@ def test_as_good_is_within_one_standard_error_of_the_winner_on_shared_seeds() ->
     for place in (1, 2):
         error = np.sqrt(found.variances[place] / 40)
         assert ((base - rows[place]).mean() <= error) == (place == 1)
+
+
+# A GAIN BY CHOICE
+
+
+def scored(values: np.ndarray) -> np.ndarray:
+    """Scores ``[2, 1, 1 + examples]``, of 0 and of gains by example, on all examples and without each."""
+    without = (values.sum() - values) / (len(values) - 1)
+    gains = np.concatenate([[values.mean()], without])[None]
+    return np.stack([np.zeros_like(gains), gains])
+
+
+def test_the_error_of_a_mean_is_the_usual_one_and_one_number_needs_students_quantile() -> None:
+    gain = statistics.chosen_gain(scored(SCORES), 1)
+    np.testing.assert_allclose(gain[:2], (SCORES.mean(), stats.sem(SCORES)))
+    assert gain.needed == pytest.approx(stats.t.ppf(0.975, 11) * stats.sem(SCORES))
+    assert gain.is_kept
+
+
+def test_the_scatter_over_seeds_is_part_of_the_error() -> None:
+    over_seeds = np.stack([np.zeros((8, 4)), np.repeat(SCORES[:8, None], 4, axis=1)])
+    assert statistics.chosen_gain(over_seeds, 2).error == pytest.approx(stats.sem(SCORES[:8]))
+
+
+def test_gains_that_were_chosen_from_noise_are_kept_once_in_twenty_times_at_most() -> None:
+    random, kept, kept_without = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        directions = random.normal(size=(40, 5))  # what each of 5 coefficients adds for each of 40 examples
+        chosen = directions @ directions.mean(axis=0)  # the way up
+        kept += statistics.chosen_gain(scored(chosen), 5).is_kept
+        kept_without += statistics.chosen_gain(scored(chosen), 1).is_kept
+    assert kept <= 33  # 20, and three standard deviations of such a count
+    assert kept_without > 0.3 * 400
+
+
+def test_a_single_group_tells_nothing() -> None:
+    assert not statistics.chosen_gain(np.array([[[0.1]], [[0.9]]]), 1).is_kept

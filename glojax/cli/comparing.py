@@ -166,9 +166,11 @@ def _say_point(console: Console, found: "Curves", steps: int) -> None:
 
 def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
     """Print final scores, with p and g against the baseline or, without one, against the first row."""
-    from glojax import statistics
+    from glojax import statistics, tasks
+    from glojax.reporting.numbers import number
     from glojax.tasks import metrics
 
+    one_class = {split: tasks.one_class_metrics(job, split) for split in found.splits}
     shown = found.shown
     base = shown[-1] if found.baseline else shown[0]
     seeds = len(base.scores)
@@ -194,9 +196,12 @@ def _print_scores(console: Console, job: "Task", found: "Curves") -> None:
                     f"{statistics.welch(reference, scores):.2g}",
                     f"{statistics.effect_size(reference, scores):+.1f}",
                 ]
+            name = row.name + ": answers one class" * bool(statistics.mostly_among(scores, one_class[split]))
             table.add_row(
-                plain(row.name), f"x{row.rate:g}", f"{summary.mean:.4f} ± {summary.std:.4f}", interval(summary), *tests
+                plain(name), f"x{row.rate:g}", f"{summary.mean:.4f} ± {summary.std:.4f}", interval(summary), *tests
             )
+        if (constant := tasks.constant_metric(job, split)) is not None:
+            table.add_row(tasks.constant_name(job), "", number(constant))
         console.print(table)
         if seeds > 1:
             console.print(noise_in_words(job.as_metric(base.scores[:, -1, place])))

@@ -48,7 +48,20 @@ def say_rows(console: Console, job: "Task", rows: Sequence["Comparison"], title:
             interval(test) if test else "",
             f"{int((row.validation == 0).sum())} of {len(row.validation)}",
         )
+    for cells in constant_cells(job):
+        table.add_row(*cells)
     console.print(table)
+
+
+def constant_cells(job: "Task") -> list[list[str]]:
+    """The row of one prediction for all examples, such as the largest class; none where it has no metric."""
+    from glojax import tasks
+    from glojax.reporting.numbers import number
+
+    found = [tasks.constant_metric(job, part) if part in job.splits else None for part in ("validation", "test")]
+    if found[0] is None:
+        return []
+    return [[tasks.constant_name(job), "", *("" if one is None else number(one) for one in found), "", ""]]
 
 
 def say_conclusions(console: Console, run_dir: Path) -> list[str]:

@@ -216,10 +216,14 @@ class _Shown:
         self._print(f"Validation {self._score} {result.fitness:.4f}, in {result.steps:,} candidate-steps.")
 
     def _tuning(self, result: "TuningResult") -> None:
+        from glojax.reporting.numbers import gain_in_words
+
         self._print(
             f"Tuned {len(result.vector)} of {result.loss.tree.size} coefficients: validation {self._score} "
             f"{result.start_fitness:.4f} to {result.fitness:.4f}."
         )
+        if result.gain is not None:
+            self._print(gain_in_words(result.gain))
 
     def _random_search(self, result: "Result") -> None:
         found = f"validation {self._score} {result.fitness:.4f}"

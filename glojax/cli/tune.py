@@ -104,7 +104,11 @@ def tune(
 
 def _say(console: Console, score: str, tuned: "TuningResult", run_dir: Path | None) -> None:
     """Print what was found, and keep it."""
+    from glojax.reporting.numbers import gain_in_words
+
     console.print(f"Validation {score} {tuned.start_fitness:.4f} to {tuned.fitness:.4f}.")
+    if tuned.gain is not None:
+        console.print(gain_in_words(tuned.gain), soft_wrap=True)
     console.print(f"f(x, y) = [bold]{plain(str(tuned.loss))}[/]")
     if run_dir is not None:
         keep(tuned.loss.save, run_dir / "loss.json")
@@ -118,6 +122,7 @@ def _result(tuned: "TuningResult") -> dict[str, Any]:
         "rate": tuned.rate,
         "start_fitness": tuned.start_fitness,
         "fitness": tuned.fitness,
+        "gain": None if tuned.gain is None else {**tuned.gain._asdict(), "is_kept": tuned.gain.is_kept},
         "candidate_steps": tuned.steps,
     }
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 _BLOCK = 4096  # examples that are read at once where all are
@@ -89,9 +88,9 @@ class Fed:
             places = np.arange(*places.indices(len(self)))
         wanted, back = np.unique(places, return_inverse=True)  # files are read in their order
         parts = [self._read(opened, wanted) for opened in self._opened]
-        found = jax.tree.unflatten(_flat(self.source)[1], parts)
-        found = jax.tree.map(lambda leaf: leaf[back], found)
-        return found if self.types is None else jax.tree.map(lambda leaf, kind: leaf.astype(kind), found, self.types)
+        found = _tree().unflatten(_flat(self.source)[1], parts)
+        found = _tree().map(lambda leaf: leaf[back], found)
+        return found if self.types is None else _tree().map(lambda leaf, kind: leaf.astype(kind), found, self.types)
 
     def _read(self, opened: Any, places: np.ndarray) -> Any:
         if not _has_examples(opened):
@@ -112,9 +111,16 @@ class Fed:
             yield self[first : first + _BLOCK]
 
 
+def _tree() -> Any:
+    """``jax.tree``; JAX takes a second to import, and reading a table has no need of it."""
+    import jax
+
+    return jax.tree
+
+
 def _flat(source: Any) -> tuple[list[Any], Any]:
     """What is read, and its structure; of other containers than dicts and tuples, the examples are read."""
-    return jax.tree.flatten(source, is_leaf=lambda part: not isinstance(part, dict | tuple))
+    return _tree().flatten(source, is_leaf=lambda part: not isinstance(part, dict | tuple))
 
 
 def _has_examples(source: Any) -> bool:
@@ -141,7 +147,7 @@ def _part(example: Any, of: Part | None) -> Any:
 
 
 def _stacked(examples: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
+    return _tree().map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
 
 
 def from_source(source: Any, inputs: Part, labels: Part, *, digest: str | None = None) -> tuple[Fed, Any]:
@@ -226,7 +232,7 @@ def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
     finally:
         for file in files:
             file.close()
-    named = jax.tree.unflatten(like[0], [f"{place}.npy" for place in range(len(files))])
+    named = _tree().unflatten(like[0], [f"{place}.npy" for place in range(len(files))])
     (folder / "trees.json").write_text(json.dumps(_plain(named)))
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from glojax import models, tasks
-from glojax.discovery import allocation, finals, scoring
+from glojax.discovery import allocation, finals, one_class, scoring
 from glojax.discovery.results import Baseline, Known
 from glojax.discovery.scoring import Measured, TrainedEach
 from glojax.discovery.settings import FitnessConfig
@@ -30,9 +30,9 @@ from glojax.expressions.trees import Tree
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
 from glojax.records.hall_of_fame import best_of_every_size, loss_parts, simplified
-from glojax.records.run import BASELINE, FINALS, Run
+from glojax.records.run import BASELINE, FINALS, ONE_CLASS, Run
 from glojax.seeds import named_seed
-from glojax.statistics import winner, with_handicaps
+from glojax.statistics import winner_beside, with_handicaps
 from glojax.tasks import optimizers
 from glojax.tasks.priors import prior
 from glojax.tasks.task import Task
@@ -86,6 +86,7 @@ class Fitness:
     Attributes:
       task: what they are trained on.
       config: of the search.
+      executor: makes evaluators.
       evaluator: trains them.
       screener: screens them.
       growth: how updates of the task's optimizer grow with gradients (``optimizers.growth``).
@@ -93,6 +94,7 @@ class Fitness:
 
     task: Task
     config: FitnessConfig
+    executor: Executor
     evaluator: Evaluator
     screener: Screener
     growth: float
@@ -113,7 +115,7 @@ class Fitness:
         evaluator = executor(config.ranked(task), instructions=room, protected=config.protected)
         params, _ = models.shapes(task.pure_model)
         growth = optimizers.growth(task.optimizer, params) if config.fair_rates else 1.0
-        return cls(task, config, evaluator, Screener(task, config, room), growth)
+        return cls(task, config, executor, evaluator, Screener(task, config, room), growth)
 
     def training_seeds(self, first: int, count: int) -> list[int]:
         """Seeds of a tree's trainings from the ``first`` on; the same for all trees, so that differences are paired."""
@@ -281,8 +283,29 @@ class Fitness:
             train,
             lambda records: [(one.expression, one.rate, one.coefficients) for one in records] == asked,
         )
-        best = winner(with_handicaps([record.scores for record in kept], handicaps))
-        return finalists[best]._replace(scores=kept[best].scores, finished=True)
+        decided = [
+            one._replace(scores=record.scores, finished=True) for one, record in zip(finalists, kept, strict=True)
+        ]
+        return self._winner(decided, handicaps, run)
+
+    def _winner(self, decided: Sequence[Known], handicaps: Sequence[float], run: Run) -> Known:
+        """The best finalist whose networks do not answer one class for all examples; the best, where all do."""
+        scores, passed_over = with_handicaps([one.scores for one in decided], handicaps), []
+        while self._answers_one_class(decided[best := winner_beside(scores, passed_over)]):
+            passed_over.append(best)
+            if len(passed_over) == len(decided):
+                passed_over.clear()
+                break
+        if passed_over:
+            run.save(ONE_CLASS, passed_over)
+        return decided[winner_beside(scores, passed_over)]
+
+    def _answers_one_class(self, known: Known) -> bool:
+        seeds = finals.seeds_of_finals(self.config.seed, len(known.scores))
+        return one_class.answers_one_class(
+            self.executor, self.task, self.config.rank_by, known.tree, known.factors, known.rate, known.scores, seeds,
+            protected=self.config.protected,
+        )  # fmt: skip
 
 
 def simplified_loss(task: Task, config: FitnessConfig, finals: Sequence[Record]) -> Loss | None:

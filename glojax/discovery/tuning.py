@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from glojax.deprecation import renamed_argument
-from glojax.discovery import ascent, cma_es, finals, scoring
+from glojax.discovery import ascent, cma_es, finals, scoring, tuning_gain
 from glojax.discovery.results import Event, OnEvent, Result, SearchOptions
 from glojax.discovery.tune_config import TaylorConfig, TuneConfig
 from glojax.executors import local
@@ -28,7 +29,7 @@ from glojax.losses.spaces import CoefficientSpace, coefficient_space, taylor_spa
 from glojax.records.candidates import Record
 from glojax.records.run import FINALS, Run
 from glojax.seeds import named_seed
-from glojax.statistics import winner
+from glojax.statistics import Gain, winner
 from glojax.tasks.task import Task
 from glojax.training.sensitivities import SensitivityTrainer, sensitivity_trainer
 
@@ -39,13 +40,16 @@ class TuningResult(Result):
 
     Attributes:
       start_fitness: mean validation score of the start, on the seeds of the trainings that decided.
-      vector: ``float64[n]``, the coefficients that were found.
+      vector: ``float64[n]``, the coefficients that were found, or those of the start.
+      gain: how far the best vector was ahead of the start; ``None`` where the start was best, and of polynomials. One
+        that is no more than the validation examples leave to chance is not kept: the result is the start.
 
     The others are those of ``Result``.
     """
 
     start_fitness: float
     vector: np.ndarray
+    gain: Gain | None = None
 
     @property
     def history(self) -> list[np.ndarray]:
@@ -72,8 +76,8 @@ def tune(
 ) -> TuningResult:
     """Tune the coefficients of a tree.
 
-    By its lower confidence bound on the trainings that decide, the result is never worse than the tree with all
-    coefficients 1.
+    The result is the tree with all coefficients 1 unless others are better by more than chance: that of the seeds, and
+    that of the validation examples, of which a few tell little of hundreds of vectors (``tuning_gain``).
 
     Args:
       task: what candidates are trained on.
@@ -116,6 +120,9 @@ def tune(
             if on_event is not None:
                 on_event(_event(tuner, generation))
         vectors, decided, best = _decided(tuner, run, history)
+        gain = _gain(tuner, run, vectors, best)
+    if gain is not None and not gain.is_kept:
+        best = 0
     return TuningResult(
         phase=tree.phase,
         loss=task.loss(tree.tree, tree.coefficients(vectors[best]), protected=config.protected),
@@ -127,6 +134,7 @@ def tune(
         steps=sum(record.steps for generation in history for record in generation.records),
         start_fitness=float(np.mean(decided[0].scores[: len(decided[best].scores)])),  # on the same seeds
         vector=vectors[best],
+        gain=gain,
     )
 
 
@@ -166,6 +174,7 @@ class _Tuner:
     space: CoefficientSpace
     task: Task
     config: TuneConfig
+    executor: Executor
     evaluator: Evaluator
     sensitive: SensitivityTrainer | None  # where derivatives are followed
 
@@ -178,7 +187,7 @@ class _Tuner:
         evaluator, sensitive = executor(ranked, instructions=room, protected=config.protected), None
         if config.method == "gradient" and len(space.start):
             sensitive = sensitivity_trainer(ranked, space.tree, space.nodes, protected=config.protected, group=group)
-        return cls(space, task, config, evaluator, sensitive)
+        return cls(space, task, config, executor, evaluator, sensitive)
 
     @property
     def seeds(self) -> list[int]:
@@ -237,6 +246,19 @@ def _decided(tuner: _Tuner, run: Run, history: Sequence[_Generation]) -> tuple[n
     vectors = vectors[np.concatenate([[0], ranked[ranked > 0]])]
     records = _finals(tuner, run, vectors)
     return vectors, records, winner([record.scores for record in records])
+
+
+def _gain(tuner: _Tuner, run: Run, vectors: np.ndarray, best: int) -> Gain | None:
+    """How far the best vector is ahead of the start, the first; a polynomial's start is no loss to compare with."""
+    config, space = tuner.config, tuner.space
+    if best == 0 or not space.nodes:
+        return None
+    trees, factors = tuner.losses(vectors[[0, best]])
+    measure = partial(
+        tuning_gain.measured, tuner.executor, tuner.task, config.rank_by, trees[0], factors, len(space.start),
+        config.rate, config.seed, protected=config.protected,
+    )  # fmt: skip
+    return tuning_gain.recorded(run, vectors[best].tolist(), measure)
 
 
 def _check_tree(tuner: _Tuner, run: Run) -> None:

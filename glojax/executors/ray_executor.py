@@ -87,7 +87,8 @@ class RayExecutor:
             )
         if id(task) not in self._shipped:
             # A new task has no compiled programs with it, and no executor.
-            self._shipped[id(task)] = task, _ship("the task", dataclasses.replace(task, executor=None, group=None))
+            sent = dataclasses.replace(task, executor=None, group=None).with_parts(task.further_parts)
+            self._shipped[id(task)] = task, _ship("the task", sent)
         _, reference = self._shipped[id(task)]
         options = {"instructions": instructions, "protected": protected, "loss": loss, "group": group}
         return RayEvaluator(self, task, (reference, _ship("the loss", options)), instructions, group)

@@ -21,6 +21,8 @@ from glojax.tasks.task import Task
 T = TypeVar("T")
 
 FINALS = "finals"
+GAIN = "gain"
+ONE_CLASS = "one class"
 BASELINE = "baseline"
 
 

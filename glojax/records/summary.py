@@ -23,7 +23,9 @@ from glojax.records.funnel import total
 from glojax.records.hall_of_fame import Famous, hall_of_fame, simplified
 from glojax.records.log import Session, read_sessions, start_time
 from glojax.records.phases import COEFFICIENTS, SEARCHES
+from glojax.records.run import GAIN, ONE_CLASS
 from glojax.records.store import Store
+from glojax.statistics import Gain
 from glojax.tasks import metrics
 
 _ORDER = (*SEARCHES, "tune", "random search")
@@ -42,6 +44,9 @@ class PhaseSummary:
       baseline: the baseline at its best learning rate; None if it was not measured.
       is_finished: whether the phase finished.
       coverage: of an exhaustive search, ``ExhaustiveResult.coverage``; empty if there is none.
+      measured: of a tuning, the gain of the best coefficients and these, as the record keeps them; empty if there is
+        none.
+      passed_over: places of finalists whose networks answer one class for all examples, and that do not win.
     """
 
     name: str
@@ -52,6 +57,8 @@ class PhaseSummary:
     baseline: Record | None
     is_finished: bool
     coverage: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    passed_over: list[int] = field(default_factory=list)
 
     @property
     def planned_generations(self) -> int:
@@ -79,12 +86,27 @@ class PhaseSummary:
 
     @property
     def best(self) -> Record | None:
+        """The winner, or the start of a tuning whose gain is not kept; None if nothing was trained."""
+        if self.gain is not None and not self.gain.is_kept:
+            return (self.finals or self.candidates)[0]
+        return self.winner
+
+    @property
+    def gain(self) -> Gain | None:
+        """How far the winner of a tuning is ahead of its start; None where that was not measured."""
+        found = self.winner if self.measured else None
+        if found is None or list(found.coefficients) != self.measured["coefficients"]:
+            return None
+        return Gain(**{field: self.measured[field] for field in Gain._fields if field in self.measured})
+
+    @cached_property
+    def winner(self) -> Record | None:
         """The winner of the finals or, before them, the fittest so far; None if nothing was trained."""
         if self.finals:
             parsimony = float(self.config.get("parsimony") or 0)
             handicaps = [parsimony * parse(record.expression).size for record in self.finals] if parsimony else []
             scores = statistics.with_handicaps([record.scores for record in self.finals], handicaps)
-            return self.finals[statistics.winner(scores)]
+            return self.finals[statistics.winner_beside(scores, self.passed_over)]
         ranking = self.ranking
         return ranking[0] if ranking and ranking[0].fitness > 0 else None
 
@@ -322,7 +344,10 @@ def _phase(store: Store, name: str, config: dict[str, Any], is_finished: bool) -
     generations, finals, baseline = store.generations(name), store.finals(name), store.baseline(name)
     covered = (store.result(name, "losses") or {}).get("coverage", {})
     coverage = {key: int(count) for key, count in covered.items()}
-    return PhaseSummary(name, config, generations, funnel, finals, baseline, is_finished, coverage)
+    measured, passed_over = store.result(name, GAIN) or {}, store.result(name, ONE_CLASS) or []
+    return PhaseSummary(
+        name, config, generations, funnel, finals, baseline, is_finished, coverage, measured, passed_over
+    )
 
 
 def _task(settings: Mapping[str, Any]) -> TaskSummary:

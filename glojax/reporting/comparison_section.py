@@ -17,7 +17,7 @@ from glojax.reporting.conclusions import (
     final_metrics,
     judged_split,
 )
-from glojax.reporting.numbers import counted, effect, interval, mean, p_value, rate, signed
+from glojax.reporting.numbers import counted, effect, interval, mean, number, p_value, rate, signed
 
 
 def comparison_blocks(run: RunSummary) -> Iterator[Block]:
@@ -63,6 +63,8 @@ def _table(run: RunSummary, losses: list[ComparedLoss], names: Mapping[str, str]
     found = differences(run)
     rows = [_cells(run, names[loss.name], loss.best, found.get(loss.name)) for loss in losses]
     rows += [_cells(run, names[loss.name], loss.own, None) for loss in losses if loss.own is not loss.best]
+    if run.task.constant is not None:
+        rows.append(["one answer for all examples", "", "", number(run.task.constant), *[""] * (len(head) - 4)])
     base = found.get(run.compared[0].name)
     remark = (
         "" if base is None else f" {detectable_in_words(base.detectable)} from {run.task.baseline}, at the 5% level."

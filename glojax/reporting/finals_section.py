@@ -26,7 +26,7 @@ def finals_blocks(run: RunSummary) -> Iterator[Block]:
 
 
 def _tables(run: RunSummary, phase: PhaseSummary) -> Iterator[Block]:
-    best, most = phase.best, max(len(record.scores) for record in phase.finals)
+    best, most = phase.winner, max(len(record.scores) for record in phase.finals)
     yield Text(_settled(phase, most))
     ranked = sorted(phase.finals, key=lambda record: (record is not best, -len(record.scores), -_bound(record)))
     rows = [_cells(phase, record) for record in ranked]

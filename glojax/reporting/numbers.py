@@ -48,6 +48,17 @@ def rate_in_words(value: float) -> str:
     return "the task's learning rate" if value == 1 else f"{rate(value)} times the task's learning rate"
 
 
+def gain_in_words(gain: statistics.Gain) -> str:
+    """Whether tuned coefficients are kept, and why."""
+    if gain.one_class:
+        return "The tuned coefficients are not kept: networks answer one class for all examples with them."
+    kept = "kept" if gain.is_kept else "not kept"
+    return (
+        f"The tuned coefficients are {kept}: over fresh seeds they gain {signed(gain.mean)}, and with this validation "
+        f"set chance alone may reach {number(gain.needed)}."
+    )
+
+
 def counted(count: int, noun: str) -> str:
     """A count of things, such as "1 finalist" or "1,200 finalists"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -9,7 +9,7 @@ from glojax.losses.loss import Loss
 from glojax.records.summary import PhaseSummary, RunSummary
 from glojax.reporting import figures, style
 from glojax.reporting.blocks import Block, Code, Picture, Table, Text
-from glojax.reporting.numbers import number, rate_in_words
+from glojax.reporting.numbers import gain_in_words, number, rate_in_words
 
 _MOST_RANKED = 30  # losses of an exhaustive search that are shown
 
@@ -54,7 +54,7 @@ def tuning_blocks(run: RunSummary) -> Iterator[Block]:
     if not phase.is_finished:
         yield Text(_progress(phase))
     yield _fitness(run, phase, "tuning")
-    best, tree = phase.best, parsing.parse(phase.best.expression)
+    best, tree = phase.winner or phase.best, parsing.parse(phase.best.expression)
     nodes, places = list(tree.nodes()), coefficients.identifiable_coefficients(tree)
     rows = [[Code(str(nodes[place])), f"{value:.6g}"] for place, value in zip(places, best.coefficients, strict=True)]
     start = phase.finals[0] if phase.finals else phase.generations[0][0]
@@ -65,6 +65,8 @@ def tuning_blocks(run: RunSummary) -> Iterator[Block]:
         f"With {first} the loss has validation {run.ranking_of(phase)} of {number(start.fitness)}, with the best "
         f"ones {number(best.fitness)}, {'over fresh seeds' if phase.finals else 'as measured by the tuning itself'}."
     )
+    if phase.gain is not None:
+        yield Text(gain_in_words(phase.gain))
     if rows:
         yield Table(["part", "coefficient"], rows, "The best coefficients; each multiplies a part of the loss.")
 

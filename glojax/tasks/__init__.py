@@ -33,7 +33,7 @@ May import ``data``, ``models``, ``losses``, ``expressions`` and the base module
 import warnings
 from collections.abc import Callable
 
-from glojax.tasks.constant import constant_metric, of_constant, one_class_metrics, target_spread
+from glojax.tasks.constant import constant_metric, constant_name, of_constant, one_class_metrics, target_spread
 from glojax.tasks.harder import harder
 from glojax.tasks.loading import FROM_FILES, NAMED, check, task_by_name
 from glojax.tasks.ranking import RANKINGS, ranked
@@ -48,6 +48,7 @@ __all__ = [
     "check",
     "cifar10",
     "constant_metric",
+    "constant_name",
     "diabetes",
     "digits",
     "harder",

@@ -61,16 +61,30 @@ def of_constant(metric: str | Metric, labels: Any, kind: str | Kind = "classific
     return float(metrics.bound(found, kind.has_classes)(outputs, kept))  # type: ignore[arg-type]  # NumPy's arrays
 
 
-def constant_metric(task: Task) -> float | None:
-    """The metric of the best constant prediction on the set that losses are judged by: test, or else validation.
+def constant_metric(task: Task, part: str | None = None) -> float | None:
+    """The metric of the best constant prediction.
 
-    Of several outputs it is the mean. ``None`` where it has no meaning, or where a function makes the predictions.
+    Args:
+      task: the task.
+      part: the part of the data. Defaults to the set that losses are judged by: test, or else validation.
+
+    Returns:
+      The metric, of several outputs the mean; ``None`` where it has no meaning, or where a function makes the
+      predictions.
     """
     if callable(task.problem.output):
         return None
-    part = "validation" if task.test is None else "test"
+    part = part or ("validation" if task.test is None else "test")
     found = np.mean([of_constant(head.metric_function, head.flat[part].labels, head.problem) for head in task.heads])
     return float(found) if np.isfinite(found) else None
+
+
+def constant_name(task: Task) -> str:
+    """What the best constant prediction is called: the largest class, the mean, or what else it is."""
+    kind, metric = task.problem, metrics.unbound(task.metric_function)
+    if kind.has_classes or kind.output == "sigmoid":
+        return "largest class" if metric in (metrics.accuracy, metrics.binary_accuracy) else "one answer for all"
+    return "median" if metric is metrics.mae else "one answer for all" if isinstance(metric, QuantileLoss) else "mean"
 
 
 def target_spread(task: Task) -> float | None:
@@ -87,11 +101,16 @@ def target_spread(task: Task) -> float | None:
     return float(np.nanstd(labels))
 
 
-def one_class_metrics(task: Task) -> list[float]:
-    """What the metric is on the judged set for networks that answer one class for all examples, ascending.
+def one_class_metrics(task: Task, part: str | None = None) -> list[float]:
+    """What the metric is for networks that answer one class for all examples, ascending.
 
-    There is a value for each class of up to ``_MOST_CLASSES``, each value once. None of a metric that is not of
-    answers, or where an example has several labels.
+    Args:
+      task: the task.
+      part: the part of the data. Defaults to the set that losses are judged by: test, or else validation.
+
+    Returns:
+      A value for each class of up to ``_MOST_CLASSES``, each value once. None of a metric that is not of answers, or
+      where an example has several labels.
     """
     metric, kind = metrics.unbound(task.metric_function), task.problem
     of_answers = isinstance(metric, F1OfClass) or metric in _OF_ANSWERS
@@ -103,7 +122,7 @@ def one_class_metrics(task: Task) -> list[float]:
         or (not kind.has_classes and task.outputs > 1)
     ):
         return []
-    labels = task.flat["validation" if task.test is None else "test"].labels
+    labels = task.flat[part or ("validation" if task.test is None else "test")].labels
     rows = np.eye(outputs) if kind.has_classes else np.array([[-1.0], [1.0]])
     found = [float(task.metric_function(np.repeat(row[None], len(labels), 0), labels)) for row in rows]  # type: ignore[arg-type]
     return sorted({value for value in found if np.isfinite(value)})

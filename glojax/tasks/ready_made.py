@@ -158,22 +158,14 @@ def table(
         raise ValueError(f"table: network is {network!r}; allowed are mlp, tabular.")
     made = optimizers.optimizer_by_name(optimizer, learning_rate)
     read = tables.read(path, target, kind=kind, numeric=numeric, categorical=categorical, **reading)
-    if (
-        metric is None
-        and read.classes
-        and (ratio := imbalance(KINDS["classification"], read.splits.train.labels)) > MOST_IMBALANCE
-    ):
+    if metric is None and (ratio := _imbalance(read)) > MOST_IMBALANCE:
         metric = "balanced_accuracy"
         read = read.with_note("Metric", f"balanced accuracy, as one class has {ratio:.3g} times the rows of another")
     if on_read is not None:
         on_read(read)
-    judged: str | Metric | None = metric
-    if (scale := read.transform.target_scale).transform:
-        chosen = metrics.metric_by_name("table: metric", metric or "r2")
-        judged = MetricOfTarget(chosen, scale, read.target_mean, read.target_std)
-    outputs = len(read.classes) if read.kind == "classification" else 1
+    judged = _judged(read, metric)
     return Task(
-        models.MLP((64, outputs)) if network == "mlp" else models.TabularMLP((64, 64, outputs), _numbers(read)),
+        _network(read, network),
         *read.splits,
         optimizer=made,
         batch_size=min(batch_size, len(read.splits.train.labels)),
@@ -183,6 +175,25 @@ def table(
         minimize=isinstance(judged, MetricOfTarget) and metrics.is_error(judged.metric),
         name=f"{Path(path).stem}-{target}",
     )
+
+
+def _imbalance(read: tables.TableData) -> float:
+    """How many times the rows of its rarest class the training part has of its most frequent; 1 of a regression."""
+    return imbalance(KINDS["classification"], read.splits.train.labels) if read.classes else 1.0
+
+
+def _judged(read: tables.TableData, metric: str | None) -> str | Metric | None:
+    """The metric, of the target itself where the network is trained with another form of it."""
+    scale = read.transform.target_scale
+    if not scale.transform:
+        return metric
+    chosen = metrics.metric_by_name("table: metric", metric or "r2")
+    return MetricOfTarget(chosen, scale, read.target_mean, read.target_std)
+
+
+def _network(read: tables.TableData, network: str) -> models.MLP | models.TabularMLP:
+    outputs = len(read.classes) if read.kind == "classification" else 1
+    return models.MLP((64, outputs)) if network == "mlp" else models.TabularMLP((64, 64, outputs), _numbers(read))
 
 
 def _numbers(table: tables.TableData) -> int:

@@ -1,7 +1,8 @@
 """What of a task says how good outputs are: a loss's targets, its metric, and the score that is made of it."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import jax
 import numpy as np
@@ -62,6 +63,17 @@ class Scored:
         """
         kind, weights = self.problem, self.loss_weights
         return targets.weighed(kind, labels, outputs, weights, self.has_gaps, self._has_labels_below_0)
+
+    @property
+    def further_parts(self) -> dict[str, Split]:
+        """Parts of the data beside the usual three (``with_parts``)."""
+        return vars(self).get("_parts", {})
+
+    def with_parts(self, parts: Mapping[str, Split]) -> Self:
+        """The task with further parts of its data, by name, on which networks may be scored."""
+        made = dataclasses.replace(self)  # type: ignore[type-var]  # it is part of a dataclass
+        vars(made)["_parts"] = dict(parts)
+        return made
 
     @property
     def given_metric(self: _Judged) -> str | Metric:

@@ -224,7 +224,7 @@ class Task(Scored):
     @property
     def splits(self) -> dict[str, data.Split]:
         """The parts of the data, by name."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        parts = {"train": self.train, "validation": self.validation, "test": self.test} | self.further_parts
         return {name: data.Split(*part) for name, part in parts.items() if part is not None}  # type: ignore[arg-type]
 
     @property

@@ -13,6 +13,7 @@ from glojax.expressions import trees
 from glojax.expressions.coefficients import identifiable_coefficients
 from glojax.losses.loss import Loss
 from glojax.losses.spaces import taylor_space
+from glojax.records import summary
 from glojax.seeds import named_seed
 from glojax.tasks.ranking import ranked
 from glojax.tasks.task import Task
@@ -77,6 +78,20 @@ def test_the_result_is_never_worse_than_the_start(tiny_task: Task, finalists: in
         assert tuned.fitness == max(fitness.max() for fitness in tuned.history)
 
 
+def test_a_gain_on_a_few_targets_that_mean_nothing_is_not_kept(tiny_task: Task, tmp_path: Path) -> None:
+    x, labels = tiny_task.validation
+    drawn = np.random.default_rng(0).permutation(np.asarray(labels)[:24])
+    task = dataclasses.replace(tiny_task, validation=(np.asarray(x)[:24], drawn))
+    tuned = tune(task, BAIKAL, SMALL, tmp_path)
+    assert max(fitness.max() for fitness in tuned.history) > tuned.history[0][0]  # some vector looks better
+    assert tuned.gain is not None
+    assert tuned.gain.mean <= tuned.gain.needed
+    assert (tuned.loss, tuned.fitness) == (Loss(BAIKAL), tuned.start_fitness)
+    found = summary.read(tmp_path).found
+    assert found is not None
+    assert (found.loss, found.fitness) == (Loss(BAIKAL), tuned.start_fitness)
+
+
 def test_a_tree_without_coefficients_to_tune_is_returned_as_it_is(tiny_task: Task) -> None:
     tree = parse("log(x - 1) * y")  # nowhere finite
     tuned = tune(tiny_task, tree, SMALL)
@@ -115,6 +130,8 @@ def test_derivatives_lead_to_a_better_score_and_finals_are_of_all_steps(tiny_tas
     tuned = tune(tiny_task, "x * log(y) + x * y", dataclasses.replace(UPHILL, horizon=15))
     assert [len(fitness) for fitness in tuned.history] == [4, 4, 4, 4]
     assert (tuned.history[-1] > tuned.history[0]).all()
+    assert tuned.gain is not None
+    assert tuned.gain.is_kept
     assert tuned.steps == 16 * 15 * (1 + len(tuned.vector))
     seeds = [named_seed(2, "finals", i) for i in range(len(tuned.scores))]
     assert tuned.fitness == pytest.approx(evaluate(ranked(tiny_task), [tuned.loss], seeds).mean(), abs=1e-6)

@@ -79,6 +79,20 @@ def test_a_damaged_coverage_is_told(content: object, tiny_task: Task, tmp_path: 
         summary.read(tmp_path)
 
 
+def test_finalists_that_were_passed_over_and_gains_of_chance_do_not_win(made: Path) -> None:
+    tuned = summary.read(made).phases["tune"]
+    best, start = tuned.best, tuned.finals[0]
+    assert best is not None
+    assert best != start
+    places = [place for place, record in enumerate(tuned.finals) if record != start]
+    assert dataclasses.replace(tuned, passed_over=places).best == start
+    measured = {"coefficients": list(best.coefficients), "mean": 0.1, "error": 0.05, "needed": 0.2}
+    assert dataclasses.replace(tuned, measured=measured).best == start
+    assert dataclasses.replace(tuned, measured={**measured, "needed": 0.05}).best == best
+    assert dataclasses.replace(tuned, measured={**measured, "needed": 0.05, "one_class": True}).best == start
+    assert dataclasses.replace(tuned, measured={**measured, "coefficients": []}).best == best
+
+
 def test_a_run_is_read_whole(made: Path, tiny_task: Task) -> None:
     run = summary.read(made)
     assert (run.task.name, run.task.score, run.task.baseline) == ("tiny", "accuracy", "cross-entropy")

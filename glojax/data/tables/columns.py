@@ -13,6 +13,8 @@ from glojax.data.tables.sheet import Sheet
 from glojax.errors import listed, quoted, short
 
 _MOSTLY = 0.9  # share of a column's cells that are numbers, from which the others look like mistakes
+_MANY = 10  # distinct texts, from which it is odd if they look like numbers, or most rows have their own
+_LIKE_NUMBER = re.compile(r"[^\w\s]{0,3}\s*\d")  # behind a sign, a currency, a bracket or a quote
 _ID = re.compile(r"(.*[_ .-])?(id|index|key|uuid|guid|row|nr|no)", re.IGNORECASE)
 _CODE = re.compile(r".*(zip|postal|postcode|plz|phone).*", re.IGNORECASE)
 
@@ -153,7 +155,34 @@ def _read_column(sheet: Sheet, name: str, wishes: Wishes, comma: bool) -> Column
                 f"most {limits.MAX_CATEGORIES} are allowed. An identifier or free text?"
             )
         return dropped(f"{distinct:,} distinct texts, an identifier or free text")
-    return Column(name, "category", column.to_numpy(object), gaps)
+    warning = _text_warning(name, [str(cell) for cell in column.dropna().unique()], len(column) - gaps)
+    return Column(
+        name, "category", column.to_numpy(object), gaps, warning="" if name in wishes.categorical else warning
+    )
+
+
+def _text_warning(name: str, distinct: Sequence[str], count: int) -> str:
+    """What to look at in a column of so many cells of text; "" where nothing is odd."""
+    like_numbers = [cell for cell in distinct if _LIKE_NUMBER.match(cell)]
+    if len(distinct) >= _MANY and len(like_numbers) >= _MOSTLY * len(distinct):
+        cells = ", ".join(quoted(cell, 20) for cell in like_numbers[:3])
+        return (
+            f"{name} is taken for text, and looks like numbers or dates of a form that is not known, or of several "
+            f"({cells}): --categorical or --drop?"
+        )
+    if len(distinct) >= _MANY and 2 * len(distinct) > count:
+        return f"{name} has {len(distinct):,} texts in {count:,} rows, an identifier or free text: --drop?"
+    return alike_warning(name, distinct)
+
+
+def alike_warning(name: str, distinct: Sequence[str]) -> str:
+    """Values of a column that differ in case or spaces alone; "" where none do."""
+    folded: dict[str, str] = {}
+    for cell in distinct:
+        same = folded.setdefault(" ".join(cell.casefold().split()), cell)
+        if same != cell:
+            return f"{name} has {quoted(same, 20)} and {quoted(cell, 20)}, which may be the same"
+    return ""
 
 
 def _number(sheet: Sheet, name: str, values: np.ndarray, form: Form, gaps: int) -> Column:

@@ -100,6 +100,8 @@ def is_ambiguous(cells: list[str]) -> bool:
 def _tidied(cell: str) -> tuple[str, str]:
     """A cell without its unit, with ASCII signs and spaces; and the unit."""
     text = cell.translate(_MINUS).strip()
+    if text[:1] == "(" and text[-1:] == ")" and text[1:2] not in "+-":  # as accountants write what is below 0
+        text = f"-{text[1:-1].strip()}"
     if not text or (text[-1].isdigit() and text[0] in "+-.,0123456789" and text[1:2] not in "$€£¥"):
         return text, ""
     if found := re.fullmatch(rf"(?P<number>.*?)\s*{_UNIT}", text):

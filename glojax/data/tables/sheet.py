@@ -196,7 +196,6 @@ def _names(where: str, header: list[str], sample: list[list[str]]) -> list[str]:
                 names[place] = f"Unnamed: {place}"
             else:
                 raise ValueError(f"{where}: column {place + 1} has no name; every column needs one.")
-    _check_names(where, names)
     is_number = [_is_number(name) for name in header]
     alike = [place for place, number in enumerate(is_number) if number and columns[place] and _mostly(columns[place])]
     if alike and not _counts([float(header[place]) for place in alike]):
@@ -207,6 +206,7 @@ def _names(where: str, header: list[str], sample: list[list[str]]) -> list[str]:
         )
     if len(header) > 1 and sample and all(name in cells for name, cells in zip(header, columns, strict=True)):
         raise ValueError(_looks_like_data(where, header, ""))
+    _check_names(where, names)
     return names
 
 

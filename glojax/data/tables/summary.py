@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glojax.data.tables.columns import Column
+from glojax.data.tables.columns import Column, alike_warning
 from glojax.data.tables.scaling import SKEWED, skewness
 from glojax.data.tables.sheet import Sheet
 from glojax.data.tables.targets import Target
@@ -58,6 +58,8 @@ def described(
     counts = " / ".join(f"{rows:,}" for rows in sizes)
     same = f"; {twins:,} rows equal others, which stay on one side" if twins else ""
     found.append(("Parts", f"{counts} rows for training, validation and test, by {by}, seed {seed}{same}"))
+    if warning := alike_warning(target.name, target.classes):
+        found.append(("Look at", warning))
     found += [("Look at", column.warning) for column in columns if column.warning]
     return tuple(found)
 

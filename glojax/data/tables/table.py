@@ -110,27 +110,45 @@ def read(
     taken = [column for column in found if column.kind != "dropped"]
     groups = _groups(taken, aim)
     chosen = parts.split(groups, aim.labels, by_class=bool(aim.classes), seed=seed, tested=test is None)
-    encodings = transform.fit(sheet, taken, aim.rows[chosen[0]])
-    mean, std = _moments(sheet, aim, chosen[0])
-    scale = _scale(sheet, aim, chosen[0], target_transform)
-    values = {column.name: column.values for column in taken}
-    split = [
-        Split(transform.encoded(encodings, values, sheet, aim.rows[rows]), _labels(sheet, aim, rows, scale))
-        for rows in chosen
-    ]
-    made = Transform(
-        target, aim.kind, aim.classes, aim.form, mean, std, encodings, tuple(missing), header,
-        target_scale=scale, delimiter=delimiter, encoding=encoding,
-    )  # fmt: skip
+    made = _learned(sheet, aim, taken, chosen[0], reading, target_transform)
+    split = [_part(sheet, aim, taken, rows, made) for rows in chosen]
     if test is not None:
         split.append(_tested(made, Path(test)))
-    twins = len(groups) - len(np.unique(groups))
-    sizes = [len(part.labels) for part in split]
+    sizes, twins = [len(part.labels) for part in split], len(groups) - len(np.unique(groups))
     about = summary.described(sheet, aim, found, sizes, seed, twins, target_transform)
     if test is not None:
         about = (*about, ("Test", f"{short(Path(test).name, 60)}: {sizes[2]:,} rows"))
     made = replace(made, about=about)
+    mean, std = made.target_mean, made.target_std
     return TableData(Splits(*split), aim.kind, aim.classes, made.features, made, mean, std)
+
+
+def _learned(
+    sheet: Sheet, aim: Target, taken: Sequence[Column], train: np.ndarray, reading: Reading, target_transform: str
+) -> Transform:
+    """How rows become inputs and labels, learned from the training part."""
+    mean, std = _moments(sheet, aim, train)
+    return Transform(
+        target=aim.name,
+        kind=aim.kind,
+        classes=aim.classes,
+        target_form=aim.form,
+        target_mean=mean,
+        target_std=std,
+        encodings=transform.fit(sheet, taken, aim.rows[train]),
+        missing=reading.missing,
+        has_header=reading.header,
+        target_scale=_scale(sheet, aim, train, target_transform),
+        delimiter=reading.delimiter,
+        encoding=reading.encoding,
+    )
+
+
+def _part(sheet: Sheet, aim: Target, taken: Sequence[Column], rows: np.ndarray, made: Transform) -> Split:
+    """Some rows as inputs and labels."""
+    values = {column.name: column.values for column in taken}
+    x = transform.encoded(made.encodings, values, sheet, aim.rows[rows])
+    return Split(x, _labels(sheet, aim, rows, made.target_scale))
 
 
 def _check_choice(path: str | os.PathLike[str], field: str, given: str | None, allowed: Sequence[str]) -> None:

@@ -37,8 +37,9 @@ def read_target(sheet: Sheet, name: str, kind: str | None, *, keep_gaps: bool = 
     """
     if name not in sheet.frame:
         names = list(sheet.frame)
+        hint = " With one column, --delimiter may help." if len(names) == 1 else ""
         raise ValueError(
-            f"{short(sheet.path)}: target {quoted(name)} is not among the columns; they are {listed(names)}."
+            f"{short(sheet.path)}: target {quoted(name)} is not among the columns; they are {listed(names)}.{hint}"
         )
     where = f"{short(sheet.path)}: column {quoted(name)}, the target,"
     rows = np.flatnonzero(sheet.column(name).notna())

@@ -1,5 +1,6 @@
 """What columns are taken for: indices, identifiers, codes, and wishes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,32 @@ def test_dates_whose_day_could_be_the_month_are_warned_of(tmp_path: Path, first:
     (tmp_path / "t.csv").write_text(f"day,y\n{rows}\n")
     said = " ".join(tables.read(tmp_path / "t.csv", "y").about.split())
     assert ("day: 02/01/2024 is read with the month first; the day could be first" in said) == is_ambiguous
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (lambda i: f"{i}%" if i % 5 else str(i), "a is taken for text, and looks like numbers or dates"),
+        (lambda i: f"{i % 28 + 1} Jan 2021", "a is taken for text, and looks like numbers or dates"),
+        (lambda i: f"'{i}'", "a is taken for text, and looks like numbers or dates"),
+        (lambda i: f"visitor {i}", "a has 40 texts in 40 rows, an identifier or free text"),
+        (lambda i: ["Yes", "yes ", "no"][i % 3], "a has 'Yes' and 'yes', which may be the same"),
+        (lambda i: f"ward {i % 12}", ""),
+        (lambda i: f"{i % 5 * 10}-{i % 5 * 10 + 9}", ""),
+    ],
+)
+def test_text_that_is_hardly_categories_is_warned_of(tmp_path: Path, cell: Callable[[int], str], said: str) -> None:
+    sheet = read_sheet(write(tmp_path, "a,b,y", [f"{cell(i)},{i * 7 % 11},{i % 2}" for i in range(40)]), Reading())
+    a, _ = read_columns(sheet, "y", Wishes())
+    assert a.kind == "category"
+    assert said in a.warning
+    assert bool(said) == bool(a.warning)
+
+
+def test_classes_that_differ_in_case_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "a,y\n" + "\n".join(f"{i * 7 % 11},{['yes', 'Yes', 'no'][i % 3]}" for i in range(40))
+    )
+    assert "y has 'Yes' and 'yes', which may be the same" in " ".join(
+        tables.read(tmp_path / "t.csv", "y").about.split()
+    )

@@ -20,6 +20,8 @@ from glojax.data.tables import forms
         (["$1,200.50", "$3", "-$4"], forms.THOUSANDS, "$", [1200.5, 3, -4]),
         (["1.200,50 €", "3\u00a0€"], forms.COMMA, "€", [1200.5, 3]),
         (["\u22125", "6"], forms.PLAIN, "", [-5, 6]),
+        (["(12.50)", "3", "(4)"], forms.PLAIN, "", [-12.5, 3, -4]),
+        (["($1,200)", "$3"], forms.THOUSANDS, "$", [-1200, 3]),
     ],
 )
 def test_a_column_of_one_form_is_numbers(cells: list[str], name: str, unit: str, values: list[float]) -> None:

@@ -301,6 +301,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {},
         r"line 1: column 1 has no name; every column needs one",
     ),
+    (text("1,1,y", GOOD), {}, r"line 1: cells that look like data \(1\)"),
     (text("x,x,y", GOOD), {}, r"line 1: two columns have the name 'x'; every column needs its own"),
     ("\n\n" + text("x,x,y", GOOD), {}, r"table\.csv, line 3: two columns have the name 'x'"),
     (text("x,c,y", GOOD), {"target": "z"}, r"table\.csv: target 'z' is not among the columns; they are x, c, y\."),
