@@ -19,11 +19,12 @@ from glojax.discovery import generations, joint, joint_runs
 from glojax.discovery.fitness import Fitness, simplified_loss
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.proposals import Proposals
-from glojax.discovery.results import Event, OnEvent, Outcome, Result, SearchOptions
+from glojax.discovery.results import Event, Known, OnEvent, Outcome, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss
+from glojax.records.candidates import Record
 from glojax.records.funnel import total
 from glojax.records.hall_of_fame import hall_of_fame
 from glojax.records.run import Run
@@ -150,18 +151,33 @@ def search(
         assert last is not None  # the first generation is there or has raised
         best = fitness.finals(last.archive, run)
         record, decided = run.generations()[: len(history)], run.finals()
+    funnel = total(generation.funnel for generation in history)
+    found = _result(phase, task, config, best, last, history, record, funnel)
+    famous, simplified = hall_of_fame(record, decided), simplified_loss(task, config, decided)
+    return dataclasses.replace(found, hall_of_fame=famous, simplified=simplified)
+
+
+def _result(
+    phase: str,
+    task: Task,
+    config: SearchConfig,
+    best: Known,
+    last: State,
+    history: list[Generation],
+    record: list[list[Record]],
+    funnel: dict[str, int],
+) -> SearchResult:
+    """What the search on one task ends with, whose best loss is known."""
     return SearchResult(
         phase=phase,
         loss=task.loss(best.tree, best.factors, protected=config.protected),
         rate=best.rate,
         scores=np.array(best.scores),
         record=record,
-        funnel=total(generation.funnel for generation in history),
+        funnel=funnel,
         baseline=last.baseline,
         steps=last.steps,
         generations=history,
-        hall_of_fame=hall_of_fame(record, decided),
-        simplified=simplified_loss(task, config, decided),
     )
 
 
@@ -195,20 +211,11 @@ def _search_jointly(
         assert last is not None  # the first generation is there or has raised
         best = joint.decide(fitness, last, runs)
         records = [run.generations()[: len(history)] for run in runs]
-    columns = zip(joint_runs.names_of(together), together, best.parts, last.parts, records, of_tasks, strict=True)
+    funnel = total(generation.funnel for generation in history)
+    columns = zip(joint_runs.names_of(together), together, best.parts, last.parts, of_tasks, records, strict=True)
     results = {
-        name: SearchResult(
-            phase=phase,
-            loss=task.loss(best.tree, protected=config.protected),
-            rate=known.rate,
-            scores=np.array(known.scores),
-            record=record,
-            funnel=total(generation.funnel for generation in history),
-            baseline=part.baseline,
-            steps=part.steps,
-            generations=own,
-        )
-        for name, task, known, part, record, own in columns
+        name: _result(phase, task, config, known, part, own, record, funnel)
+        for name, task, known, part, own, record in columns
     }
     loss = next(iter(results.values())).loss
     return JointResult(phase=phase, loss=loss, scores=np.array(best.scores), results=results, generations=history)

@@ -160,10 +160,10 @@ def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
     read_back = zip(*(zip(run.generations(), run.funnels(), strict=True) for run in runs), strict=False)
     for number, of_tasks in zip(range(config.generations), read_back, strict=False):
         for place, (part, (records, funnel)) in enumerate(zip(fitness.parts, of_tasks, strict=True)):
-            archive = part.recall(_archive(before[place]), records)
+            archive = part.recall(generations.archive_of(before[place]), records)
             generation = Generation.recalled(number, records, funnel)
             seconds = sum(record.seconds for record in records)
-            before[place] = _after(before[place], baselines[place], archive, generation, records, seconds)
+            before[place] = State.after(before[place], archive, baselines[place], generation, records, seconds)
         state = _joined(fitness, before)
         yield state
     while state is None or state.generation.number + 1 < config.generations:
@@ -188,30 +188,13 @@ def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
         number = 0 if last is None else last.number + 1
         for place, (part, run) in enumerate(pairs):
             archive, generation, records = generations.evaluate(
-                part, config, _archive(before[place]), baselines[place], number, offspring, sifted
+                part, config, generations.archive_of(before[place]), baselines[place], number, offspring, sifted
             )
             run.save_generation(number, records, generation.funnel, generations.rejected_by(sifted, ahead))
-            before[place] = _after(before[place], baselines[place], archive, generation, records, generation.seconds)
+            seconds = generation.seconds
+            before[place] = State.after(before[place], archive, baselines[place], generation, records, seconds)
         state = _joined(fitness, before)
         yield state
-
-
-def _archive(state: State | None) -> Archive:
-    return EMPTY if state is None else state.archive
-
-
-def _after(
-    before: State | None,
-    baseline: Baseline | None,
-    archive: Archive,
-    generation: Generation,
-    records: Sequence[Record],
-    seconds: float,
-) -> State:
-    """The search on one task after a generation."""
-    steps = (baseline.steps if baseline else 0) if before is None else before.steps
-    spent = 0.0 if before is None else before.seconds
-    return State(generation, records, archive, baseline, steps + int(generation.steps.sum()), spent + seconds)
 
 
 def _joined(fitness: JointFitness, given: Sequence[State | None]) -> JointState:
