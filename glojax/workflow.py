@@ -199,6 +199,7 @@ def discover(
     *,
     on_phase: OnPhase | None = None,
     on_result: Callable[[JointResult], None] | None = None,
+    proposals: Proposals | None = None,
     **options: Unpack[SearchOptions],
 ) -> JointDiscovery: ...
 
@@ -239,8 +240,8 @@ def discover(
       found.loss, found.rate, found.report
     """
     config = DiscoveryConfig() if config is None else config
-    if proposals is not None and (not isinstance(config.search, SearchConfig) or isinstance(task, list | tuple)):
-        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig, for one task.")
+    if proposals is not None and not isinstance(config.search, SearchConfig):
+        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig.")
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
 
@@ -256,7 +257,7 @@ def discover(
         return result
 
     if isinstance(task, list | tuple):
-        return _discover_jointly(task, config, begin, phase, watched, shared)
+        return _discover_jointly(task, config, begin, phase, watched, shared, proposals)
     task = config.search.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
     return _discover_alone(task, config, begin, phase, watched, shared, proposals)
 
@@ -301,6 +302,7 @@ def _discover_jointly(
     phase: Callable[[str, Callable[[], JointResult]], JointResult],
     watched: dict[str, Any],
     shared: dict[str, Any],
+    proposals: Proposals | None,
 ) -> JointDiscovery:
     """``discover`` of several tasks."""
     settings, run_dir = config.search, watched["run_dir"]
@@ -308,7 +310,7 @@ def _discover_jointly(
         raise ValueError(
             f"DiscoveryConfig.search is of {type(settings).__name__}; of several tasks a SearchConfig is allowed."
         )
-    found = phase("search", lambda: search(together, settings, **watched))
+    found = phase("search", lambda: search(together, settings, proposals=proposals, **watched))
     if found.fitness == 0:
         raise ValueError(f"no loss trains on all of {', '.join(found.results)}; search longer.")
     random: JointResult | None = None

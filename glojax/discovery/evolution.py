@@ -26,7 +26,7 @@ from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss
 from glojax.records.candidates import Record
 from glojax.records.funnel import total
-from glojax.records.hall_of_fame import hall_of_fame
+from glojax.records.hall_of_fame import Famous, hall_of_fame
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -55,6 +55,10 @@ class JointResult(Outcome):
       scores: joint scores ``float64[seeds]`` of the trainings that decided (``SearchConfig.aggregate``).
       results: by the tasks' names, the search on each: the same loss with its own rate, scores and record.
       generations: every generation, with joint fitness, and rates in units of each task's fair ones.
+      hall_of_fame: the best loss of every size by its joint scores over the seeds of the finals, the smallest first.
+        Empty where there were no finals.
+      simplified: the loss of the smallest finalist that is within one standard error of the winner; ``None`` where
+        there were no finals.
     """
 
     phase: str
@@ -62,6 +66,8 @@ class JointResult(Outcome):
     scores: np.ndarray
     results: dict[str, SearchResult]
     generations: list[Generation] = field(repr=False)
+    hall_of_fame: list[Famous] = field(default_factory=list, repr=False, kw_only=True)
+    simplified: Loss | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def rates(self) -> dict[str, float]:
@@ -90,6 +96,8 @@ def search(
     task: Sequence[Task],
     config: SearchConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
+    *,
+    proposals: Proposals | None = None,
     **options: Unpack[SearchOptions],
 ) -> JointResult: ...
 
@@ -134,9 +142,7 @@ def search(
     """
     config = SearchConfig() if config is None else config
     if isinstance(task, list | tuple):
-        if proposals is not None:
-            raise ValueError("proposals go with one task, not with several.")
-        return _search_jointly(task, config, run_dir, resume, on_event, executor, group)
+        return _search_jointly(task, config, run_dir, resume, on_event, executor, group, proposals)
     task = config.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
     fitness = Fitness.of(task, config, config.max_nodes, local.resolve(task, executor, group))
     # A directory may hold the random search beside the search that it is compared with.
@@ -189,6 +195,7 @@ def _search_jointly(
     on_event: OnEvent | None,
     executor: Executor | None,
     group: int | None,
+    proposals: Proposals | None,
 ) -> JointResult:
     """``search`` of several tasks."""
     if config.coefficient_samples:
@@ -202,7 +209,7 @@ def _search_jointly(
         history: list[Generation] = []
         of_tasks: list[list[Generation]] = [[] for _ in runs]
         last: joint.JointState | None = None
-        for last in joint.states(fitness, runs):
+        for last in joint.states(fitness, runs, proposals):
             history.append(last.generation)
             for one, part in zip(of_tasks, last.parts, strict=True):
                 one.append(part.generation)
@@ -218,7 +225,15 @@ def _search_jointly(
         for name, task, known, part, own, record in columns
     }
     loss = next(iter(results.values())).loss
-    return JointResult(phase=phase, loss=loss, scores=np.array(best.scores), results=results, generations=history)
+    return JointResult(
+        phase=phase,
+        loss=loss,
+        scores=np.array(best.scores),
+        results=results,
+        generations=history,
+        hall_of_fame=hall_of_fame([], best.finals),
+        simplified=simplified_loss(together[0], config, best.finals),
+    )
 
 
 def random_search(
