@@ -62,14 +62,14 @@ def test_the_interval_of_a_difference_without_noise_or_seeds() -> None:
     assert statistics.difference(np.ones(3), np.full(2, 1.5)) == (0.5, 0.0, 0.5, 0.5)
     assert statistics.difference(np.full(3, 0.1), np.full(3, 0.1)).low == 0
     one = statistics.difference(np.ones(1), np.zeros(4))
-    assert one.mean == -1
+    assert (one.mean, one.std) == (-1, 0)
     assert np.isnan([one.low, one.high]).all()
 
 
 def test_effect_size_is_the_difference_of_means_in_pooled_deviations() -> None:
     # Means 3 and 5, both of variance 2.5; 8 degrees of freedom.
     assert statistics.effect_size(np.arange(1, 6), np.arange(3, 8)) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))
-    assert statistics.effect_size(SCORES, SCORES) == 0
+    assert statistics.effect_size(SCORES, SCORES) == statistics.effect_size(np.ones(3), np.ones(2)) == 0
     assert statistics.effect_size(np.ones(3), np.zeros(3)) == -np.inf
 
 
@@ -139,6 +139,19 @@ def test_the_leader_is_the_best_at_least_as_often_as_its_chance_says() -> None:
     sure = np.array(chances) > 0.8
     assert sure.sum() > 20
     assert np.mean(np.array(hits)[sure]) >= 0.8
+
+
+def test_the_leader_changes_where_its_mean_makes_up_for_its_wider_interval() -> None:
+    long = np.random.default_rng(5).normal(0.8, 0.02, 12)
+    short = long[:3] + [0.01, -0.02, 0.01]
+    squares, degrees = [np.var(row) * len(row) for row in (short, long)], np.array([2, 11])
+    typical = np.median(squares / degrees / (1 - 2 / (9 * degrees)) ** 3)
+    variances = (8 * typical + squares) / (8 + degrees)
+    margins = stats.t.ppf(0.95, 8 + degrees) * np.sqrt(variances / (degrees + 1))
+    needed = margins[0] - margins[1]  # on the seeds that both have, where their means are equal
+    assert needed > 0.001
+    for lead, leader in ((needed * 1.001, 0), (needed * 0.999, 1)):
+        assert statistics.standing([short + lead, long]).leader == leader
 
 
 def test_one_candidate_that_fails_now_and_then_hides_no_other() -> None:
