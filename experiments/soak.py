@@ -22,7 +22,6 @@ from scipy import stats
 
 from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
 from glojax.discovery import sieve
-from glojax.expressions import canonical, trees
 
 compiled: list[str] = []
 libc = ctypes.CDLL(None)
@@ -47,7 +46,7 @@ def main() -> None:
         parser.error("memory in use is told by mallinfo2, which glibc has from 2.33 on")
     if os.environ.get("PYTHONMALLOC") != "malloc":  # Python's own allocator would hide its part
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONMALLOC": "malloc"})
-    sieve._MOST_REMEMBERED = 256  # so that it is full at once
+    sieve.MOST_REMEMBERED = 256  # so that it is full at once
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, duration_secs, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
@@ -83,8 +82,10 @@ def holding() -> tuple[int, int, int]:
     Bytes that were freed do not count, though the allocator may keep them. Nor do the forms of trees that are
     remembered, which are bounded.
     """
-    for remembered in (canonical.canonical, canonical._sum_of, trees._text):
-        remembered.cache_clear()
+    for module in [module for name, module in sys.modules.items() if name.startswith("glojax.expressions.")]:
+        for cached in vars(module).values():
+            if hasattr(cached, "cache_parameters") and cached.cache_parameters()["maxsize"] > 1000:  # of trees
+                cached.cache_clear()
     gc.collect()
     libc.mallinfo2.restype = Mallinfo
     memory = libc.mallinfo2()

@@ -63,16 +63,15 @@ def _within(mean: float, half: float, low: float, high: float) -> tuple[float, f
         return mean - half, mean + half
     if not low < mean < high:
         return mean, mean
-    with np.errstate(over="ignore"):
-        if np.isinf(high):
-            factor = float(np.exp(half / (mean - low)))
-            return low + (mean - low) / factor, low + (mean - low) * factor
-        if np.isinf(low):
-            factor = float(np.exp(half / (high - mean)))
-            return high - (high - mean) * factor, high - (high - mean) / factor
-        spread = high - low
-        middle, step = special.logit((mean - low) / spread), half * spread / ((mean - low) * (high - mean))
-        first, last = low + spread * special.expit([middle - step, middle + step])
+    if np.isinf(high):
+        factor = float(np.exp(half / (mean - low)))
+        return low + (mean - low) / factor, low + (mean - low) * factor
+    if np.isinf(low):
+        factor = float(np.exp(half / (high - mean)))
+        return high - (high - mean) * factor, high - (high - mean) / factor
+    spread = high - low
+    middle, step = special.logit((mean - low) / spread), half * spread / ((mean - low) * (high - mean))
+    first, last = low + spread * special.expit([middle - step, middle + step])
     return float(first), float(last)
 
 

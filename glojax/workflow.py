@@ -199,6 +199,7 @@ def discover(
     *,
     on_phase: OnPhase | None = None,
     on_result: Callable[[JointResult], None] | None = None,
+    proposals: Proposals | None = None,
     **options: Unpack[SearchOptions],
 ) -> JointDiscovery: ...
 
@@ -239,10 +240,9 @@ def discover(
       found.loss, found.rate, found.report
     """
     config = DiscoveryConfig() if config is None else config
-    if proposals is not None and (not isinstance(config.search, SearchConfig) or isinstance(task, list | tuple)):
-        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig, for one task.")
+    if proposals is not None and not isinstance(config.search, SearchConfig):
+        raise ValueError("proposals go with the search of trees by genetic programming, a SearchConfig.")
     watched: dict[str, Any] = {"run_dir": run_dir, **options}
-    asking = watched if proposals is None else {**watched, "proposals": proposals}
     shared = {name: option for name, option in watched.items() if name != "on_event"}
 
     def begin(name: str) -> None:
@@ -257,20 +257,35 @@ def discover(
         return result
 
     if isinstance(task, list | tuple):
-        return _discover_jointly(task, config, begin, phase, watched, shared)
+        return _discover_jointly(task, config, begin, phase, watched, shared, proposals)
     task = config.search.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
-    found = phase(_PHASES[type(config.search)], lambda: _SEARCHES[type(config.search)](task, config.search, **asking))
+    return _discover_alone(task, config, begin, phase, watched, shared, proposals)
+
+
+def _discover_alone(
+    task: Task,
+    config: DiscoveryConfig,
+    begin: OnPhase,
+    phase: Callable[[str, Callable[[], Any]], Any],
+    watched: dict[str, Any],
+    shared: dict[str, Any],
+    proposals: Proposals | None,
+) -> Discovery:
+    """``discover`` of one task."""
+    settings, run_dir = config.search, watched["run_dir"]
+    asking = watched if proposals is None else {**watched, "proposals": proposals}
+    found = phase(_PHASES[type(settings)], lambda: _SEARCHES[type(settings)](task, settings, **asking))
     if found.fitness == 0:
         raise ValueError(f"no candidate could be trained in {len(found.record)} generations; search longer.")
     tuned: TuningResult | None = None
-    if (settings := _tuning(config, found)) is not None:
-        tuned = phase("tune", lambda: tune(task, _space(found), settings, **watched))
+    if (tuning := _tuning(config, found)) is not None:
+        tuned = phase("tune", lambda: tune(task, _space(found), tuning, **watched))
     best = _better(found, tuned)
     if run_dir is not None and processes.is_first() and not callable(best.loss.output):
         best.loss.save(Path(run_dir) / "loss.json")
     random: SearchResult | None = None
     if config.random_search:
-        random = phase("random search", lambda: random_search(task, _drawing(config.search), found.steps, **watched))
+        random = phase("random search", lambda: random_search(task, _drawing(settings), found.steps, **watched))
 
     named: dict[str, Result] = {"found": found}
     named |= {"found, tuned": best} if best is not found else {}
@@ -287,6 +302,7 @@ def _discover_jointly(
     phase: Callable[[str, Callable[[], JointResult]], JointResult],
     watched: dict[str, Any],
     shared: dict[str, Any],
+    proposals: Proposals | None,
 ) -> JointDiscovery:
     """``discover`` of several tasks."""
     settings, run_dir = config.search, watched["run_dir"]
@@ -294,7 +310,7 @@ def _discover_jointly(
         raise ValueError(
             f"DiscoveryConfig.search is of {type(settings).__name__}; of several tasks a SearchConfig is allowed."
         )
-    found = phase("search", lambda: search(together, settings, **watched))
+    found = phase("search", lambda: search(together, settings, proposals=proposals, **watched))
     if found.fitness == 0:
         raise ValueError(f"no loss trains on all of {', '.join(found.results)}; search longer.")
     random: JointResult | None = None

@@ -62,14 +62,14 @@ def test_the_interval_of_a_difference_without_noise_or_seeds() -> None:
     assert statistics.difference(np.ones(3), np.full(2, 1.5)) == (0.5, 0.0, 0.5, 0.5)
     assert statistics.difference(np.full(3, 0.1), np.full(3, 0.1)).low == 0
     one = statistics.difference(np.ones(1), np.zeros(4))
-    assert one.mean == -1
+    assert (one.mean, one.std) == (-1, 0)
     assert np.isnan([one.low, one.high]).all()
 
 
 def test_effect_size_is_the_difference_of_means_in_pooled_deviations() -> None:
     # Means 3 and 5, both of variance 2.5; 8 degrees of freedom.
     assert statistics.effect_size(np.arange(1, 6), np.arange(3, 8)) == pytest.approx(2 / np.sqrt(2.5) * (1 - 3 / 31))
-    assert statistics.effect_size(SCORES, SCORES) == 0
+    assert statistics.effect_size(SCORES, SCORES) == statistics.effect_size(np.ones(3), np.ones(2)) == 0
     assert statistics.effect_size(np.ones(3), np.zeros(3)) == -np.inf
 
 
@@ -92,14 +92,15 @@ def test_a_t_test_finds_the_detectable_difference_in_four_cases_of_five(seed_cou
     assert shifted.sf(critical) + shifted.cdf(-critical) == pytest.approx(expected, abs=0.0006)
 
 
-def test_the_lower_bound_is_that_of_scipys_one_sided_test() -> None:
-    scores = np.random.default_rng(2).normal(0.8, 0.05, (2, 3, 6))
+@pytest.mark.parametrize("seed_count", [2, 6])
+def test_the_lower_bound_is_that_of_scipys_one_sided_test(seed_count: int) -> None:
+    scores = np.random.default_rng(2).normal(0.8, 0.05, (2, 3, seed_count))
     expected = stats.ttest_1samp(scores, 0.0, axis=-1, alternative="greater").confidence_interval(0.95).low
     np.testing.assert_allclose(statistics.lower_bound(scores), expected)
 
 
 def test_the_lower_bound_of_one_seed_is_its_score() -> None:
-    np.testing.assert_array_equal(statistics.lower_bound(np.array([[0.3], [0.7]])), [0.3, 0.7])
+    np.testing.assert_array_equal(statistics.lower_bound(np.array([[[0.3], [0.7]]])), [[0.3, 0.7]])
 
 
 def test_the_winner_has_the_best_lower_bound_and_not_the_best_mean() -> None:
@@ -140,6 +141,19 @@ def test_the_leader_is_the_best_at_least_as_often_as_its_chance_says() -> None:
     assert np.mean(np.array(hits)[sure]) >= 0.8
 
 
+def test_the_leader_changes_where_its_mean_makes_up_for_its_wider_interval() -> None:
+    long = np.random.default_rng(5).normal(0.8, 0.02, 12)
+    short = long[:3] + [0.01, -0.02, 0.01]
+    squares, degrees = [np.var(row) * len(row) for row in (short, long)], np.array([2, 11])
+    typical = np.median(squares / degrees / (1 - 2 / (9 * degrees)) ** 3)
+    variances = (8 * typical + squares) / (8 + degrees)
+    margins = stats.t.ppf(0.95, 8 + degrees) * np.sqrt(variances / (degrees + 1))
+    needed = margins[0] - margins[1]  # on the seeds that both have, where their means are equal
+    assert needed > 0.001
+    for lead, leader in ((needed * 1.001, 0), (needed * 0.999, 1)):
+        assert statistics.standing([short + lead, long]).leader == leader
+
+
 def test_one_candidate_that_fails_now_and_then_hides_no_other() -> None:
     random = np.random.default_rng(2)
     good, *others, failing = random.normal([[0.9], [0.8], [0.8], [0.8], [0.8], [0.8]], 0.005, (6, 4))
@@ -172,8 +186,40 @@ def test_holm_corrects_for_the_number_of_tests() -> None:
     assert statistics.holm([0.02]) == [0.02]
 
 
-def test_of_equal_finalists_the_first_wins() -> None:
+def test_of_equal_finalists_the_first_wins_and_the_other_is_as_good() -> None:
     assert statistics.winner([(0.5, 0.6), (0.5, 0.6)]) == 0
+    assert statistics.as_good([(0.5, 0.6), (0.5, 0.6)]) == [0, 1]
+
+
+def test_scores_are_most_often_among_values_or_the_count_is_0() -> None:
+    assert statistics.mostly_among(np.array([0.1, 0.9, 0.9, 0.5]), [0.9, 0.5]) == 3
+    assert statistics.mostly_among(np.array([0.1, 0.9, 0.9, 0.2]), [0.9]) == 2
+    assert statistics.mostly_among(np.array([0.1, 0.9, 0.9, 0.2, 0.3]), [0.9]) == 0
+    rounded = np.array([0.9 * (1 + 9e-7), 9e-8, 0.9 * (1 - 9e-7)], np.float64)
+    assert statistics.mostly_among(rounded, [0.9, 0.0]) == 3
+    beyond = np.array([0.9 * (1 + 1.3e-6), 1.1e-7, 0.9])
+    assert statistics.mostly_among(beyond, [0.9, 0.0]) == 0
+    assert statistics.mostly_among(np.array([0.1, 0.1]), [0.1, 0.1 + 1e-9]) == 2  # each score once
+
+
+def test_handicaps_are_taken_off_the_scores_of_their_own_finalist() -> None:
+    scores = [(0.5, 0.75), (1.0,)]
+    assert statistics.with_handicaps(scores, [0.25, 0.5]) == [(0.25, 0.5), (0.5,)]
+    assert statistics.with_handicaps(scores, []) == scores
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        statistics.with_handicaps(scores, [0.25])
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["summarize", "welch", "difference", "effect_size", "paired_p", "paired_difference"],
+)
+def test_scores_of_any_type_are_computed_in_double_precision(function: str) -> None:
+    pair = np.random.default_rng(4).normal(0.9, 0.02, (2, 7)).astype(np.float32)
+    given = pair[:1] if function == "summarize" else pair
+    found, expected = (getattr(statistics, function)(*part) for part in (given, given.astype(float)))
+    np.testing.assert_array_equal(found, expected)
+    assert getattr(statistics, function)(*map(list, given.astype(float))) == expected
 
 
 def test_no_module_of_the_package_imports_the_standard_librarys_statistics() -> None:
@@ -216,6 +262,22 @@ def test_intervals_with_one_bound_are_those_of_the_logarithm() -> None:
 
 def test_scores_at_a_bound_have_an_interval_there() -> None:
     assert statistics.summarize(np.ones(3), (0, 1))[2:] == (1, 1)
+    # Scores that differ, but whose mean is the bound in floating point.
+    assert statistics.summarize(np.array([1 - 2**-53, 1]), (0, 1))[2:] == (1, 1)
+    assert statistics.summarize(np.array([1, 1 + 2**-52]), (1, 2))[2:] == (1, 1)
+
+
+def test_an_interval_may_reach_its_bounds() -> None:
+    plain = statistics.summarize(SCORES)
+    assert statistics.summarize(SCORES, (plain.low, plain.high)) == plain
+
+
+@pytest.mark.parametrize("scores", [[0.95, 0.99], [0.02, 0.001, 0.03]])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, np.inf), (-np.inf, 1.0)])
+def test_an_interval_moves_and_grows_with_its_bounds(scores: list[float], bounds: tuple[float, float]) -> None:
+    found = statistics.summarize(np.array(scores), bounds)
+    moved = statistics.summarize(-3 + 4 * np.array(scores), (-3 + 4 * bounds[0], -3 + 4 * bounds[1]))
+    np.testing.assert_allclose([moved.low, moved.high], [-3 + 4 * found.low, -3 + 4 * found.high], rtol=1e-9)
 
 
 def test_as_good_is_within_one_standard_error_of_the_winner_on_shared_seeds() -> None:

@@ -14,6 +14,7 @@ from glojax.cli.progress import ProgressDisplay, funnel_line
 
 if TYPE_CHECKING:
     from glojax.discovery.evolution import JointResult
+    from glojax.discovery.proposals import Proposals
     from glojax.reporting.scalars import Scalars
     from glojax.tasks.task import Task
     from glojax.workflow import DiscoveryConfig, JointDiscovery
@@ -26,6 +27,7 @@ def search_jointly(
     run_dir: Path,
     resume: bool,
     scalars: "Scalars | None",
+    proposals: "Proposals | None",
     trains: dict[str, Any],
 ) -> dict[str, Any]:
     """Discover one loss for several tasks, and print what was found."""
@@ -47,6 +49,7 @@ def search_jointly(
             on_phase=functools.partial(_say_phase, console, progress, config),
             on_event=progress.show,
             on_result=functools.partial(_say_result, console, progress),
+            proposals=proposals,
             **trains,
         )
     if scalars is not None:

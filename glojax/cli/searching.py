@@ -89,9 +89,7 @@ def search(
     scalars = scalars_of(track, tensorboard, run_dir)
     jobs = [make_task(name, keep_in=run_dir) for name in task or [None]]
     if len(jobs) > 1:
-        if asked is not None:
-            raise ValueError("--proposals goes with one task.")
-        return search_jointly(console, jobs, config, run_dir, resume, scalars, trains)
+        return search_jointly(console, jobs, config, run_dir, resume, scalars, asked, trains)
     job = jobs[0]
     say_device(console, job, trains)
     console.print("Compiling, and training the baseline ...")

@@ -170,7 +170,7 @@ def from_source(source: Any, inputs: Part, labels: Part, *, digest: str | None =
     blocks = [Fed(source, of=labels)[first : first + _BLOCK] for first in range(0, len(fed), _BLOCK)]
     if not blocks:
         raise ValueError("Fed.source has no examples.")
-    return fed, jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+    return fed, _tree().map(lambda *parts: np.concatenate(parts), *blocks)
 
 
 def spooled(
@@ -199,7 +199,7 @@ def spooled(
         _write(((_part(batch, inputs), _part(batch, labels)) for batch in given), made)
         made.rename(folder)
     x, kept = _paths(json.loads((folder / "trees.json").read_text()), folder)
-    return Fed(x), jax.tree.map(np.load, kept)
+    return Fed(x), _tree().map(np.load, kept)
 
 
 def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
@@ -208,8 +208,8 @@ def _write(batches: Iterable[tuple[Any, Any]], folder: Path) -> None:
     count = 0
     try:
         for batch in batches:
-            inputs, labels = jax.tree.map(np.asarray, batch)
-            leaves, structure = jax.tree.flatten((inputs, labels))
+            inputs, labels = _tree().map(np.asarray, batch)
+            leaves, structure = _tree().flatten((inputs, labels))
             if any(leaf.ndim == 0 for leaf in leaves):
                 raise ValueError("an example was given without an axis of examples; batches of them are expected.")
             kinds = structure, [(leaf.dtype, leaf.shape[1:]) for leaf in leaves]

@@ -19,13 +19,14 @@ from glojax.discovery import generations, joint, joint_runs
 from glojax.discovery.fitness import Fitness, simplified_loss
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.proposals import Proposals
-from glojax.discovery.results import Event, OnEvent, Outcome, Result, SearchOptions
+from glojax.discovery.results import Event, Known, OnEvent, Outcome, Result, SearchOptions
 from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
 from glojax.executors.protocol import Executor
 from glojax.losses.loss import Loss
+from glojax.records.candidates import Record
 from glojax.records.funnel import total
-from glojax.records.hall_of_fame import hall_of_fame
+from glojax.records.hall_of_fame import Famous, hall_of_fame
 from glojax.records.run import Run
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -54,6 +55,10 @@ class JointResult(Outcome):
       scores: joint scores ``float64[seeds]`` of the trainings that decided (``SearchConfig.aggregate``).
       results: by the tasks' names, the search on each: the same loss with its own rate, scores and record.
       generations: every generation, with joint fitness, and rates in units of each task's fair ones.
+      hall_of_fame: the best loss of every size by its joint scores over the seeds of the finals, the smallest first.
+        Empty where there were no finals.
+      simplified: the loss of the smallest finalist that is within one standard error of the winner; ``None`` where
+        there were no finals.
     """
 
     phase: str
@@ -61,6 +66,8 @@ class JointResult(Outcome):
     scores: np.ndarray
     results: dict[str, SearchResult]
     generations: list[Generation] = field(repr=False)
+    hall_of_fame: list[Famous] = field(default_factory=list, repr=False, kw_only=True)
+    simplified: Loss | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def rates(self) -> dict[str, float]:
@@ -89,6 +96,8 @@ def search(
     task: Sequence[Task],
     config: SearchConfig | None = None,
     run_dir: str | os.PathLike[str] | None = None,
+    *,
+    proposals: Proposals | None = None,
     **options: Unpack[SearchOptions],
 ) -> JointResult: ...
 
@@ -133,9 +142,7 @@ def search(
     """
     config = SearchConfig() if config is None else config
     if isinstance(task, list | tuple):
-        if proposals is not None:
-            raise ValueError("proposals go with one task, not with several.")
-        return _search_jointly(task, config, run_dir, resume, on_event, executor, group)
+        return _search_jointly(task, config, run_dir, resume, on_event, executor, group, proposals)
     task = config.applied_to(task)  # type: ignore[arg-type]  # anything else is refused here
     fitness = Fitness.of(task, config, config.max_nodes, local.resolve(task, executor, group))
     # A directory may hold the random search beside the search that it is compared with.
@@ -150,18 +157,33 @@ def search(
         assert last is not None  # the first generation is there or has raised
         best = fitness.finals(last.archive, run)
         record, decided = run.generations()[: len(history)], run.finals()
+    funnel = total(generation.funnel for generation in history)
+    found = _result(phase, task, config, best, last, history, record, funnel)
+    famous, simplified = hall_of_fame(record, decided), simplified_loss(task, config, decided)
+    return dataclasses.replace(found, hall_of_fame=famous, simplified=simplified)
+
+
+def _result(
+    phase: str,
+    task: Task,
+    config: SearchConfig,
+    best: Known,
+    last: State,
+    history: list[Generation],
+    record: list[list[Record]],
+    funnel: dict[str, int],
+) -> SearchResult:
+    """What the search on one task ends with, whose best loss is known."""
     return SearchResult(
         phase=phase,
         loss=task.loss(best.tree, best.factors, protected=config.protected),
         rate=best.rate,
         scores=np.array(best.scores),
         record=record,
-        funnel=total(generation.funnel for generation in history),
+        funnel=funnel,
         baseline=last.baseline,
         steps=last.steps,
         generations=history,
-        hall_of_fame=hall_of_fame(record, decided),
-        simplified=simplified_loss(task, config, decided),
     )
 
 
@@ -173,6 +195,7 @@ def _search_jointly(
     on_event: OnEvent | None,
     executor: Executor | None,
     group: int | None,
+    proposals: Proposals | None,
 ) -> JointResult:
     """``search`` of several tasks."""
     if config.coefficient_samples:
@@ -186,7 +209,7 @@ def _search_jointly(
         history: list[Generation] = []
         of_tasks: list[list[Generation]] = [[] for _ in runs]
         last: joint.JointState | None = None
-        for last in joint.states(fitness, runs):
+        for last in joint.states(fitness, runs, proposals):
             history.append(last.generation)
             for one, part in zip(of_tasks, last.parts, strict=True):
                 one.append(part.generation)
@@ -195,23 +218,22 @@ def _search_jointly(
         assert last is not None  # the first generation is there or has raised
         best = joint.decide(fitness, last, runs)
         records = [run.generations()[: len(history)] for run in runs]
-    columns = zip(joint_runs.names_of(together), together, best.parts, last.parts, records, of_tasks, strict=True)
+    funnel = total(generation.funnel for generation in history)
+    columns = zip(joint_runs.names_of(together), together, best.parts, last.parts, of_tasks, records, strict=True)
     results = {
-        name: SearchResult(
-            phase=phase,
-            loss=task.loss(best.tree, protected=config.protected),
-            rate=known.rate,
-            scores=np.array(known.scores),
-            record=record,
-            funnel=total(generation.funnel for generation in history),
-            baseline=part.baseline,
-            steps=part.steps,
-            generations=own,
-        )
-        for name, task, known, part, record, own in columns
+        name: _result(phase, task, config, known, part, own, record, funnel)
+        for name, task, known, part, own, record in columns
     }
     loss = next(iter(results.values())).loss
-    return JointResult(phase=phase, loss=loss, scores=np.array(best.scores), results=results, generations=history)
+    return JointResult(
+        phase=phase,
+        loss=loss,
+        scores=np.array(best.scores),
+        results=results,
+        generations=history,
+        hall_of_fame=hall_of_fame([], best.finals),
+        simplified=simplified_loss(together[0], config, best.finals),
+    )
 
 
 def random_search(

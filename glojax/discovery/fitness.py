@@ -245,18 +245,21 @@ class Fitness:
         worth = self.config.worth([known.tree for known in ranking], [known.fitness for known in ranking])
         return [ranking[place] for place in np.argsort(-worth, kind="stable")]
 
-    def finals(self, archive: Archive, run: Run) -> Known:
-        """The winner: the best finalist over fresh seeds or, with one finalist, the fittest tree.
-
-        Finalists are the fittest trees and the best of every size, for the hall of fame.
-        """
+    def finalists(self, archive: Archive) -> list[Known]:
+        """The fittest trees and the best of every size, for the hall of fame; none where the settings have one."""
         ranking = self.ranking(archive)
-        finalists = [known for known in ranking[: self.config.finalists] if known.fitness > 0]
-        if self.config.finalists == 1 or not finalists:
-            return ranking[0]
+        fittest = [known for known in ranking[: self.config.finalists] if known.fitness > 0]
+        if self.config.finalists == 1 or not fittest:
+            return []
         sound = [known for known in ranking if known.is_sound]
         of_each_size = best_of_every_size(sound, lambda known: known.tree.size)
-        finalists += [known for known in of_each_size if known not in finalists]
+        return fittest + [known for known in of_each_size if known not in fittest]
+
+    def finals(self, archive: Archive, run: Run) -> Known:
+        """The winner: the best finalist over fresh seeds or, without finals, the fittest tree."""
+        finalists = self.finalists(archive)
+        if not finalists:
+            return self.ranking(archive)[0]
         handicaps = [self.config.parsimony * known.tree.size for known in finalists]
 
         def train() -> list[Record]:

@@ -69,22 +69,47 @@ class State(NamedTuple):
     steps: int  # optimizer steps so far, the baseline's included
     seconds: float  # spent on training so far
 
+    @classmethod
+    def after(
+        cls,
+        before: "State | None",
+        archive: Archive,
+        baseline: Baseline | None,
+        generation: Generation,
+        records: Sequence[Record],
+        seconds: float,
+    ) -> "State":
+        """The search after one more generation, whose training took ``seconds``; ``None`` is before the first."""
+        steps, spent = cost_of(before, baseline)
+        return cls(generation, records, archive, baseline, steps + int(generation.steps.sum()), spent + seconds)
+
+
+def cost_of(state: State | None, baseline: Baseline | None) -> tuple[int, float]:
+    """Optimizer steps and seconds of training so far; before the first generation the baseline's steps."""
+    if state is None:
+        return (0 if baseline is None else baseline.steps), 0.0
+    return state.steps, state.seconds
+
+
+def archive_of(state: State | None) -> Archive:
+    """What is known; nothing before the first generation."""
+    return EMPTY if state is None else state.archive
+
 
 def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposals | None = None) -> Iterator[State]:
     """The search after each generation: those on record, then new ones, which are recorded."""
     baseline = fitness.find_baseline(run)
-    archive, steps, seconds = EMPTY, baseline.steps if baseline else 0, 0.0
     state: State | None = None
     read_back = list(zip(run.generations(), run.funnels(), strict=True))[: config.generations]
     for number, (records, funnel) in enumerate(read_back):
-        archive = fitness.recall(archive, records)
+        archive = fitness.recall(archive_of(state), records)
         generation = Generation.recalled(number, records, funnel)
-        steps += int(generation.steps.sum())
-        seconds += sum(record.seconds for record in records)
-        state = _with_samples(fitness, config, run, State(generation, records, archive, baseline, steps, seconds))
-        archive, steps, seconds = state.archive, state.steps, state.seconds
+        seconds = sum(record.seconds for record in records)
+        state = State.after(state, archive, baseline, generation, records, seconds)
+        state = _with_samples(fitness, config, run, state)
         yield state
     while state is None or state.generation.number + 1 < config.generations:
+        steps, seconds = cost_of(state, baseline)
         if fitness.is_spent(steps, seconds):
             if state is None:
                 raise ValueError(
@@ -92,7 +117,7 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
                     f"baseline's learning rate took {steps:,} candidate-steps."
                 )
             return
-        last = None if state is None else state.generation
+        last, archive = None if state is None else state.generation, archive_of(state)
         number = 0 if last is None else last.number + 1
         ahead = proposed(proposals, run, number, fitness.task, config, archive, baseline)
         if last is None:
@@ -107,10 +132,8 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
             return  # everything worth training has been trained: draws from nothing can end so
         archive, generation, records = evaluate(fitness, config, archive, baseline, number, offspring, sifted)
         run.save_generation(number, records, generation.funnel, rejected_by(sifted, ahead))
-        steps += int(generation.steps.sum())
-        seconds += generation.seconds
-        state = _with_samples(fitness, config, run, State(generation, records, archive, baseline, steps, seconds))
-        archive, steps, seconds = state.archive, state.steps, state.seconds
+        state = State.after(state, archive, baseline, generation, records, generation.seconds)
+        state = _with_samples(fitness, config, run, state)
         yield state
 
 

@@ -21,6 +21,7 @@ from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.generations import Generation, State
 from glojax.discovery.genetics import NothingToTrain
 from glojax.discovery.joint_screening import JointScreener
+from glojax.discovery.proposals import Proposals, proposed
 from glojax.discovery.results import Baseline, Known
 from glojax.discovery.scoring import TrainedEach
 from glojax.discovery.search_config import SearchConfig
@@ -98,6 +99,11 @@ class JointFitness:
         return cls(parts, dataclasses.replace(parts[0], screener=screener, growth=0.0), config)
 
     @property
+    def tasks(self) -> list[Task]:
+        """The tasks, in their order."""
+        return [part.task for part in self.parts]
+
+    @property
     def baseline(self) -> Baseline | None:
         """What the chooser's rates derive from."""
         return _UNIT if self.config.fair_rates else None
@@ -107,6 +113,15 @@ class JointFitness:
         if self.config.aggregate == "gains":
             return [aggregates.gains(baseline) for baseline in baselines if baseline is not None]
         return [aggregates.ranks([one.fitness for one in archive.known.values()]) for archive in archives]
+
+    def shown_baseline(self, archives: Sequence[Archive], baselines: Sequence[Baseline | None]) -> Baseline | None:
+        """The baselines as one loss, with joint scores, whose rate is the unit; ``None`` where rates are not fair."""
+        found = [baseline for baseline in baselines if baseline is not None]
+        if not found:
+            return None
+        columns = zip(self.worths(archives, baselines), found, strict=True)
+        scores = aggregates.together([worth(np.array(baseline.scores)) for worth, baseline in columns])
+        return _UNIT._replace(scores=tuple(scores.tolist()), steps=sum(baseline.steps for baseline in found))
 
 
 _UNIT = Baseline(1.0, (), 0)
@@ -147,10 +162,10 @@ class JointState(NamedTuple):
         return sum(part.seconds for part in self.parts)
 
 
-def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
+def states(fitness: JointFitness, runs: Sequence[Run], proposals: Proposals | None = None) -> Iterator[JointState]:
     """The search after each generation: those on record, then new ones, which are recorded on every task.
 
-    A generation that was recorded on some tasks alone is trained again.
+    A generation that was recorded on some tasks alone is trained again. The first task's record has the proposals.
     """
     config = fitness.config
     pairs = list(zip(fitness.parts, runs, strict=True))
@@ -160,10 +175,10 @@ def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
     read_back = zip(*(zip(run.generations(), run.funnels(), strict=True) for run in runs), strict=False)
     for number, of_tasks in zip(range(config.generations), read_back, strict=False):
         for place, (part, (records, funnel)) in enumerate(zip(fitness.parts, of_tasks, strict=True)):
-            archive = part.recall(_archive(before[place]), records)
+            archive = part.recall(generations.archive_of(before[place]), records)
             generation = Generation.recalled(number, records, funnel)
             seconds = sum(record.seconds for record in records)
-            before[place] = _after(before[place], baselines[place], archive, generation, records, seconds)
+            before[place] = State.after(before[place], archive, baselines[place], generation, records, seconds)
         state = _joined(fitness, before)
         yield state
     while state is None or state.generation.number + 1 < config.generations:
@@ -176,7 +191,11 @@ def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
                 )
             return
         last, archive = (None, EMPTY) if state is None else (state.generation, state.archive)
-        ahead = start_trees(fitness.parts[0].task, config) if last is None else []
+        number = 0 if last is None else last.number + 1
+        joint_baseline = fitness.shown_baseline([generations.archive_of(part) for part in before], baselines)
+        ahead = proposed(proposals, runs[0], number, fitness.tasks, config, archive, joint_baseline)
+        if last is None:
+            ahead = [*start_trees(fitness.parts[0].task, config), *ahead]
         try:
             offspring, sifted = generations.next_offspring(
                 fitness.chooser, config, archive, fitness.baseline, last, ahead, runs[0].directory is not None
@@ -185,33 +204,15 @@ def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
             if state is None:
                 raise
             return
-        number = 0 if last is None else last.number + 1
         for place, (part, run) in enumerate(pairs):
             archive, generation, records = generations.evaluate(
-                part, config, _archive(before[place]), baselines[place], number, offspring, sifted
+                part, config, generations.archive_of(before[place]), baselines[place], number, offspring, sifted
             )
             run.save_generation(number, records, generation.funnel, generations.rejected_by(sifted, ahead))
-            before[place] = _after(before[place], baselines[place], archive, generation, records, generation.seconds)
+            seconds = generation.seconds
+            before[place] = State.after(before[place], archive, baselines[place], generation, records, seconds)
         state = _joined(fitness, before)
         yield state
-
-
-def _archive(state: State | None) -> Archive:
-    return EMPTY if state is None else state.archive
-
-
-def _after(
-    before: State | None,
-    baseline: Baseline | None,
-    archive: Archive,
-    generation: Generation,
-    records: Sequence[Record],
-    seconds: float,
-) -> State:
-    """The search on one task after a generation."""
-    steps = (baseline.steps if baseline else 0) if before is None else before.steps
-    spent = 0.0 if before is None else before.seconds
-    return State(generation, records, archive, baseline, steps + int(generation.steps.sum()), spent + seconds)
 
 
 def _joined(fitness: JointFitness, given: Sequence[State | None]) -> JointState:
@@ -276,19 +277,19 @@ class Winner(NamedTuple):
     tree: Tree
     scores: tuple[float, ...]  # joint, of the trainings that decided
     parts: tuple[Known, ...]  # its rate and its scores on every task
+    finals: list[Record]  # the finalists, with joint scores and rates in units of fair ones; none without finals
 
 
 def decide(fitness: JointFitness, state: JointState, runs: Sequence[Run]) -> Winner:
-    """The winner: the best finalist over fresh seeds or, with one finalist, the fittest tree."""
+    """The winner: the best finalist over fresh seeds or, without finals, the fittest tree."""
     config = fitness.config
-    ranking = fitness.chooser.ranking(state.archive)
-    finalists = [known for known in ranking[: config.finalists] if known.fitness > 0]
-    chosen = finalists if config.finalists > 1 and finalists else ranking[:1]
+    finalists = fitness.chooser.finalists(state.archive)
+    chosen = finalists or fitness.chooser.ranking(state.archive)[:1]
     handicaps = [config.parsimony * known.tree.size for known in chosen]
     forms = [canonical(known.tree) for known in chosen]
     known = [[part.archive.known[form] for form in forms] for part in state.parts]
-    if config.finalists == 1 or not finalists:
-        return Winner(chosen[0].tree, chosen[0].scores, tuple(row[0] for row in known))
+    if not finalists:
+        return Winner(chosen[0].tree, chosen[0].scores, tuple(row[0] for row in known), [])
     train = functools.cache(lambda: _trained(fitness, state, known, handicaps))
     for place, (run, row) in enumerate(zip(runs, known, strict=True)):
         asked = [[str(one.tree), one.rate] for one in row]
@@ -302,13 +303,17 @@ def decide(fitness: JointFitness, state: JointState, runs: Sequence[Run]) -> Win
         ]
     joint = _joint_scores(fitness, state, [[one.scores for one in row] for row in known])
     best = winner(with_handicaps(joint, handicaps))
-    for place, run in enumerate(runs):
-        steps = run.once(FINALISTS, dict)["steps"][best]
-        seed = finals.seeds_of_finals(config.seed, 1)[0]
-        record = known[place][best].to_record("trained", seed, steps, 0.0)
+    seed = finals.seeds_of_finals(config.seed, 1)[0]
+    steps = [run.once(FINALISTS, dict)["steps"] for run in runs]
+    for run, row, spent in zip(runs, known, steps, strict=True):
+        record = row[best].to_record("trained", seed, spent[best], 0.0)
         # The report of a task shows the winner of all, not the best on this task.
         run.once(FINALS, lambda record=record: [record], lambda kept, record=record: kept == [record])
-    return Winner(chosen[best].tree, tuple(joint[best]), tuple(row[best] for row in known))
+    compared = [
+        one._replace(scores=scores).to_record("trained", seed, sum(spent), 0.0)
+        for one, scores, *spent in zip(chosen, joint, *steps, strict=True)
+    ]
+    return Winner(chosen[best].tree, tuple(joint[best]), tuple(row[best] for row in known), compared)
 
 
 def _trained(

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -142,7 +142,7 @@ def proposed(
     proposals: Proposals | None,
     run: Run,
     number: int,
-    task: Task,
+    task: Task | Sequence[Task],
     config: SearchConfig,
     archive: Archive,
     baseline: Baseline | None,
@@ -183,13 +183,13 @@ def _fault(text: str, config: SearchConfig) -> str:
 
 
 def outlook(
-    number: int, task: Task, config: SearchConfig, archive: Archive, baseline: Baseline | None
+    number: int, task: Task | Sequence[Task], config: SearchConfig, archive: Archive, baseline: Baseline | None
 ) -> dict[str, Any]:
     """What is shown to whoever proposes losses; it survives JSON.
 
     Args:
       number: of the generation that is asked for.
-      task: of the search.
+      task: of the search, or several; then fitness is joint and rates are in units of each task's fair ones.
       config: of the search.
       archive: what is known.
       baseline: what learning rates derive from, if they are fair.
@@ -200,9 +200,11 @@ def outlook(
     """
     ranking = [known for known in archive.ranking if known.is_sound]
     wanted = min(MOST, max(1, config.population // 4))
+    every = [task] if isinstance(task, Task) else [*task]
+    is_joint = len(every) > 1
     return {
-        "task": task.name,
-        "score": config.ranked(task).score_name,
+        "task": " and ".join(one.name for one in every),
+        "score": f"joint fitness by {config.aggregate}" if is_joint else config.ranked(every[0]).score_name,
         "generation": number,
         "wanted": wanted,
         "rules": {
@@ -212,7 +214,7 @@ def outlook(
             "max_nodes": config.max_nodes,
         },
         "baseline": None if baseline is None else {
-            "expression": str(task.problem.baseline.tree), "fitness": baseline.fitness, "rate": baseline.rate,
+            "expression": str(every[0].problem.baseline.tree), "fitness": baseline.fitness, "rate": baseline.rate,
         },
         "hall_of_fame": [_shown(known) for known in best_of_every_size(ranking, lambda known: known.tree.size)],
         "best": [_shown(known) for known in ranking[:BEST_SHOWN]],

@@ -18,8 +18,10 @@ from glojax.expressions.trees import Tree
 from glojax.records.candidates import Rejected
 from glojax.tasks.task import Task
 
+MOST_REMEMBERED = 4096
+"""Trees of which a search remembers what screening said, a few KiB each."""
+
 _LAST = "trainable"  # the stage that costs most
-_MOST_REMEMBERED = 4096  # of a few KiB each
 _CHUNK = 128  # trees that are screened together
 
 
@@ -93,7 +95,7 @@ class Screener:
 
 def _fresh(remembered: dict[Tree, Any], trees: Sequence[Tree]) -> list[Tree]:
     """The trees that are not remembered, each once; if too many are, all are forgotten."""
-    if len(remembered) > _MOST_REMEMBERED:
+    if len(remembered) > MOST_REMEMBERED:
         remembered.clear()
     return list(dict.fromkeys(tree for tree in trees if tree not in remembered))
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from glojax.expressions import grammar
 from glojax.expressions.grammar import OF_PAPER, Vocabulary
+from glojax.expressions.slopes import operate
 from glojax.expressions.trees import Tree
 
 MAX_DEPTH = 3
@@ -229,19 +230,16 @@ def _computed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values and slopes ``[functions, points]``, as ``programs.value_and_slope`` computes them."""
     x, y = points
-    if node.value is None or node.partials is None:
+    if not node.arity:
         variables = {"x": x, "y": y, **_apart(len(y))}
         values = variables[node.symbol] if isinstance(node.symbol, str) else np.full_like(y, node.symbol)
         return values[None], np.full((1, len(y)), float(node.symbol == "y"))
     assert below is not None
     places = operands[:, : node.arity].T
-    arguments = [below.values[place] for place in places]
-    values = node.value(np, *arguments)
-    terms = [
-        np.where(below.has_y[place, None], partial * below.slopes[place], 0.0)
-        for partial, place in zip(node.partials(np, values, *arguments), places, strict=True)
-    ]
-    return values, sum(terms[1:], terms[0])
+    depends = [below.has_y[place, None] for place in places]
+    return operate(
+        node, np, depends, [below.values[place] for place in places], [below.slopes[place] for place in places]
+    )
 
 
 def _apart(points: int) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from glojax.expressions import grammar
+from glojax.expressions.slopes import operate
 
 pl: Any = None
 mosaic: Any = None
@@ -117,7 +118,7 @@ def _walk(
             for slots, others in zip(held, beyond, strict=True)
         ]
         depends = (first_depends == 1, second_depends == 1)
-        branches = [partial(operate, node, depends) for node in operators]
+        branches = [partial(operate, node, jnp, depends) for node in operators]
         found = _branch(opcode, branches, read[0], read[1])
         return tuple(
             jnp.where(result == len(values) + register, new, old)
@@ -147,31 +148,6 @@ def _slot(slots: Sequence[jax.Array], others: Sequence[tuple[int, jax.Array]], s
     for place, each in (*enumerate(slots[1:], start=1), *others):
         found = jnp.where(slot == place, each, found)
     return found
-
-
-def operate(
-    node: grammar.Node,
-    depends: Sequence[jax.Array] | jax.Array,
-    values: Sequence[jax.Array],
-    slopes: Sequence[jax.Array],
-) -> Pair:
-    """Value and slope of an operator; an operand that does not depend on y adds no slope, whatever its partial.
-
-    Args:
-      node: the operator; operands beyond its arity are not looked at.
-      depends: bool[] of each operand, whether it depends on y.
-      values: of each operand, of one shape.
-      slopes: of each operand.
-    """
-    assert node.value is not None
-    assert node.partials is not None
-    operands = values[: node.arity]
-    value = node.value(jnp, *operands)
-    terms = [
-        jnp.where(depends[place], derivative * slopes[place], 0)
-        for place, derivative in enumerate(node.partials(jnp, value, *operands))
-    ]
-    return value, sum(terms[1:], terms[0])
 
 
 def _registers(instructions: Instructions) -> int:

@@ -26,6 +26,7 @@ from jax.custom_batching import custom_vmap
 
 from glojax import platforms
 from glojax.expressions import grammar, interpreter_kernels
+from glojax.expressions.slopes import operate
 from glojax.expressions.trees import OPERATOR, VARIABLE, Tree
 
 _X, _Y, _ONE, _REGISTERS = range(4)
@@ -372,7 +373,7 @@ def _operate(
     operands, operand_slopes = (
         [scale[place] * _at(slots, slot[place]) for place in range(node.arity)] for slots in (values, slopes)
     )
-    return interpreter_kernels.operate(node, depends, operands, operand_slopes)
+    return operate(node, jnp, depends, operands, operand_slopes)
 
 
 def _at(array: Array, place: Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The value and the slope df/dy of one tree, in any array library.
+"""The value and the slope df/dy of one operator, and of one tree, in any array library.
 
 The interpreter (``programs``) does the same for trees that are data of a compiled program. Here the tree itself is
 traced, so that coefficients may be traced, or complex.
@@ -9,6 +9,29 @@ from typing import Any
 
 from glojax.expressions import grammar
 from glojax.expressions.trees import Tree
+
+
+def operate(
+    node: grammar.Node, xp: Any, depends: Sequence[Any] | Any, values: Sequence[Any], slopes: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Value and slope of an operator; an operand that does not depend on y adds no slope, whatever its partial.
+
+    Args:
+      node: the operator; operands beyond its arity are not looked at.
+      xp: what the grammar's rows call, as of ``value_and_slope``.
+      depends: bool of each operand, whether it depends on y; it broadcasts with the values.
+      values: of each operand, of one shape.
+      slopes: of each operand.
+    """
+    assert node.value is not None
+    assert node.partials is not None
+    operands = values[: node.arity]
+    value = node.value(xp, *operands)
+    terms = [
+        xp.where(depends[place], partial * slopes[place], 0)
+        for place, partial in enumerate(node.partials(xp, value, *operands))
+    ]
+    return value, sum(terms[1:], terms[0])
 
 
 def value_and_slope(

@@ -58,34 +58,24 @@ def harder(
     if noise not in corruption.NOISES:
         raise ValueError(f"harder: noise is {noise!r}; allowed are {', '.join(corruption.NOISES)}.")
     _check_heads(task, bool(label_noise or outliers or imbalance > 1))
-    parts, done = dict(task.splits), []
+    parts, done = dict(task.splits), list[str]()
     if imbalance > 1:
         classes = _classes_of(task, "imbalance")
         parts["train"] = _only(parts["train"], corruption.imbalanced(classes, imbalance, seed=seed))
         done.append(f"imbalance {imbalance:g}")
     if train_examples is not None:
-        labels = jax.tree.leaves(parts["train"].labels)[0]
-        most = len(labels)
-        if not isinstance(train_examples, int) or isinstance(train_examples, bool) or not 1 <= train_examples <= most:
-            raise ValueError(
-                f"harder: train_examples is {train_examples!r}; 1 to {most}, the training examples, are allowed."
-            )
-        parts["train"] = _only(parts["train"], corruption.few(labels, train_examples, seed=seed))
+        parts["train"] = _fewer(parts["train"], train_examples, seed)
         done.append(f"{train_examples} examples")
-    changed = ("train", "validation") if noisy_validation else ("train",)
+    changes: list[Callable[[np.ndarray], np.ndarray]] = []
     if label_noise:
-        change = _wrong_labels(task, label_noise, noise, seed)
-        parts |= {part: Split(parts[part].x, change(parts[part].labels)) for part in changed}
+        changes.append(_wrong_labels(task, label_noise, noise, seed))
         done.append(f"{100 * label_noise:g}% label noise" + (" by pairs" if noise == "pairs" else ""))
     if outliers:
-        if task.problem.output in ("softmax", "sigmoid"):
-            raise ValueError(
-                f"harder: outliers is {outliers}; {task.name} has classes, whose labels cannot be far off."
-            )
-        parts |= {
-            part: Split(parts[part].x, corruption.outliers(parts[part].labels, outliers, seed=seed)) for part in changed
-        }
+        changes.append(_far_off(task, outliers, seed))
         done.append(f"{100 * outliers:g}% outliers")
+    for part in ("train", "validation") if noisy_validation else ("train",):
+        for change in changes:
+            parts[part] = Split(parts[part].x, change(parts[part].labels))
     if not done:
         return task
     given: dict[str, Any] = {part: tuple(split) for part, split in parts.items() if part != "test"}
@@ -105,6 +95,15 @@ def _check_heads(task: Task, changes_labels: bool) -> None:
 
 def _only(part: Split, places: np.ndarray) -> Split:
     return Split(inputs.taken(part.x, places), inputs.taken(part.labels, places))
+
+
+def _fewer(part: Split, examples: int, seed: int) -> Split:
+    """So many examples, classes in proportion."""
+    labels = jax.tree.leaves(part.labels)[0]
+    most = len(labels)
+    if not isinstance(examples, int) or isinstance(examples, bool) or not 1 <= examples <= most:
+        raise ValueError(f"harder: train_examples is {examples!r}; 1 to {most}, the training examples, are allowed.")
+    return _only(part, corruption.few(labels, examples, seed=seed))
 
 
 def _classes_of(task: Task, field: str) -> np.ndarray:
@@ -128,3 +127,10 @@ def _wrong_labels(task: Task, share: float, noise: str, seed: int) -> Callable[[
     raise ValueError(
         f"harder: label_noise is {share}; the labels of {task.name} are not classes. Give outliers instead."
     )
+
+
+def _far_off(task: Task, share: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What moves a share of targets far off."""
+    if task.problem.output in ("softmax", "sigmoid"):
+        raise ValueError(f"harder: outliers is {share}; {task.name} has classes, whose labels cannot be far off.")
+    return lambda labels: corruption.outliers(labels, share, seed=seed)

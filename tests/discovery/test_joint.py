@@ -1,6 +1,7 @@
 """One loss for several tasks: each has what a search of its own would give a tree, and their mean decides."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from glojax.discovery import aggregates
 from glojax.discovery.evolution import JointResult
 from glojax.discovery.finals import seeds_of_finals
 from glojax.discovery.results import Event
+from glojax.expressions.parsing import parse
 from glojax.records import summary
 from glojax.seeds import named_seed
 from glojax.tasks.task import Task
@@ -122,6 +124,60 @@ def test_what_cannot_share_a_loss_is_refused_by_name(tiny_task: Task) -> None:
     refused([tiny_task, other], "aggregate is 'gains'.*fair_rates=False.*'ranks' is allowed", fair_rates=False)
     with pytest.raises(ValueError, match=r"SearchConfig\.aggregate is 'mean'; allowed are gains, ranks\."):
         SearchConfig(aggregate="mean")
+
+
+def test_the_hall_of_fame_has_the_best_of_every_size_by_joint_scores_over_the_seeds_of_the_finals(
+    begun: tuple[JointResult, Path, list[Event]],
+) -> None:
+    found, path, events = begun
+    sound = {
+        record.canonical: parse(record.expression).size
+        for event in events
+        for record in event.records
+        if record.fate in ("trained", "elite") and record.fitness > 0
+    }
+    assert [famous.size for famous in found.hall_of_fame] == sorted({*sound.values()})
+    kept = []
+    for folder, result in zip(FOLDERS, found.results.values(), strict=True):
+        lines = map(json.loads, (path / folder / "events.jsonl").read_text().splitlines())
+        (finals,) = [line["content"] for line in lines if line.get("name") == "joint finals"]
+        trees = [expression for expression, _ in finals["asked"]]
+        gains = aggregates.gains(result.baseline)  # type: ignore[arg-type]
+        kept.append({tree: gains(np.array(row)) for tree, row in zip(trees, finals["scores"], strict=True)})
+    for famous in found.hall_of_fame:
+        expected = aggregates.together([of_task[famous.record.expression] for of_task in kept])
+        np.testing.assert_allclose(famous.record.scores, expected)
+        assert famous.trainings == len(expected) >= 2
+    assert found.simplified is not None
+    assert found.simplified.tree.size <= found.best.size
+
+
+def test_proposals_are_shown_joint_fitness_and_asked_for_once(both: list[Task], tmp_path: Path) -> None:
+    shown: list[dict[str, Any]] = []
+
+    def ideas(outlook: Any) -> list[str]:
+        shown.append(json.loads(json.dumps(outlook)))
+        return ["log(y) - x / y", "log("]
+
+    config = dataclasses.replace(CONFIG, finalists=1)
+    found = search(both, config, tmp_path, proposals=ideas)
+    assert [outlook["generation"] for outlook in shown] == [0, 1]
+    assert shown[0]["task"] == "tiny and tiny, 40% label noise"
+    assert shown[0]["score"] == "joint fitness by gains"
+    results = list(found.results.values())
+    worths = [
+        aggregates.gains(result.baseline)(np.array(result.baseline.scores))  # type: ignore[arg-type, union-attr]
+        for result in results
+    ]
+    assert shown[0]["baseline"]["fitness"] == pytest.approx(np.mean(worths))
+    assert shown[0]["baseline"]["rate"] == 1
+    assert shown[1]["best"][0]["fitness"] == found.generations[0].fitness.max()
+    for result in results:
+        assert [one.expression for one in result.record[0] if one.origin == "proposed"] == ["log(y) - x / y"]
+    again = search(both, config, tmp_path, resume=True, proposals=ideas)
+    assert len(shown) == 2
+    assert (again.loss, again.rates) == (found.loss, found.rates)
+    assert again.hall_of_fame == []
 
 
 def test_ranks_need_no_baseline(both: list[Task]) -> None:

@@ -171,7 +171,7 @@ def test_rejected_trees_are_kept_only_where_they_are_asked_for(screener: Screene
 def test_what_is_remembered_changes_no_look(
     tiny_task: Task, trees: list[Tree], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sieve, "_MOST_REMEMBERED", 10)
+    monkeypatch.setattr(sieve, "MOST_REMEMBERED", 10)
     forgetful = Screener(tiny_task, FitnessConfig(), ROOM)
     parts = [look for first in range(0, 60, 15) for look in forgetful.looks(trees[first : first + 15])]
     whole = Screener(tiny_task, FitnessConfig(), ROOM).looks(trees[:60])
