@@ -186,11 +186,12 @@ def states(fitness: JointFitness, runs: Sequence[Run]) -> Iterator[JointState]:
                 raise
             return
         number = 0 if last is None else last.number + 1
+        rejected = generations.rejected_by(sifted, archive.known, ahead)
         for place, (part, run) in enumerate(pairs):
             archive, generation, records = generations.evaluate(
                 part, config, _archive(before[place]), baselines[place], number, offspring, sifted
             )
-            run.save_generation(number, records, generation.funnel, generations.rejected_by(sifted, ahead))
+            run.save_generation(number, records, generation.funnel, rejected)
             before[place] = _after(before[place], baselines[place], archive, generation, records, generation.seconds)
         state = _joined(fitness, before)
         yield state
