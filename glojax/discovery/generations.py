@@ -4,7 +4,8 @@
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -130,8 +131,10 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
             if state is None:
                 raise
             return  # everything worth training has been trained: draws from nothing can end so
-        archive, generation, records = evaluate(fitness, config, archive, baseline, number, offspring, sifted)
-        run.save_generation(number, records, generation.funnel, rejected_by(sifted, ahead))
+        with ThreadPoolExecutor(1) as beside:  # what only the record needs is computed while devices train
+            rejected = beside.submit(rejected_by, sifted, archive.known, ahead)
+            archive, generation, records = evaluate(fitness, config, archive, baseline, number, offspring, sifted)
+        run.save_generation(number, records, generation.funnel, rejected.result())
         state = State.after(state, archive, baseline, generation, records, generation.seconds)
         state = _with_samples(fitness, config, run, state)
         yield state
@@ -162,10 +165,16 @@ def _with_samples(fitness: Fitness, config: SearchConfig, run: Run, state: State
     )
 
 
-def rejected_by(sifted: Sieve, ahead: Sequence[Offspring]) -> list[Rejected]:
-    """The trees that screening rejected, with the origin of those that came ahead; none where nobody keeps them."""
+def rejected_by(sifted: Sieve, known: Collection[Tree], ahead: Sequence[Offspring]) -> list[Rejected]:
+    """The trees that screening rejected, with the origin of those that came ahead; none where nobody keeps them.
+
+    Args:
+      sifted: what was drawn for a generation.
+      known: canonical forms of trees that were trained before it.
+      ahead: what came before all that was drawn.
+    """
     origins = {canonical(child.tree): child.origin for child in ahead}
-    rejected = {} if sifted.rejected is None else sifted.rejected
+    rejected = sieve.rejections(sifted, known)
     return [tree._replace(origin=origins.get(form, "")) for form, tree in rejected.items()]
 
 

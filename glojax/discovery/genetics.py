@@ -101,19 +101,31 @@ def mutate(random: np.random.Generator, tree: Tree, variation: Variation, vocabu
     Raises:
       ValueError: the mutant is no ``Tree``: over ``trees.MAX_NODES`` or with an integer beyond the bound.
     """
-    symbol, before = tree.symbol, tree.children
-    children = tuple([mutate(random, child, variation, vocabulary) for child in before])
-    if isinstance(symbol, int) and random.random() < variation.integer_shift:
-        symbol += 1 if random.random() < 0.5 else -1
-    if random.random() < variation.replace and vocabulary.has(len(children)):
-        symbol = draw_symbol(random, len(children), vocabulary)
-    if children and random.random() < variation.collapse:
-        return Tree(draw_symbol(random, 0, vocabulary))
-    if not children and random.random() < variation.extend:
-        return grow(random, 1, vocabulary)
-    # To make a tree takes longer than all the draws for its root.
-    is_same = symbol == tree.symbol and all(map(operator.is_, children, before))
-    return tree if is_same else Tree(symbol, children)
+    draw = random.random
+    shift, replace, collapse, extend = (
+        variation.integer_shift, variation.replace, variation.collapse, variation.extend,
+    )  # fmt: skip
+
+    def visit(node: Tree) -> Tree:
+        symbol, before = node.symbol, node.children
+        if not before:
+            if isinstance(symbol, int) and draw() < shift:
+                symbol += 1 if draw() < 0.5 else -1
+            if draw() < replace and vocabulary.has(0):
+                symbol = draw_symbol(random, 0, vocabulary)
+            if draw() < extend:
+                return grow(random, 1, vocabulary)
+            return node if symbol == node.symbol else Tree(symbol)
+        children = tuple([visit(child) for child in before])
+        if draw() < replace and vocabulary.has(len(before)):
+            symbol = draw_symbol(random, len(before), vocabulary)
+        if draw() < collapse:
+            return Tree(draw_symbol(random, 0, vocabulary))
+        # To make a tree takes longer than all the draws for its root.
+        is_same = symbol == node.symbol and all(map(operator.is_, children, before))
+        return node if is_same else Tree(symbol, children)
+
+    return visit(tree)
 
 
 def crossover(random: np.random.Generator, first: Tree, second: Tree) -> tuple[Tree, Tree]:
@@ -141,7 +153,7 @@ def swap(first: Tree, i: int, second: Tree, j: int) -> tuple[Tree, Tree]:
     for tree, place in ((first, i), (second, j)):
         if not 0 <= place < tree.size:
             raise IndexError(f"swap: place {place} is beyond a tree of {tree.size} nodes.")
-    return first.replaced(i, list(second.nodes())[j]), second.replaced(j, list(first.nodes())[i])
+    return first.replaced(i, second.node(j)), second.replaced(j, first.node(i))
 
 
 def with_both_variables(random: np.random.Generator, tree: Tree, vocabulary: Vocabulary = OF_PAPER) -> Tree:
@@ -156,7 +168,7 @@ def with_both_variables(random: np.random.Generator, tree: Tree, vocabulary: Voc
     Raises:
       ValueError: with that operator the tree is over ``trees.MAX_NODES``.
     """
-    for variable, other in (("x", "y"), ("y", "x")):
+    for variable, other in () if tree.has_x_and_y else (("x", "y"), ("y", "x")):
         if tree.depends_on(variable):
             continue
         leaves = [(place, node.symbol) for place, node in enumerate(tree.nodes()) if not node.children]

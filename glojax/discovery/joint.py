@@ -204,11 +204,12 @@ def states(fitness: JointFitness, runs: Sequence[Run], proposals: Proposals | No
             if state is None:
                 raise
             return
+        rejected = generations.rejected_by(sifted, archive.known, ahead)
         for place, (part, run) in enumerate(pairs):
             archive, generation, records = generations.evaluate(
                 part, config, generations.archive_of(before[place]), baselines[place], number, offspring, sifted
             )
-            run.save_generation(number, records, generation.funnel, generations.rejected_by(sifted, ahead))
+            run.save_generation(number, records, generation.funnel, rejected)
             seconds = generation.seconds
             before[place] = State.after(before[place], archive, baselines[place], generation, records, seconds)
         state = _joined(fitness, before)

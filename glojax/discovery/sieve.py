@@ -105,7 +105,9 @@ class Sieve(NamedTuple):
 
     met: frozenset[bytes]  # keys of gradients that were met, those of trained trees included
     funnel: dict[str, int]  # how many trees passed each stage
-    rejected: dict[Tree, Rejected] | None  # trees that did not pass, by canonical form; None where nobody keeps them
+    # Trees that did not pass, with the first stage that they failed, and whether ``settle`` found that out; None where
+    # nobody keeps them.
+    rejected: dict[Tree, tuple[str, bool]] | None
 
     @classmethod
     def fresh(cls, trained: Collection[bytes] = (), *, keep_rejected: bool = False) -> "Sieve":
@@ -183,7 +185,7 @@ def settle(
             if learns or _LAST not in stages:
                 chosen.append(place)
             elif rejected is not None:
-                rejected[canonical(tree)] = _rejected(tree, _LAST)  # in place of an equal one that was not distinct
+                rejected[tree] = _LAST, True
     return Sieve(sieve.met, dict(counts), rejected), chosen
 
 
@@ -213,9 +215,8 @@ def _sifted(
         if not {*stages} - {*passed}:
             if canonical(tree) not in known:
                 chosen.append(place)
-        elif rejected is not None and (form := canonical(tree)) not in known and form not in rejected:
-            stage = next(stage for stage in screening.STAGES if stage not in passed)
-            rejected[form] = _rejected(tree, stage)
+        elif rejected is not None and tree not in rejected:
+            rejected[tree] = next(stage for stage in screening.STAGES if stage not in passed), False
     return Sieve(frozenset(met), dict(funnel), rejected), chosen
 
 
@@ -243,5 +244,18 @@ def _passed(look: Look | None, met: Collection[bytes], learns: bool) -> list[str
     return passed
 
 
-def _rejected(tree: Tree, stage: str) -> Rejected:
-    return Rejected(str(canonical(tree)), str(tree), stage)
+def rejections(sieve: Sieve, known: Collection[Tree]) -> dict[Tree, Rejected]:
+    """The trees that did not pass, by canonical form, in the order in which they were met.
+
+    Of trees with one form the first is kept, or the one that the last stage rejected.
+
+    Args:
+      sieve: what was drawn.
+      known: canonical forms of trees that were trained before.
+    """
+    found: dict[Tree, Rejected] = {}
+    for tree, (stage, is_settled) in (sieve.rejected or {}).items():
+        form = canonical(tree)
+        if is_settled or (form not in known and form not in found):
+            found[form] = Rejected(str(form), str(tree), stage)
+    return found

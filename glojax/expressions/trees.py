@@ -120,6 +120,24 @@ class Tree:
             yield node
             waiting.extend(reversed(node.children))
 
+    def node(self, index: int) -> "Tree":
+        """The subtree at a pre-order index.
+
+        Raises:
+          IndexError: ``index`` is beyond the tree's nodes.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError("Tree.node: index is beyond the tree's nodes.")
+        node = self
+        while index:
+            index -= 1
+            for child in node.children:
+                if index < child.size:
+                    node = child
+                    break
+                index -= child.size
+        return node
+
     def replaced(self, index: int, subtree: "Tree") -> "Tree":
         """Make a copy of this tree in which ``subtree`` replaces a node.
 

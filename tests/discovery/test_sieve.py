@@ -11,7 +11,7 @@ import pytest
 from glojax.discovery import screening, sieve
 from glojax.discovery.genetics import grow, with_both_variables
 from glojax.discovery.settings import FitnessConfig
-from glojax.discovery.sieve import Screener, Sieve, choose, settle, sift
+from glojax.discovery.sieve import Screener, Sieve, choose, rejections, settle, sift
 from glojax.expressions.canonical import canonical
 from glojax.expressions.parsing import parse
 from glojax.expressions.trees import Tree
@@ -87,9 +87,9 @@ def test_the_choice_is_that_of_a_brute_force(
     assert places == expected.places
     assert sifted.funnel == expected.funnel
     assert sifted.met == expected.met
-    assert sifted.rejected is not None
-    assert {form: rejected.stage for form, rejected in sifted.rejected.items()} == expected.rejected
-    for form, rejected in sifted.rejected.items():
+    found = rejections(sifted, ())
+    assert {form: rejected.stage for form, rejected in found.items()} == expected.rejected
+    for form, rejected in found.items():
         assert isinstance(rejected, Rejected)
         assert canonical(parse(rejected.expression)) == form
         assert rejected.canonical == str(form)
@@ -120,7 +120,7 @@ def test_sifting_and_settling_choose_what_choosing_does(
     assert counts.pop("promising") == len(left)
     if stages == screening.STAGES:
         assert counts == everything.funnel
-        assert settled.rejected == everything.rejected
+        assert rejections(settled, ()) == rejections(everything, ())
 
 
 def test_settling_ends_with_as_many_as_are_wanted(screener: Screener, trees: list[Tree]) -> None:
@@ -164,7 +164,8 @@ def test_rejected_trees_are_kept_only_where_they_are_asked_for(screener: Screene
     without, _ = choose(Sieve.fresh(), screener, screening.STAGES, (), trees, 20)
     kept, _ = choose(Sieve.fresh(keep_rejected=True), screener, screening.STAGES, (), trees, 20)
     assert without.rejected is None
-    assert kept.rejected
+    assert rejections(without, ()) == {}
+    assert [*rejections(kept, ())]
     assert without == kept._replace(rejected=None)
 
 
