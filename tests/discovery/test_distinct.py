@@ -150,6 +150,7 @@ def gradients_of(population: list[Tree], labels: np.ndarray, logits: np.ndarray)
     return np.array(columns).transpose(0, 2, 1).reshape(len(population), -1)
 
 
+@pytest.mark.slow
 def test_gradients_and_directions_of_depth_2_are_counted_as_by_finite_differences() -> None:
     logits = np.random.default_rng(0).normal(size=(30, 3))
     labels = np.eye(3)[np.arange(30) % 3]

@@ -367,6 +367,7 @@ def test_no_generation_is_begun_with_the_budget_spent(
     assert len(search(tiny_task, config, tmp_path, resume=True).generations) == expected
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("pool", [None, 0])
 def test_a_search_is_of_the_operators_that_it_is_given(tiny_task: Task, tmp_path: Path, pool: int | None) -> None:
     config = dataclasses.replace(SMALL, operators=("paper", "exp", "max"), generations=3, pool=pool)

@@ -30,6 +30,7 @@ COUNT = "import jax; from glojax.distributed import devices; {} print(len(device
 CORES = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("before", "environment", "expected"),
     [

@@ -92,6 +92,7 @@ HELPERS = {"protected_divide": protected_divide, "protected_power": protected_po
 # MATHEMATICS
 
 
+@pytest.mark.few(8)
 @each_row
 def test_partials_are_the_gradient_of_the_value(node):
     operands = operands_of(node, REGULAR, is_protected(node))
@@ -178,6 +179,7 @@ def test_protected_equals_raw_digit_for_digit_away_from_singularities(raw, prote
         np.testing.assert_allclose(one, other, rtol=2e-15 if raw.symbol == "power" else 0, atol=0)
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @each_protected
 def test_protected_is_finite_everywhere_and_so_are_its_partials(node, dtype):

@@ -40,6 +40,7 @@ def test_no_points_are_no_kernel(kernel) -> None:
     assert [each.shape for each in kernel(grammar.OPERATORS, packed, none, none)] == [(3, 0), (3, 0)]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kernel", [interpreter_kernels.on_gpu, interpreter_kernels.on_tpu])
 @pytest.mark.parametrize("points", [1, 255, 256, 257, 3000])
 def test_blocks_cover_every_point_once(kernel, points: int) -> None:
@@ -50,6 +51,7 @@ def test_blocks_cover_every_point_once(kernel, points: int) -> None:
     np.testing.assert_allclose(slope, np.stack([np.full(points, -2), 2 * y[0]]), rtol=1e-6)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("protected", [False, True])
 def test_without_pallas_programs_give_what_the_cpu_gives(protected: bool) -> None:
     random, operators = np.random.default_rng(3), grammar.operators(protected)

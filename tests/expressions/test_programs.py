@@ -276,6 +276,7 @@ def test_a_coefficient_of_zero_removes_its_node():
 # SHAPES
 
 
+@pytest.mark.few(9)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("instructions", [None, 7])
 @pytest.mark.parametrize(
@@ -297,6 +298,7 @@ def test_a_single_leaf_is_a_program(text, coefficients, value, slope, instructio
     np.testing.assert_array_equal(found_slope[0], np.full_like(y, slope))
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("shape", [(), (6,), (3, 2, 1), (0,)])
 def test_value_and_slope_have_the_shape_of_the_points(shape, platform):
@@ -345,6 +347,7 @@ def test_a_population_without_its_axis_mapped_is_refused():
 # POPULATIONS
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_room_for_more_instructions_changes_no_result(platform):
     x, y = map(np.float32, points(seed=6))

@@ -103,6 +103,7 @@ def test_powers_constants_and_parentheses_are_written_as_they_are_evaluated(expr
     assert_torch_is_equal_on_edge_values(Loss(expression, protected=protected), gradients=not protected)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_gradients_of_the_source_are_those_of_the_loss(name: str):
     loss = TREES_OF_THE_ZOO[name]

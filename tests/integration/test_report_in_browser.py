@@ -65,6 +65,7 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_report_is_readable(report: Path, browser: Any, width: int, scheme: str) -> None:

@@ -14,7 +14,7 @@ from typer.main import get_command
 from glojax import cli
 
 ROOT = Path(__file__).parents[2]
-CI, RELEASE = ".github/workflows/ci.yml", ".github/workflows/release.yml"
+CI, NIGHTLY, RELEASE = (f".github/workflows/{name}.yml" for name in ("ci", "nightly", "release"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -43,6 +43,15 @@ def test_what_a_change_must_pass_here_it_must_pass_there() -> None:
     line = re.search(r"^(python3 -m venv .*) && (.venv/bin/pytest)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert line
     assert {*here, *line.groups()} <= set(commands(CI))
+
+
+def test_slow_tests_are_run_by_continuous_integration_alone() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    assert options[-2:] == ["-m", "not slow"]
+    assert {".venv/bin/pytest", ".venv/bin/pytest -m slow"} <= set(commands(CI))
+    assert ".venv/bin/pytest -m 'slow or not slow'" in commands(NIGHTLY)
+    here = (ROOT / ".ci/run").read_text().splitlines()
+    assert here.index(".venv/bin/pytest -m slow") == len(here) - 2  # the README's line is last
 
 
 def test_programs_are_those_that_the_extra_dev_installs() -> None:

@@ -62,6 +62,7 @@ def test_a_logarithm_outside_its_domain_is_not_hidden():
 # LABELS AND ERRORS
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("axis", [0, 1, -1, -2])
 @pytest.mark.parametrize("loss", trees_of_the_zoo.values(), ids=trees_of_the_zoo)
 def test_integer_labels_mean_their_one_hot_labels(loss: Loss, axis: int):
@@ -271,6 +272,7 @@ def test_loading_evaluates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # WHAT APPLY REFUSES
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("count", [0, 2, 4])
 @pytest.mark.parametrize("traced", [False, True])
 def test_apply_refuses_another_number_of_coefficients_than_nodes(count: int, traced: bool) -> None:

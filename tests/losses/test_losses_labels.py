@@ -23,6 +23,7 @@ ZERO_OR_ONE = jnp.array([1, 0, 0, 1])
 # NO LABEL
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("loss", trees_of_the_zoo)
 @pytest.mark.parametrize("wrong", [-1, 4, -100, 255, 2**31 - 1])
 def test_a_label_that_is_no_class_has_no_loss_and_no_gradient(loss: Loss, wrong: int) -> None:
@@ -81,6 +82,7 @@ def test_one_output_along_another_axis() -> None:
     np.testing.assert_allclose(SIGMOID.with_integer_labels(Z[None], ZERO_OR_ONE, axis=0), expected, rtol=1e-5)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("wrong", [-1, 2, -100])
 @pytest.mark.parametrize("column", [False, True])
 def test_a_label_that_is_neither_0_nor_1_is_none(wrong: int, column: bool) -> None:

@@ -67,6 +67,7 @@ OPTAX: dict[str, Callable[..., jax.Array]] = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", OPTAX)
 @pytest.mark.parametrize("axis", [0, 1, -1, -2])
 @pytest.mark.parametrize("masked", [False, True])
@@ -119,6 +120,7 @@ def test_the_axis_of_the_classes_may_be_any(loss: LossFunction):
 # MASKS
 
 
+@pytest.mark.few(4)
 @every_loss
 def test_a_class_that_is_left_out_might_as_well_not_be_there(loss: LossFunction):
     with jax.enable_x64(True):
@@ -127,6 +129,7 @@ def test_a_class_that_is_left_out_might_as_well_not_be_there(loss: LossFunction)
             np.testing.assert_allclose(loss(LOGITS, SOFT, where=where), expected, rtol=1e-12)
 
 
+@pytest.mark.few(4)
 @every_loss
 def test_a_sample_that_is_left_out_has_no_loss(loss: LossFunction):
     where = np.array([True, False, True, True, False])

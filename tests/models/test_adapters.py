@@ -160,6 +160,7 @@ def linen_as_functions() -> tuple[Any, Any]:
     return init, apply
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork, linen_as_functions()], ids=["linen", "nnx", "pair"])
 def test_a_population_of_networks_with_batch_norm_and_dropout_learns(tiny_task: Task, model: Any) -> None:
     task = dataclasses.replace(tiny_task, model=model, optimizer=optax.sgd(0.05), steps=100)

@@ -82,6 +82,7 @@ def pure(library: str) -> tuple[Model, Any, Any]:
     return task.pure_model, *task.pure_model.init(jax.random.key(0))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("library", ["equinox", "haiku"])
 def test_outputs_and_gradients_are_those_of_the_same_network_in_flax(library: str) -> None:
     found = []
@@ -100,6 +101,7 @@ def test_outputs_and_gradients_are_those_of_the_same_network_in_flax(library: st
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("library", ["equinox", "haiku"])
 def test_a_population_trains_with_dropout_in_training_alone(library: str) -> None:
     model, params, state = pure(library)

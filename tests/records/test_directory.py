@@ -236,6 +236,7 @@ def test_a_damaged_identity_is_named(run_dir: Path, given: dict[str, Any]) -> No
         write_settings(run_dir, "search", made(), dataclasses.asdict(CONFIG), True)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("value", [None, 3, [3], [[10**400]], [["a"]], {"a": []}, [[True] * 16] * 10])
 def test_an_identity_of_other_values_differs(run_dir: Path, value: Any) -> None:
     settings = read_settings(run_dir)

@@ -158,6 +158,7 @@ def test_the_same_record_is_the_same_page(finished: Path, tmp_path: Path) -> Non
     assert (tmp_path / "again" / "curve.png").read_bytes() == (finished / "report" / "curve.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_and_resumed_has_the_same_page_but_for_its_times(
     finished: Path, tiny_task: Task, tmp_path: Path, no_images: None
 ) -> None:

@@ -143,6 +143,7 @@ def judged(case: str) -> Any:
     return judge, task.splits["train"].labels[1:]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("case", MASKED)
 @cases(20)
 @given(

@@ -63,6 +63,7 @@ def task() -> Task:
 # WHAT IS TOLD APART
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -112,6 +112,7 @@ def test_one_hot_labels_train_and_score_as_their_classes() -> None:
     assert weighted.min() > 0.5
 
 
+@pytest.mark.slow
 def test_soft_labels_are_the_targets_and_their_largest_entry_is_what_counts() -> None:
     task = made(SOFT, validation=(X, CLASSES))
 

@@ -88,6 +88,7 @@ def test_a_metric_of_0_and_1_is_for_such_numbers_alone() -> None:
         made("regression", "brier", 2 * BINARY - 1)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", OF_BOTH)
 def test_one_hot_labels_of_a_task_are_classes(name: str) -> None:
     whole, rows = made("classification", name), made("classification", name, ONE_HOT)

@@ -30,6 +30,7 @@ USUALLY_BINARY = (metrics.f1, metrics.auc, metrics.f1_of_class(1))
 # CLASSES OR SEVERAL OUTPUTS
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("metric", ASKED, ids=lambda metric: metric.__name__)
 @pytest.mark.parametrize("labels", [ONE_HOT, SOFT, MANY], ids=["one-hot", "soft", "several outputs"])
 def test_rows_that_may_be_classes_or_outputs_are_refused_until_one_says_which(metric: Any, labels: Any) -> None:
@@ -124,6 +125,7 @@ def test_labels_that_are_no_whole_numbers_are_refused() -> None:
         metrics.f1(OUTPUTS, np.where(CLASSES == 0, 0.5, CLASSES))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [(CLASSES.astype(np.int32), True), (ONE_HOT, True), (SOFT, True), (ONE_HOT, False)],

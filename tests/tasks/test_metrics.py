@@ -98,6 +98,7 @@ def test_accuracy_is_the_share_of_right_answers() -> None:
     assert float(metrics.accuracy(logits, jnp.array([1, 0, 0, 0]))) == 0.75
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_unknown_labels_take_no_part(name: str) -> None:
     labels = (TARGETS if name in OF_NUMBERS else LABELS)[:, :1]
@@ -109,6 +110,7 @@ def test_unknown_labels_take_no_part(name: str) -> None:
     assert metric(jnp.asarray(OUTPUTS[:, :1]), jnp.asarray(labels)) != pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_outputs_of_unknown_labels_may_be_anything(name: str, value: float) -> None:
@@ -143,6 +145,7 @@ def test_accuracy_counts_every_example(examples: int) -> None:
     assert float(found) == pytest.approx(int(right.sum()) / examples, rel=1e-7)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", BINARY)
 def test_rare_labels_among_many_are_counted(name: str) -> None:
     outputs, labels = drawn(name, 200_000)
@@ -210,6 +213,7 @@ def test_one_output_may_have_one_axis_or_two(name: str, shapes: tuple[int, int],
     )
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.float16, jnp.bfloat16])
 def test_binary_labels_may_be_of_any_type(name: str, dtype: Any) -> None:
@@ -373,6 +377,7 @@ def test_a_metric_is_mapped_over_candidates(name: str) -> None:
     np.testing.assert_allclose(found, [expected_of(name, one, labels) for one in several], rtol=1e-5)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_user_s_settings_of_jax_change_nothing(name: str) -> None:
     outputs, labels = drawn(name, 300)

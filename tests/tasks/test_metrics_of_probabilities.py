@@ -57,6 +57,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(expected, rel=3e-6, abs=5e-7)
 
 
+@pytest.mark.few(6)
 @ALL
 @pytest.mark.parametrize("classes", [2, 5, 100])
 @pytest.mark.parametrize("scale", [0.01, 1, 4])  # from about 36 on scikit-learn cuts a logarithm

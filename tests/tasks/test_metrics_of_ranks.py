@@ -53,6 +53,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(EXPECTED[metric](outputs, labels), rel=1e-6)
 
 
+@pytest.mark.few(2)
 @BOTH
 @pytest.mark.parametrize("classes", [2, 5, 50])
 def test_any_number_of_classes_is_taken(metric: Any, classes: int) -> None:

@@ -116,6 +116,7 @@ def test_a_loss_keeps_its_output_in_a_file_and_a_function_is_refused(tmp_path: A
         Loss("x * y", output="tanh")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("output", ["sigmoid", "identity"])
 @pytest.mark.parametrize("expression", [BINARY, "x * y - square(y)", "log(square(y)) * x - y / (x + 2)"])
 def test_exported_sources_give_the_same_values_and_gradients(output: str, expression: str) -> None:
@@ -198,6 +199,7 @@ def test_a_search_finds_a_loss_as_good_as_the_usual_one(kind: str, outputs: int)
     assert max(row.validation.mean() for row in rows if "found" in row.name) > 0.7
 
 
+@pytest.mark.slow
 def test_unknown_labels_change_nothing_whatever_stands_in_their_place() -> None:
     task = a_task("multi-label", 3)
     x, labels = task.splits["train"]
@@ -209,6 +211,7 @@ def test_unknown_labels_change_nothing_whatever_stands_in_their_place() -> None:
     assert not np.allclose(scores, evaluate(task, [BINARY], 2), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_class_weights_weigh_the_examples_of_a_class(tiny_task: Task) -> None:
     weights = np.linspace(0.2, 3, 10)
     weighted = dataclasses.replace(tiny_task, class_weights=weights)

@@ -319,6 +319,7 @@ def test_a_refused_loss_leaves_no_directory(tmp_path: Path) -> None:
 # ONE OF A FEW FIXED LOSSES
 
 
+@pytest.mark.slow
 def test_a_candidate_trains_with_the_fixed_loss_that_it_chooses() -> None:
     task = made("binary", BINARY)
     fixed = (optax.sigmoid_binary_cross_entropy, lambda z, t: jnp.sum((jax.nn.sigmoid(z) - t) ** 2, axis=-1))

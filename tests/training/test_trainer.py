@@ -114,6 +114,7 @@ def test_averaging_leaves_training_itself_alone(fine_task: Task) -> None:
     assert not np.allclose(scores, last_scores, rtol=1e-4)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("precision", "expected"), [(None, None), ("highest", "highest"), ("tf32", "tensorfloat32")])
 def test_networks_train_and_are_scored_in_the_precision_of_the_task(
     tiny_task: Task, precision: str | None, expected: str | None
