@@ -149,7 +149,7 @@ class Mutants:
         for function, parent, field, place, other in mutants:
             before = put(parent, field, place, other)
             code = code_of(tree, function)
-            after = ast.unparse(parent)
+            after = ast.unparse(other if isinstance(other, ast.stmt) else parent)
             put(parent, field, place, before)
             items = [session.items[one] for one in calls.get(function.__qualname__, [])]
             untested += not items
@@ -163,7 +163,8 @@ class Mutants:
             if self.forked(work) == 0:
                 survivors += 1
                 line = getattr(before, "lineno", 0)
-                first, second = (text.strip().splitlines()[0] for text in (ast.unparse(parent), after))
+                was = ast.unparse(before if isinstance(other, ast.stmt) else parent)
+                first, second = (text.strip().splitlines()[0] for text in (was, after))
                 print(f"{self.path.name}:{line} {function.__qualname__}\n  - {first}\n  + {second}", flush=True)
         print(f"{self.path.name}: {len(mutants)} mutants, {survivors} survive, {untested} of them without a test")
         return True

@@ -143,7 +143,7 @@ def test_the_leader_is_the_best_at_least_as_often_as_its_chance_says() -> None:
 
 def test_the_leader_changes_where_its_mean_makes_up_for_its_wider_interval() -> None:
     long = np.random.default_rng(5).normal(0.8, 0.02, 12)
-    short = long[:3] + [0.01, -0.02, 0.01]
+    short = long[:3] + np.array([0.01, -0.02, 0.01])
     squares, degrees = [np.var(row) * len(row) for row in (short, long)], np.array([2, 11])
     typical = np.median(squares / degrees / (1 - 2 / (9 * degrees)) ** 3)
     variances = (8 * typical + squares) / (8 + degrees)
