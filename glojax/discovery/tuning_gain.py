@@ -7,6 +7,7 @@ coefficients can make of the noise of these examples (``statistics.chosen_gain``
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -77,7 +78,7 @@ def measured(
 def recorded(run: Run, coefficients: list[float], measure: Callable[[], Gain]) -> Gain:
     """The gain of these coefficients as the run has it, or measured now."""
 
-    def content() -> dict[str, object]:
+    def content() -> dict[str, Any]:
         return {"coefficients": coefficients, **measure()._asdict()}
 
     kept = run.once(GAIN, content, lambda kept: kept["coefficients"] == coefficients)

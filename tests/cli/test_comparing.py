@@ -16,7 +16,7 @@ def test_evaluate_compares_each_loss_with_cross_entropy_at_its_best_rate() -> No
     result = run("evaluate", "digits", "cross_entropy", "log(y) - x / y", "--seeds", 2, "--steps", 20)
     assert result.exit_code == 0, result.output
     first, second, baseline, constant = (cells(line) for line in result.output.splitlines() if line.startswith("│"))
-    labels = tasks.digits().validation[1]
+    labels = np.asarray(tasks.digits().validation[1])
     assert constant[:3] == ["largest class", "", f"{np.bincount(labels).max() / len(labels):.4f}"]
     given = [losses.cross_entropy, losses.baikal] + [losses.cross_entropy] * len(scoring.RATES)
     scores = evaluate(tasks.digits(steps=20), given, 2, rates=[1, 1, *scoring.RATES])
