@@ -30,7 +30,7 @@ class Portion(NamedTuple):
 
 def held(task: Task) -> dict[str, tuple[Any, Any]]:
     """Inputs and labels that the devices hold throughout, by the name of their split."""
-    return {name: tuple(split) for name, split in task.splits.items() if not isinstance(split.x, Fed)}
+    return {name: (split.x, split.labels) for name, split in task.splits.items() if not isinstance(split.x, Fed)}
 
 
 def divided(task: Task) -> dict[str, Portions]:

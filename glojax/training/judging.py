@@ -28,7 +28,7 @@ class Portions(NamedTuple):
     size: int  # examples in a portion; the last is filled with some whose labels are unknown
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """The number of portions."""
         return -(-self.examples // self.size)
 
@@ -36,7 +36,7 @@ class Portions(NamedTuple):
 class Judged(NamedTuple):
     """What is known of one output of a network after some portions."""
 
-    finite: jax.Array  # bool[], whether the outputs that were summed are finite
+    finite: Any  # bool[], whether the outputs that were summed are finite
     found: Any  # outputs [portions * size, ..., outputs], or the sums of the metric
 
 
@@ -57,7 +57,7 @@ def unseen(task: Task, portions: Portions, x: Any, labels: Any) -> list[Judged]:
             found.append(Judged(*shapes))
         else:
             outputs = jax.eval_shape(partial(learning.predict, head), network, keys, x)
-            room = jax.ShapeDtypeStruct((portions.count * portions.size, *outputs.shape[1:]), outputs.dtype)
+            room = jax.ShapeDtypeStruct((portions.number * portions.size, *outputs.shape[1:]), outputs.dtype)
             found.append(Judged(jax.ShapeDtypeStruct((), jnp.bool_), room))
     return found
 
@@ -98,7 +98,7 @@ def add(
     found = []
     for head, before, of_head in zip(task.heads, judged, jax.tree.leaves(labels), strict=True):
         if (parts := _summed(head, portions.examples)) is not None:
-            sums = learning.sums_of_metric(head, parts, learner, keys, x, of_head, tuple(before))
+            sums = learning.sums_of_metric(head, parts, learner, keys, x, of_head, (before.finite, before.found))
             found.append(Judged(*sums))
         else:
             outputs = learning.predict(head, learner, keys, x)
