@@ -86,9 +86,10 @@ def compiled(cases: list[Any], platform: str, directory: Path, program: str = PR
 @pytest.mark.slow
 def test_on_an_h100_different_losses_take_few_kernels_more_than_a_fixed_one(tmp_path: Path) -> None:
     steps = compiled([("h100", 80), ("h100", 512)], "cuda", tmp_path)
-    for more, different, fixed in zip((3, 5), steps[::2], steps[1::2], strict=True):
+    # The interpreter and its labels, in place of two sums; for many candidates XLA takes two more for softmax's sums.
+    for more, different, fixed in zip((0, 2), steps[::2], steps[1::2], strict=True):
         (kernels, loops, copies, memory, text, _), (fixed_kernels, _, fixed_copies, *_) = different, fixed
-        assert kernels <= fixed_kernels + more  # the interpreter, the packing of its programs, and sums in two parts
+        assert kernels <= fixed_kernels + more
         assert loops == 0
         assert copies == fixed_copies
         assert memory < 80e9 / 10

@@ -47,9 +47,6 @@ class Program(NamedTuple):
 
 _RANKS = (1, 2, 2, 2, 1, 0, 0)  # of the fields of a program of one tree
 
-_Sweep = Callable[[Program, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""From a program, x and y to value and slope."""
-
 
 def instructions_of(tree: Tree) -> int:
     """Count the tree's instructions: one for each inner node, and one for a tree that is a leaf."""
@@ -218,6 +215,25 @@ def value_and_slope(
         program = encode([parse("x * log(y)"), parse("log(y) - x / y")])
         values, slopes = jax.vmap(value_and_slope, in_axes=(0, None, None))(program, x, y)  # [2, ...]
     """
+    return swept(program, x, y, protected=protected)[:2]
+
+
+def swept(
+    program: Program, x: jax.Array, y: jax.Array, *, protected: bool = False
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Compute what ``value_and_slope`` does, and on a GPU the sums of both.
+
+    There a sum beside the kernel would be one more kernel. Elsewhere they are 0.
+
+    Args:
+      program: one tree, without a leading axis.
+      x: labels, ``[...]``, floating.
+      y: predictions, of the shape of ``x``, floating.
+      protected: use the protected operators. Defaults to False.
+
+    Returns:
+      Value and slope, and ``[blocks, 2]``, their sums over each block of points.
+    """
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)
     chex.assert_rank(program, _RANKS)
@@ -225,35 +241,34 @@ def value_and_slope(
 
 
 @lru_cache
-def _sweep(protected: bool) -> _Sweep:
+def _sweep(protected: bool) -> Callable[..., interpreter_kernels.Swept]:
     operators = grammar.operators(protected)
 
-    def run(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def on_cpu(program: Program, x: jax.Array, y: jax.Array) -> interpreter_kernels.Swept:
+        value, slope = _run(operators, program, x, y)
+        return value, slope, jnp.zeros_like(jax.eval_shape(interpreter_kernels.summed, value, slope))
+
+    def run(program: Program, x: jax.Array, y: jax.Array) -> interpreter_kernels.Swept:
         """The form of the platform; shapes are those of ``_run``."""
-
-        def in_kernel(
-            kernel: Callable[..., tuple[jax.Array, jax.Array]], program: Program, x: jax.Array, y: jax.Array
-        ) -> tuple[jax.Array, jax.Array]:
-            return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y)
-
         gpu, tpu = interpreter_kernels.on_gpu, interpreter_kernels.on_tpu
         if not interpreter_kernels.HAS_PALLAS:
             gpu = tpu = interpreter_kernels.without_pallas
         return platforms.choose(
-            program, x, y, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
-        )
+            Program(*map(jnp.asarray, program)), x, y, cpu=on_cpu, gpu=partial(gpu, operators),
+            tpu=partial(tpu, operators),
+        )  # fmt: skip
 
     @custom_vmap
-    def one(program: Program, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(program: Program, x: jax.Array, y: jax.Array) -> interpreter_kernels.Swept:
         # Also traced where a population is, so it has one form: a single program is not worth a kernel.
         program = jax.tree.map(lambda leaf: leaf[None], program)
         value, slope = _run(operators, program, x.reshape(1, -1), y.reshape(1, -1))
-        return value.reshape(y.shape), slope.reshape(y.shape)
+        return value.reshape(y.shape), slope.reshape(y.shape), interpreter_kernels.summed(value, slope)[0]
 
     @one.def_vmap
     def population(
         size: int, batched: tuple[Program, bool, bool], program: Program, x: jax.Array, y: jax.Array
-    ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
+    ) -> tuple[interpreter_kernels.Swept, tuple[bool, bool, bool]]:
         programs_batched, x_batched, y_batched = batched
         program = Program(
             *(
@@ -262,8 +277,9 @@ def _sweep(protected: bool) -> _Sweep:
             )
         )
         shape = y.shape[1:] if y_batched else y.shape
-        value, slope = run(program, x.reshape(size if x_batched else 1, -1), y.reshape(size if y_batched else 1, -1))
-        return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
+        points = x.reshape(size if x_batched else 1, -1), y.reshape(size if y_batched else 1, -1)
+        value, slope, sums = run(program, *points)
+        return (value.reshape(size, *shape), slope.reshape(size, *shape), sums), (True, True, True)
 
     return one
 
