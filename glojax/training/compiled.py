@@ -22,6 +22,9 @@ from glojax.training.kernels import Data, advance_groups, regroup, score_groups,
 
 Arrays = TypeVar("Arrays")
 
+STEPS_AT_ONCE = dict.fromkeys(("gpu", "cuda", "rocm", "tpu"), 10)
+"""Steps in a loop of a length that the compiler knows, by the platform; on any other 1: there a loop costs nothing."""
+
 
 class CompiledKernels(NamedTuple):
     """What a training runs on its devices; each program is compiled when it is first called with a new shape.
@@ -93,7 +96,7 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         start=on_devices("start", partial(start_groups, task), shard, shard, whole),
         advance=on_devices(
             "advance",
-            partial(advance_groups, task, gradient),
+            partial(advance_groups, task, gradient, at_once=STEPS_AT_ONCE.get(devices[0].platform, 1)),
             *(shard, shard, shard, shard, whole, whole, whole),
             donate_argnums=0,
         ),
