@@ -22,7 +22,7 @@ from scipy import stats
 
 from glojax import SearchConfig, Task, TuneConfig, data, losses, models, search, tune
 from glojax.discovery import sieve
-from glojax.expressions import canonical, programs, trees
+from glojax.expressions import canonical, trees
 
 compiled: list[str] = []
 libc = ctypes.CDLL(None)

@@ -61,7 +61,8 @@ def advanced():
     options = {"at_once": compiled.STEPS_AT_ONCE["gpu"]}
     advance = partial(kernels.advance_groups, task, gradients.program_gradient(False), **options)
     data = kernels.Data(dict(task.splits), {})
-    return advance, rows(learner.shapes(task)), given, jax.ShapeDtypeStruct((1,), jnp.int32), places, number, number, data
+    count = jax.ShapeDtypeStruct((1,), jnp.int32)
+    return advance, rows(learner.shapes(task)), given, count, places, number, number, data
 
 for name in json.loads(sys.argv[1]):
     if name == "paper":

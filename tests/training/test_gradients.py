@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import Kind, TrainConfig, platforms, evaluate, losses, models, train, tune
+from glojax import Kind, TrainConfig, evaluate, losses, models, platforms, train, tune
 from glojax.discovery.comparison import compare
 from glojax.expressions import interpreter_kernels, programs
 from glojax.expressions.parsing import parse
