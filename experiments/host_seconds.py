@@ -121,10 +121,8 @@ def main() -> None:
         rounds = [measure(task, glojax.SearchConfig(**sizes, pool=pool, seed=seed)) for seed in range(options.rounds)]
         parts = {"first": [one[0] for one in rounds], "later": [row for one in rounds for row in one[1:]]}
         for part, measured in parts.items():
-            median = {
-                key: float(np.median([row.get(key, 0.0) for row in measured]))
-                for key in ("trees", *PHASES, "other", BESIDE)
-            }
+            keys = ("trees", *PHASES, "other", BESIDE)
+            median = {key: float(np.median([row.get(key, 0.0) for row in measured])) for key in keys}
             host = sum(seconds for key, seconds in median.items() if key not in ("trees", "training", BESIDE))
             rows[f"{name}, {part}"] = {**median, "host": host}
     print(f"{'seconds':20}" + "".join(f"{name:>16}" for name in rows))

@@ -5,6 +5,7 @@ gives the places of those that pass all stages and are new. It takes a ``Sieve``
 """
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,10 +19,10 @@ from glojax.expressions.trees import Tree
 from glojax.records.candidates import Rejected
 from glojax.tasks.task import Task
 
+_LAST = "trainable"  # the stage that costs most
 MOST_REMEMBERED = 4096
 """Trees of which a search remembers what screening said, a few KiB each."""
 
-_LAST = "trainable"  # the stage that costs most
 _CHUNK = 128  # trees that are screened together
 
 
@@ -173,10 +174,10 @@ def settle(
     chosen: list[int] = []
     counts, rejected = Counter(sieve.funnel), None if sieve.rejected is None else dict(sieve.rejected)
     places, waiting = itertools.count(), iter(trees)
-    # As many as are wanted, in whole batches: what is not tried need not be ordered either.
-    batch = screening.DESCENT_BATCH
-    while room := wanted - len(chosen):
-        if not (chunk := list(itertools.islice(waiting, -(-room // batch) * batch))):
+    while len(chosen) < wanted:
+        # In whole batches, no more than may be needed: what is not tried need not be put in order either.
+        most = screening.DESCENT_BATCH * math.ceil((wanted - len(chosen)) / screening.DESCENT_BATCH)
+        if not (chunk := list(itertools.islice(waiting, min(most, _CHUNK)))):
             break
         for tree, learns, place in zip(chunk, screener.trainable(chunk), places, strict=False):
             if len(chosen) == wanted:

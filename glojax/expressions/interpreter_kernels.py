@@ -40,6 +40,12 @@ CONTEXT_SLOTS = {str(row.symbol): 2**_SLOT_BITS - 1 - place for place, row in en
 Pair = tuple[jax.Array, jax.Array]
 """Value and slope."""
 
+Swept = tuple[jax.Array, jax.Array, jax.Array]
+"""Value and slope ``[candidates, points]``, and ``[candidates, blocks, 2]``, the sums of both over blocks of points."""
+
+Fields = Sequence[jax.Array]
+"""The fields of programs ``[candidates, ...]`` (``programs.Program``)."""
+
 
 class Instructions(NamedTuple):
     """The instructions of a population, ready for a kernel."""
@@ -97,8 +103,8 @@ def _walk(
     operators: Sequence[grammar.Node],
     registers: int,
     length: jax.Array | int,
-    word_at: Callable[[Any], jax.Array],
-    scale_at: Callable[[Any], jax.Array],
+    fields_at: Callable[[Any], Sequence[jax.Array]],
+    scale_at: Callable[[Any, int], jax.Array],
     x: jax.Array,
     y: jax.Array,
     leaves: Sequence[jax.Array],
@@ -109,10 +115,10 @@ def _walk(
     more = list(zip(CONTEXT_SLOTS.values(), leaves, strict=False))
 
     def instruction(i: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        opcode, first, second, result, first_depends, second_depends = _unpack(word_at(i))
+        opcode, first, second, result, first_depends, second_depends = fields_at(i)
         held = (*values, *state[:registers]), (*slopes, *state[registers:])
         beyond = more, [(slot, zero) for slot, _ in more]
-        scales = [scale_at(2 * i + place).astype(y.dtype) for place in range(2)]
+        scales = [scale_at(i, place).astype(y.dtype) for place in range(2)]
         read = [
             [scale * _slot(slots, others, slot) for scale, slot in zip(scales, (first, second), strict=True)]
             for slots, others in zip(held, beyond, strict=True)
@@ -150,8 +156,8 @@ def _slot(slots: Sequence[jax.Array], others: Sequence[tuple[int, jax.Array]], s
     return found
 
 
-def _registers(instructions: Instructions) -> int:
-    return (instructions.word.shape[1] + 1).bit_length() - 1
+def _registers(room: int) -> int:
+    return (room + 1).bit_length() - 1
 
 
 # WITHOUT PALLAS
@@ -159,25 +165,39 @@ def _registers(instructions: Instructions) -> int:
 
 def without_pallas(
     operators: tuple[grammar.Node, ...],
-    instructions: Instructions,
+    program: Fields,
     x: jax.Array,
     y: jax.Array,
     leaves: Sequence[jax.Array] = (),
-) -> Pair:
+) -> Swept:
     """Run programs in plain JAX, without loops of a length that is data; arguments and results as of ``on_gpu``."""
+    instructions = pack(*program)
     size, room = instructions.word.shape
     wide = jnp.promote_types(y.dtype, jnp.float32)
 
     def one(given: Instructions, x: jax.Array, y: jax.Array, *leaves: jax.Array) -> Pair:
-        def word_at(i: jax.Array) -> jax.Array:
-            return jnp.where(i < given.length[0], given.word[i], 0)  # of which no register is the result
+        def fields_at(i: jax.Array) -> list[jax.Array]:
+            return _unpack(jnp.where(i < given.length[0], given.word[i], 0))  # of which no register is the result
 
-        found = _walk(operators, _registers(instructions), room, word_at, lambda i: given.scale[i], x, y, leaves)
+        def scale_at(i: jax.Array, place: int) -> jax.Array:
+            return given.scale[2 * i + place]
+
+        found = _walk(operators, _registers(room), room, fields_at, scale_at, x, y, leaves)
         return given.output_scale[0] * found[0], given.output_scale[0] * found[1]
 
     points = (jnp.broadcast_to(array, (size, y.shape[1])).astype(wide) for array in (x, y, *leaves))
-    value, slope = jax.vmap(one)(instructions, *points)
-    return value.astype(y.dtype), slope.astype(y.dtype)
+    value, slope = (each.astype(y.dtype) for each in jax.vmap(one)(instructions, *points))
+    return value, slope, summed(value, slope)
+
+
+def summed(value: jax.Array, slope: jax.Array) -> jax.Array:
+    """The sums of values and slopes ``[candidates, points]``, of the shape in which ``on_gpu`` gives them."""
+    sums = jnp.stack([each.astype(jnp.promote_types(each.dtype, jnp.float32)).sum(axis=1) for each in (value, slope)])
+    return jnp.pad(sums.T[:, None], ((0, 0), (0, _blocks(value.shape[1]) - 1), (0, 0)))
+
+
+def _blocks(points: int) -> int:
+    return max(1, -(-points // _POINTS))
 
 
 # GPU
@@ -185,34 +205,37 @@ def without_pallas(
 
 def on_gpu(
     operators: tuple[grammar.Node, ...],
-    instructions: Instructions,
+    program: Fields,
     x: jax.Array,
     y: jax.Array,
     leaves: Sequence[jax.Array] = (),
     *,
     interpret: bool = False,
-) -> Pair:
+) -> Swept:
     """Run programs as one Triton kernel.
 
     Args:
       operators: by their opcodes.
-      instructions: of the programs, ``[candidates, ...]``.
+      program: the fields of programs ``[candidates, ...]`` (``programs.Program``), which the kernel reads as they are:
+        to pack them would be one more kernel in every step.
       x: labels ``[candidates, points]``, or ``[1, points]`` if all candidates share them.
       y: predictions, of either shape.
       leaves: those of a context, of either shape, or none.
       interpret: compute on any device what the kernel would. Defaults to False.
 
     Returns:
-      Value and slope, ``[candidates, points]``, of the type of ``y``.
+      Value and slope, ``[candidates, points]``, of the type of ``y``, and their sums over each block of points.
     """
-    size, points = len(instructions.word), y.shape[1]
-    if points == 0:
-        return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype)
-    block = min(_POINTS, pl.next_power_of_2(points))
+    (size, room), points = program[0].shape, y.shape[1]
     wide = jnp.promote_types(y.dtype, jnp.float32)
+    if points == 0:
+        return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 1, 2), wide)
+    block = min(_POINTS, pl.next_power_of_2(points))
 
-    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, *points_and_results: Any) -> None:
-        *given, value, slope = points_and_results
+    def kernel(
+        opcode: Any, operand: Any, scale: Any, depends: Any, result: Any, length: Any, output_scale: Any, *more: Any
+    ) -> None:  # fmt: skip
+        *given, value, slope, sums = more
         candidate = pl.program_id(0)
         places = pl.program_id(1) * block + jnp.arange(block)
         mask = places < points
@@ -221,33 +244,33 @@ def on_gpu(
             row = candidate if points.shape[0] == size else 0
             return triton.load(points.at[row, places], mask=mask, other=1).astype(wide)
 
+        def fields_at(i: jax.Array) -> list[jax.Array]:
+            both = [field[candidate, i, place] for field in (operand, depends) for place in range(2)]
+            return [opcode[candidate, i], *both[:2], result[candidate, i], *both[2:]]
+
+        def scale_at(i: jax.Array, place: int) -> jax.Array:
+            return scale[candidate, i, place]
+
         x, y, *context = map(load, given)
-        found = _walk(
-            operators,
-            _registers(instructions),
-            length[candidate, 0],
-            lambda i: word[candidate, i],
-            lambda i: scale[candidate, i],
-            x,
-            y,
-            context,
-        )
-        factor = output_scale[candidate, 0].astype(wide)
-        for each, to in zip(found, (value, slope), strict=True):
-            triton.store(to.at[candidate, places], (factor * each).astype(to.dtype), mask=mask)
+        found = _walk(operators, _registers(room), length[candidate], fields_at, scale_at, x, y, context)
+        factor = output_scale[candidate].astype(wide)
+        for place, (each, to) in enumerate(zip(found, (value, slope), strict=True)):
+            scaled = (factor * each).astype(to.dtype)
+            triton.store(to.at[candidate, places], scaled, mask=mask)
+            sums[candidate, pl.program_id(1), place] = jnp.where(mask, scaled.astype(wide), 0).sum()
 
     whole = pl.BlockSpec(memory_space=pl.ANY)
     shape = jax.ShapeDtypeStruct((size, points), y.dtype)
     return pl.pallas_call(
         kernel,
-        out_shape=(shape, shape),
+        out_shape=(shape, shape, jax.ShapeDtypeStruct((size, _blocks(points), 2), wide)),
         grid=(size, pl.cdiv(points, block)),
-        in_specs=[whole] * (6 + len(leaves)),
-        out_specs=(whole, whole),
+        in_specs=[whole] * (9 + len(leaves)),
+        out_specs=(whole,) * 3,
         compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
         interpret=interpret,
         name="losses",
-    )(*instructions, x, y, *leaves)
+    )(*program, x, y, *leaves)
 
 
 # TPU
@@ -255,17 +278,18 @@ def on_gpu(
 
 def on_tpu(
     operators: tuple[grammar.Node, ...],
-    instructions: Instructions,
+    program: Fields,
     x: jax.Array,
     y: jax.Array,
     leaves: Sequence[jax.Array] = (),
     *,
     interpret: bool = False,
-) -> Pair:
+) -> Swept:
     """Run programs as one Mosaic kernel; arguments and results are those of ``on_gpu``."""
-    size, points = len(instructions.word), y.shape[1]
+    instructions = pack(*program)
+    (size, room), points = instructions.word.shape, y.shape[1]
     if points == 0:
-        return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype)
+        return on_gpu(operators, program, x, y)
     tiles = [_tiled(array.astype(jnp.promote_types(y.dtype, jnp.float32))) for array in (x, y, *leaves)]
     wide, lines = tiles[0].dtype, tiles[0].shape[1]
     block = min(_MOST_ROWS, lines)
@@ -275,10 +299,10 @@ def on_tpu(
         x, y, *context = (points[0] for points in given)
         found = _walk(
             operators,
-            _registers(instructions),
+            _registers(room),
             length[0, 0, 0],
-            lambda i: word[0, 0, i],
-            lambda i: scale[0, 0, i],
+            lambda i: _unpack(word[0, 0, i]),
+            lambda i, place: scale[0, 0, 2 * i + place],
             x,
             y,
             context,
@@ -303,7 +327,7 @@ def on_tpu(
         name="losses",
     )(*(array[:, None] for array in instructions), *tiles)
     value, slope = (array.reshape(size, -1)[:, :points].astype(y.dtype) for array in (value, slope))
-    return value, slope
+    return value, slope, summed(value, slope)
 
 
 def _tiled(array: jax.Array) -> jax.Array:

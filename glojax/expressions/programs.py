@@ -53,9 +53,6 @@ _RANKS = (1, 2, 2, 2, 1, 0, 0)  # of the fields of a program of one tree
 _Leaves = tuple[jax.Array, ...]
 """Values of the leaves of a context, or none of them."""
 
-_Sweep = Callable[[Program, jax.Array, jax.Array, _Leaves], tuple[jax.Array, jax.Array]]
-"""From a program, x, y and the leaves of a context to value and slope."""
-
 
 def instructions_of(tree: Tree) -> int:
     """Count the tree's instructions: one for each inner node, and one for a tree that is a leaf."""
@@ -231,6 +228,31 @@ def value_and_slope(
         program = encode([parse("x * log(y)"), parse("log(y) - x / y")])
         values, slopes = jax.vmap(value_and_slope, in_axes=(0, None, None))(program, x, y)  # [2, ...]
     """
+    return swept(program, x, y, protected=protected, given=given)[:2]
+
+
+def swept(
+    program: Program,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    protected: bool = False,
+    given: Mapping[str, jax.Array] | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Compute what ``value_and_slope`` does, and on a GPU the sums of both.
+
+    There a sum beside the kernel would be one more kernel. Elsewhere they are 0.
+
+    Args:
+      program: one tree, without a leading axis.
+      x: labels, ``[...]``, floating.
+      y: predictions, of the shape of ``x``, floating.
+      protected: use the protected operators. Defaults to False.
+      given: as for ``value_and_slope``.
+
+    Returns:
+      Value and slope, and ``[blocks, 2]``, their sums over each block of points.
+    """
     chex.assert_equal_shape((x, y))
     chex.assert_type((x, y), float)
     chex.assert_rank(program, _RANKS)
@@ -240,16 +262,16 @@ def value_and_slope(
 
 
 @lru_cache
-def _sweep(protected: bool) -> _Sweep:
+def _sweep(protected: bool) -> Callable[..., interpreter_kernels.Swept]:
     operators = grammar.operators(protected)
 
     @custom_vmap
-    def one(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> tuple[jax.Array, jax.Array]:
+    def one(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> interpreter_kernels.Swept:
         # Also traced where a population is, so it has one form: a single program is not worth a kernel.
         program = jax.tree.map(lambda leaf: leaf[None], program)
         rows = tuple(leaf.reshape(1, -1) for leaf in leaves)
         value, slope = _run(operators, program, x.reshape(1, -1), y.reshape(1, -1), rows)
-        return value.reshape(y.shape), slope.reshape(y.shape)
+        return value.reshape(y.shape), slope.reshape(y.shape), interpreter_kernels.summed(value, slope)[0]
 
     @one.def_vmap
     def population(
@@ -259,7 +281,7 @@ def _sweep(protected: bool) -> _Sweep:
         x: jax.Array,
         y: jax.Array,
         leaves: _Leaves,
-    ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
+    ) -> tuple[interpreter_kernels.Swept, tuple[bool, bool, bool]]:
         programs_batched, x_batched, y_batched, leaves_batched = batched
         program = Program(
             *(
@@ -273,32 +295,26 @@ def _sweep(protected: bool) -> _Sweep:
             return array.reshape(size if has_axis else 1, -1)
 
         points = rows(x, x_batched), rows(y, y_batched), tuple(map(rows, leaves, leaves_batched))
-        value, slope = _run_on_platform(operators, program, *points)
-        return (value.reshape(size, *shape), slope.reshape(size, *shape)), (True, True)
+        value, slope, sums = _run_on_platform(operators, program, *points)
+        return (value.reshape(size, *shape), slope.reshape(size, *shape), sums), (True, True, True)
 
     return one
 
 
 def _run_on_platform(
     operators: tuple[grammar.Node, ...], program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves
-) -> tuple[jax.Array, jax.Array]:
+) -> interpreter_kernels.Swept:
     """Run programs in the form of the platform; shapes are those of ``_run``."""
 
-    def in_kernel(
-        kernel: Callable[..., tuple[jax.Array, jax.Array]],
-        program: Program,
-        x: jax.Array,
-        y: jax.Array,
-        leaves: _Leaves,
-    ) -> tuple[jax.Array, jax.Array]:
-        return kernel(operators, interpreter_kernels.pack(*map(jnp.asarray, program)), x, y, leaves)
+    def on_cpu(program: Program, x: jax.Array, y: jax.Array, leaves: _Leaves) -> interpreter_kernels.Swept:
+        value, slope = _run(operators, program, x, y, leaves)
+        return value, slope, jnp.zeros_like(jax.eval_shape(interpreter_kernels.summed, value, slope))
 
     gpu, tpu = interpreter_kernels.on_gpu, interpreter_kernels.on_tpu
     if not interpreter_kernels.HAS_PALLAS:
         gpu = tpu = interpreter_kernels.without_pallas
-    return platforms.choose(
-        program, x, y, leaves, cpu=partial(_run, operators), gpu=partial(in_kernel, gpu), tpu=partial(in_kernel, tpu)
-    )
+    arrays = Program(*map(jnp.asarray, program))
+    return platforms.choose(arrays, x, y, leaves, cpu=on_cpu, gpu=partial(gpu, operators), tpu=partial(tpu, operators))
 
 
 class _Laid(NamedTuple):

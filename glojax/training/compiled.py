@@ -32,6 +32,9 @@ from glojax.training.kernels import (
 
 Arrays = TypeVar("Arrays")
 
+STEPS_AT_ONCE = dict.fromkeys(("gpu", "cuda", "rocm", "tpu"), 10)
+"""Steps in a loop of a length that the compiler knows, by the platform; on any other 1: there a loop costs nothing."""
+
 
 class Judge(NamedTuple):
     """What scores networks on a part that is fed, from portion to portion; ``add`` reuses the buffers of ``judged``."""
@@ -139,7 +142,7 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         start=on_devices("start", partial(start_groups, task), shard, shard, whole, **lying),
         advance=on_devices(
             "advance",
-            partial(advance_groups, task, gradient),
+            partial(advance_groups, task, gradient, at_once=STEPS_AT_ONCE.get(devices[0].platform, 1)),
             *(shard, shard, shard, shard, whole, whole, whole),
             donate_argnums=0,
             **lying,

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glojax import losses
+from glojax import losses, platforms
 from glojax.distributed import jax_settings
 from glojax.errors import users_code
 from glojax.expressions import context, programs, slopes
@@ -30,6 +30,7 @@ from glojax.tasks import checks
 from glojax.tasks.labels import known_of
 from glojax.tasks.task import Task
 
+_FEW_SUMS = 16
 _FLAT, _APART = 1e-8, 1e-5  # shares of a loss's values below which a gradient, or a difference, is rounding
 
 Gradient = Callable[[Program, jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, jax.Array]]
@@ -51,7 +52,7 @@ def program_gradient(protected: bool, output: Output = "softmax") -> Gradient:
       protected: whether losses use the protected operators.
       output: what makes predictions of a network's outputs (``losses.outputs``).
     """
-    return _swept(functools.partial(programs.value_and_slope, protected=protected), output)
+    return _swept(functools.partial(programs.swept, protected=protected), output)
 
 
 def tree_gradient(tree: Tree, protected: bool, output: Output = "softmax") -> Gradient:
@@ -67,15 +68,19 @@ def tree_gradient(tree: Tree, protected: bool, output: Output = "softmax") -> Gr
 
     def sweep(
         factors: jax.Array, x: jax.Array, y: jax.Array, *, given: Mapping[str, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, jax.Array, None]:
         found = slopes.value_and_slope(tree, x, y, jnp, factors.astype(y.dtype), protected, given)
-        return tuple(jnp.broadcast_to(each, y.shape) for each in found)  # type: ignore[return-value]
+        value, slope = (jnp.broadcast_to(each, y.shape) for each in found)
+        return value, slope, None
 
     return _swept(sweep, output)
 
 
-def _swept(sweep: Callable[..., tuple[jax.Array, jax.Array]], output: Output) -> Gradient:
-    """The gradient where a sweep, from a program and x and y ``[outputs, batch]``, gives value and slope."""
+def _swept(sweep: Callable[..., tuple[jax.Array, jax.Array, jax.Array | None]], output: Output) -> Gradient:
+    """The gradient where a sweep, from a program and x and y ``[outputs, batch]``, gives value and slope.
+
+    Its third result are their sums, as ``programs.swept`` gives them, or ``None``.
+    """
 
     def gradient(
         program: Program, outputs: jax.Array, labels: jax.Array, weights: jax.Array | None
@@ -92,17 +97,37 @@ def _swept(sweep: Callable[..., tuple[jax.Array, jax.Array]], output: Output) ->
             y, pull = jax.vjp(lambda z: predictions(z.T, labels, -1, None, output)[1].T, z)
             backward: Backward = lambda g, _: pull(g)[0]
         alone, leaves = context.parted(program)
-        value, slope = sweep(alone, x, y, given=context.on_points(leaves, y))
+        value, slope, sums = sweep(alone, x, y, given=context.on_points(leaves, y))
         weighted = -slope / len(outputs)
         if weights is not None:
             weighted, value = jnp.where(weights == 0, 0, weighted * weights), jnp.where(weights == 0, 0, value)
         found = backward(weighted, y)
         if weights is not None:
             found = _without_lost(found, weights)
-        finite = jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(weighted))
+        # With weights, entries that do not count are in the sums of the sweep.
+        finite = _all_finite(value, weighted, None if weights is not None else sums)
         return found.T.astype(outputs.dtype), finite
 
     return gradient
+
+
+def _all_finite(value: jax.Array, weighted: jax.Array, sums: jax.Array | None) -> jax.Array:
+    """Whether values and gradients are finite, by their sums; on a GPU by those of the interpreter's kernel."""
+
+    def of_both(value: jax.Array, weighted: jax.Array) -> jax.Array:
+        return jnp.isfinite(jnp.sum(value)) & jnp.isfinite(jnp.sum(weighted))
+
+    def without_sums(value: jax.Array, weighted: jax.Array, _: jax.Array) -> jax.Array:
+        return of_both(value, weighted)
+
+    def of_sums(_: jax.Array, __: jax.Array, sums: jax.Array) -> jax.Array:
+        found = jnp.isfinite(sums).reshape(-1)
+        # A few of them need no kernel of their own: they are part of the one that reads them.
+        return functools.reduce(jnp.logical_and, found) if len(found) <= _FEW_SUMS else found.all()
+
+    if sums is None:
+        return of_both(value, weighted)
+    return platforms.choose(value, weighted, sums, cpu=without_sums, gpu=of_sums, tpu=without_sums)
 
 
 _BACKWARD: dict[str, Backward] = {

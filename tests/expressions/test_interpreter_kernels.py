@@ -12,6 +12,10 @@ from glojax.expressions import grammar, interpreter_kernels, programs, trees
 from glojax.expressions.parsing import parse
 
 
+def fields(program: programs.Program) -> list[jax.Array]:
+    return [*map(jnp.asarray, program)]
+
+
 def test_an_instruction_s_fields_are_read_as_they_were_packed() -> None:
     program = programs.encode([parse("log(y) - x / square(y)"), parse("sqrt(x)")], instructions=7)
     packed = interpreter_kernels.pack(*map(jnp.asarray, program))
@@ -35,20 +39,23 @@ def test_fields_hold_the_largest_slot_and_opcode_of_the_largest_tree() -> None:
 
 @pytest.mark.parametrize("kernel", [interpreter_kernels.on_gpu, interpreter_kernels.on_tpu])
 def test_no_points_are_no_kernel(kernel) -> None:
-    packed = interpreter_kernels.pack(*map(jnp.asarray, programs.encode([parse("x * y")] * 3)))
-    none = jnp.zeros((1, 0))
-    assert [each.shape for each in kernel(grammar.OPERATORS, packed, none, none)] == [(3, 0), (3, 0)]
+    program, none = fields(programs.encode([parse("x * y")] * 3)), jnp.zeros((1, 0))
+    value, slope, sums = kernel(grammar.OPERATORS, program, none, none)
+    assert value.shape == slope.shape == (3, 0)
+    np.testing.assert_array_equal(sums, np.zeros((3, 1, 2)))
 
 
 @pytest.mark.few(3)
 @pytest.mark.parametrize("kernel", [interpreter_kernels.on_gpu, interpreter_kernels.on_tpu])
 @pytest.mark.parametrize("points", [1, 255, 256, 257, 3000])
 def test_blocks_cover_every_point_once(kernel, points: int) -> None:
-    packed = interpreter_kernels.pack(*map(jnp.asarray, programs.encode([parse("x - 2 * y"), parse("y * y")])))
+    program = fields(programs.encode([parse("x - 2 * y"), parse("y * y")]))
     x, y = jnp.arange(points, dtype=jnp.float32)[None], jnp.linspace(0, 1, points)[None]
-    value, slope = jax.jit(lambda x, y: kernel(grammar.OPERATORS, packed, x, y, interpret=True))(x, y)
+    value, slope, sums = jax.jit(lambda x, y: kernel(grammar.OPERATORS, program, x, y, interpret=True))(x, y)
     np.testing.assert_allclose(value, np.stack([x[0] - 2 * y[0], y[0] ** 2]), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(slope, np.stack([np.full(points, -2), 2 * y[0]]), rtol=1e-6)
+    totals = np.stack([np.asarray(each, float).sum(axis=1) for each in (value, slope)], axis=1)
+    np.testing.assert_allclose(np.asarray(sums, float).sum(axis=1), totals, rtol=1e-5)
 
 
 @pytest.mark.few(1)
@@ -61,11 +68,13 @@ def test_without_pallas_programs_give_what_the_cpu_gives(protected: bool) -> Non
     x = (random.random(y.shape) < 0.5).astype(float)
     with jax.enable_x64(True):
         program = programs.encode(population, coefficients, 63, np.float64)
-        packed = interpreter_kernels.pack(*map(jnp.asarray, program))
-        expected = jax.jit(lambda: programs._run(operators, program, jnp.asarray(x), jnp.asarray(y)))()
-        found = jax.jit(lambda: interpreter_kernels.without_pallas(operators, packed, jnp.asarray(x), jnp.asarray(y)))()
-    for one, other in zip(found, expected, strict=True):
+        points = jnp.asarray(x), jnp.asarray(y)
+        expected = jax.jit(lambda: programs._run(operators, program, *points))()
+        found = jax.jit(lambda: interpreter_kernels.without_pallas(operators, fields(program), *points))()
+    for one, other in zip(found[:2], expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13)
+    totals = np.stack([np.asarray(each).sum(axis=1) for each in expected], axis=1)
+    np.testing.assert_allclose(found[2][:, 0], totals, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("missing", ["jax.experimental.pallas", "jax.experimental.pallas.triton"])

@@ -12,9 +12,9 @@ import numpy as np
 import optax
 import pytest
 
-from glojax import Kind, TrainConfig, evaluate, losses, models, train, tune
+from glojax import Kind, TrainConfig, evaluate, losses, models, platforms, train, tune
 from glojax.discovery.comparison import compare
-from glojax.expressions import programs
+from glojax.expressions import interpreter_kernels, programs
 from glojax.expressions.parsing import parse
 from glojax.expressions.programs import Program
 from glojax.losses.loss import Loss
@@ -92,6 +92,22 @@ def test_entries_of_weight_0_take_no_part_even_where_they_are_infinite() -> None
     assert finite
     chex.assert_tree_all_finite(found)
     assert found[1, 2] == 0
+
+
+def test_the_kernel_of_a_gpu_says_what_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    expressions = ["log(x) + y", "x * log(y)", "y / (x - x)"]
+    population = jax.tree.map(jnp.asarray, programs.encode([*map(parse, expressions)], None, 31))
+    outputs = jnp.stack([LOGITS] * len(expressions))
+    monkeypatch.setattr(platforms, "choose", lambda *arguments, **forms: forms["gpu"](*arguments))
+    monkeypatch.setattr(interpreter_kernels, "on_gpu", functools.partial(interpreter_kernels.on_gpu, interpret=True))
+    for weights, expected in ((None, [False, True, False]), (ONE_HOT, [True, True, False])):  # log(0) does not count
+        programs._sweep.cache_clear()
+        gradient = functools.partial(program_gradient(False), labels=ONE_HOT, weights=weights)
+        found, finite = jax.vmap(lambda program, z, gradient=gradient: gradient(program, z))(population, outputs)
+        assert finite.tolist() == expected
+        right, _ = fixed_gradient(Loss("x * log(y)"))(None, LOGITS, ONE_HOT, weights)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found[1], right, rtol=1e-5, atol=1e-6)
+    programs._sweep.cache_clear()
 
 
 def test_a_gradient_has_the_type_of_the_outputs() -> None:

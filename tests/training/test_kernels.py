@@ -1,5 +1,7 @@
 """What runs on one device, row by row and candidate by candidate, compared with one network at a time."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -55,8 +57,9 @@ def test_networks_of_a_row_start_as_one_of_its_seed_and_unused_rows_are_empty(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("at_once", [1, 3])
 def test_steps_and_scores_are_those_of_each_network_alone(
-    tiny_task: Task, started: Learner, candidates: Candidates, data: kernels.Data
+    tiny_task: Task, started: Learner, candidates: Candidates, data: kernels.Data, at_once: int
 ) -> None:
     first, last = 3, 7
     gradient, x, labels = program_gradient(False), *data.splits["train"]
@@ -65,7 +68,7 @@ def test_steps_and_scores_are_those_of_each_network_alone(
         places[row, : last - first] = learner.minibatches(
             int(SEEDS[row, 0]), len(labels), tiny_task.batch_size, first, last
         )
-    advance = jax.jit(kernels.advance_groups, static_argnums=(0, 1))
+    advance = jax.jit(partial(kernels.advance_groups, at_once=at_once), static_argnums=(0, 1))
     found = advance(tiny_task, gradient, started, candidates, TWO, places, jnp.int32(first), jnp.int32(last), data)
     score = jax.jit(kernels.score_groups, static_argnums=0)
     scores = score(tiny_task, found, SEEDS, TWO, np.array([False, True, True]), data)
