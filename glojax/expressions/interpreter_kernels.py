@@ -203,6 +203,41 @@ def _blocks(points: int) -> int:
 # GPU
 
 
+def _gpu_kernel(
+    operators: Sequence[grammar.Node], size: int, room: int, points: int, block: int, wide: Any
+) -> Callable[..., None]:
+    """What one instance does, of ``size`` candidates of ``room`` instructions, computed as ``wide``."""
+
+    def kernel(
+        opcode: Any, operand: Any, scale: Any, depends: Any, result: Any, length: Any, output_scale: Any, *more: Any
+    ) -> None:  # fmt: skip
+        *given, value, slope, sums = more
+        candidate = pl.program_id(0)
+        places = pl.program_id(1) * block + jnp.arange(block)
+        mask = places < points
+
+        def load(points: Any) -> jax.Array:
+            row = candidate if points.shape[0] == size else 0
+            return triton.load(points.at[row, places], mask=mask, other=1).astype(wide)
+
+        def fields_at(i: jax.Array) -> list[jax.Array]:
+            both = [field[candidate, i, place] for field in (operand, depends) for place in range(2)]
+            return [opcode[candidate, i], *both[:2], result[candidate, i], *both[2:]]
+
+        def scale_at(i: jax.Array, place: int) -> jax.Array:
+            return scale[candidate, i, place]
+
+        x, y, *context = map(load, given)
+        found = _walk(operators, _registers(room), length[candidate], fields_at, scale_at, x, y, context)
+        factor = output_scale[candidate].astype(wide)
+        for place, (each, to) in enumerate(zip(found, (value, slope), strict=True)):
+            scaled = (factor * each).astype(to.dtype)
+            triton.store(to.at[candidate, places], scaled, mask=mask)
+            sums[candidate, pl.program_id(1), place] = jnp.where(mask, scaled.astype(wide), 0).sum()
+
+    return kernel
+
+
 def on_gpu(
     operators: tuple[grammar.Node, ...],
     program: Fields,
@@ -232,33 +267,7 @@ def on_gpu(
         return jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 0), y.dtype), jnp.zeros((size, 1, 2), wide)
     block = min(_POINTS, pl.next_power_of_2(points))
 
-    def kernel(
-        opcode: Any, operand: Any, scale: Any, depends: Any, result: Any, length: Any, output_scale: Any, *more: Any
-    ) -> None:  # fmt: skip
-        *given, value, slope, sums = more
-        candidate = pl.program_id(0)
-        places = pl.program_id(1) * block + jnp.arange(block)
-        mask = places < points
-
-        def load(points: Any) -> jax.Array:
-            row = candidate if points.shape[0] == size else 0
-            return triton.load(points.at[row, places], mask=mask, other=1).astype(wide)
-
-        def fields_at(i: jax.Array) -> list[jax.Array]:
-            both = [field[candidate, i, place] for field in (operand, depends) for place in range(2)]
-            return [opcode[candidate, i], *both[:2], result[candidate, i], *both[2:]]
-
-        def scale_at(i: jax.Array, place: int) -> jax.Array:
-            return scale[candidate, i, place]
-
-        x, y, *context = map(load, given)
-        found = _walk(operators, _registers(room), length[candidate], fields_at, scale_at, x, y, context)
-        factor = output_scale[candidate].astype(wide)
-        for place, (each, to) in enumerate(zip(found, (value, slope), strict=True)):
-            scaled = (factor * each).astype(to.dtype)
-            triton.store(to.at[candidate, places], scaled, mask=mask)
-            sums[candidate, pl.program_id(1), place] = jnp.where(mask, scaled.astype(wide), 0).sum()
-
+    kernel = _gpu_kernel(operators, size, room, points, block, wide)
     whole = pl.BlockSpec(memory_space=pl.ANY)
     shape = jax.ShapeDtypeStruct((size, points), y.dtype)
     return pl.pallas_call(
@@ -274,6 +283,28 @@ def on_gpu(
 
 
 # TPU
+
+
+def _tpu_kernel(operators: Sequence[grammar.Node], room: int, wide: Any) -> Callable[..., None]:
+    """What one instance does with one candidate of ``room`` instructions and one block."""
+
+    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, *points_and_results: Any) -> None:
+        *given, value, slope = points_and_results
+        x, y, *context = (points[0] for points in given)
+        found = _walk(
+            operators,
+            _registers(room),
+            length[0, 0, 0],
+            lambda i: _unpack(word[0, 0, i]),
+            lambda i, place: scale[0, 0, 2 * i + place],
+            x,
+            y,
+            context,
+        )
+        factor = output_scale[0, 0, 0].astype(wide)
+        value[0], slope[0] = factor * found[0], factor * found[1]
+
+    return kernel
 
 
 def on_tpu(
@@ -294,21 +325,7 @@ def on_tpu(
     wide, lines = tiles[0].dtype, tiles[0].shape[1]
     block = min(_MOST_ROWS, lines)
 
-    def kernel(word: Any, scale: Any, length: Any, output_scale: Any, *points_and_results: Any) -> None:
-        *given, value, slope = points_and_results
-        x, y, *context = (points[0] for points in given)
-        found = _walk(
-            operators,
-            _registers(room),
-            length[0, 0, 0],
-            lambda i: _unpack(word[0, 0, i]),
-            lambda i, place: scale[0, 0, 2 * i + place],
-            x,
-            y,
-            context,
-        )
-        factor = output_scale[0, 0, 0].astype(wide)
-        value[0], slope[0] = factor * found[0], factor * found[1]
+    kernel = _tpu_kernel(operators, room, wide)
 
     def scalars(array: jax.Array) -> Any:
         return pl.BlockSpec((1, 1, array.shape[-1]), lambda i, j: (i, 0, 0), memory_space=mosaic.SMEM)

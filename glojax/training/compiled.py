@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from glojax.data.fed import Fed
 from glojax.tasks.task import Task
@@ -82,6 +82,33 @@ class CompiledKernels(NamedTuple):
         return _placed(self.replication, arrays)
 
 
+class _Compiler(NamedTuple):
+    """Compiles kernels for a mesh."""
+
+    mesh: Mesh
+    traced: list[str]  # the name of a kernel each time that it was traced
+
+    def counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, which notes when it is traced."""
+
+        @wraps(function)
+        def run(*arguments: Any) -> Any:
+            self.traced.append(name)
+            return function(*arguments)
+
+        return run
+
+    def on_devices(self, name: str, function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
+        """The function of each device's rows, by the specs of its arguments; what it gives has rows, too."""
+        # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
+        # Over the devices of one candidate XLA divides the work.
+        given, axes = PartitionSpec("candidates"), {"candidates"}
+        mapped = jax.shard_map(
+            function, mesh=self.mesh, in_specs=specs, out_specs=given, axis_names=axes, check_vma=False
+        )
+        return jax.jit(self.counted(name, mapped), **options)
+
+
 def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan: GroupPlan) -> CompiledKernels:
     """Prepare the kernels of a task for these devices, and place its data there.
 
@@ -94,23 +121,8 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
     mesh = spreading.mesh_of(task, devices)
     shard, whole = PartitionSpec("candidates"), PartitionSpec()
 
-    traced: list[str] = []
-
-    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def run(*arguments: Any) -> Any:
-            traced.append(name)
-            return function(*arguments)
-
-        return run
-
-    def on_devices(name: str, function: Callable[..., Any], *specs: PartitionSpec, **options: Any) -> Any:
-        # Nothing is exchanged between devices; a user's model need not tell JAX which of its values vary over them.
-        # Over the devices of one candidate XLA divides the work.
-        mapped = jax.shard_map(
-            function, mesh=mesh, in_specs=specs, out_specs=shard, axis_names={"candidates"}, check_vma=False
-        )
-        return jax.jit(counted(name, mapped), **options)
+    compiler = _Compiler(mesh, [])
+    on_devices = compiler.on_devices
 
     def judge(name: str, portions: Portions) -> Judge:
         return Judge(
@@ -149,8 +161,8 @@ def compile_kernels(task: Task, gradient: Gradient, devices: Sequence[Any], plan
         ),
         score=on_devices("score", partial(score_groups, task), shard, shard, shard, whole, whole),
         judges={name: judge(name, portions) for name, portions in feeding.divided(task).items()},
-        regroup=jax.jit(counted("regroup", regroup), out_shardings=learners),
-        traced=traced,
+        regroup=jax.jit(compiler.counted("regroup", regroup), out_shardings=learners),
+        traced=compiler.traced,
     )
 
 

@@ -63,9 +63,9 @@ def test_candidates_may_have_values_of_their_own() -> None:
     ids=["gpu", "tpu", "without pallas"],
 )
 def test_kernels_compute_them(kernel: Callable[..., Any]) -> None:
-    packed = interpreter_kernels.pack(*map(jnp.asarray, programs.encode(TREES)))
+    program = programs.Program(*map(jnp.asarray, programs.encode(TREES)))
     flat = [leaf.reshape(1, -1) for leaf in (X, Y, *GIVEN.values())]
-    found = kernel(grammar.OPERATORS, packed, *flat[:2], flat[2:])
+    found = kernel(grammar.OPERATORS, program, *flat[:2], flat[2:])[:2]
     for place, tree in enumerate(TREES):
         for array, right in zip(found, expected(tree), strict=True):
             np.testing.assert_allclose(array[place].reshape(Y.shape), right, rtol=1e-5, atol=1e-6)
