@@ -40,7 +40,7 @@ _Heads = tuple[int, int, Mapping[int, bytes] | None]
 """Of a symbol: how many operands it takes, the bit of a variable, and what its code begins with, by the tree's size."""
 
 _UNKNOWN: _Heads = (0, 0, None)
-_HEADS: dict[str, _Heads] = {
+_HEADS: Mapping[str, _Heads] = {
     str(symbol): (node.arity, 0, {size: _int32(OPERATOR + 256 * place + size) for size in range(MAX_NODES + 1)})
     for place, (symbol, node) in enumerate(_OPERATORS.items())
 }
