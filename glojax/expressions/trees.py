@@ -43,8 +43,7 @@ _UNKNOWN: _Heads = (0, 0, None)
 _HEADS: Mapping[str, _Heads] = {
     str(symbol): (node.arity, 0, {size: _int32(OPERATOR + 256 * place + size) for size in range(MAX_NODES + 1)})
     for place, (symbol, node) in enumerate(_OPERATORS.items())
-}
-_HEADS.update({name: (0, _OWN[name], {1: _int32(VARIABLE + place)}) for place, name in enumerate(_VARIABLES)})
+} | {name: (0, _OWN[name], {1: _int32(VARIABLE + place)}) for place, name in enumerate(_VARIABLES)}
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
