@@ -12,7 +12,7 @@ something takes one and returns the next.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -293,15 +293,20 @@ class Fitness:
 
     def _winner(self, decided: Sequence[Known], handicaps: Sequence[float], run: Run) -> Known:
         """The best finalist whose networks do not answer one class for all examples; the best, where all do."""
-        scores, passed_over = with_handicaps([one.scores for one in decided], handicaps), []
-        while self._answers_one_class(decided[best := winner_beside(scores, passed_over)]):
-            passed_over.append(best)
-            if len(passed_over) == len(decided):
-                passed_over.clear()
-                break
-        if passed_over:
-            run.save(ONE_CLASS, passed_over)
-        return decided[winner_beside(scores, passed_over)]
+        scores = with_handicaps([one.scores for one in decided], handicaps)
+        compared = [str(one.tree) for one in decided]
+
+        def judged() -> dict[str, Any]:
+            passed_over: list[int] = []
+            while self._answers_one_class(decided[best := winner_beside(scores, passed_over)]):
+                passed_over.append(best)
+                if len(passed_over) == len(decided):
+                    passed_over = []
+                    break
+            return {"finalists": compared, "passed over": passed_over}
+
+        kept = run.once(ONE_CLASS, judged, lambda kept: kept["finalists"] == compared)
+        return decided[winner_beside(scores, kept["passed over"])]
 
     def _answers_one_class(self, known: Known) -> bool:
         seeds = finals.seeds_of_finals(self.config.seed, len(known.scores))

@@ -344,7 +344,7 @@ def _phase(store: Store, name: str, config: dict[str, Any], is_finished: bool) -
     generations, finals, baseline = store.generations(name), store.finals(name), store.baseline(name)
     covered = (store.result(name, "losses") or {}).get("coverage", {})
     coverage = {key: int(count) for key, count in covered.items()}
-    measured, passed_over = store.result(name, GAIN) or {}, store.result(name, ONE_CLASS) or []
+    measured, passed_over = store.result(name, GAIN) or {}, (store.result(name, ONE_CLASS) or {}).get("passed over", [])
     return PhaseSummary(
         name, config, generations, funnel, finals, baseline, is_finished, coverage, measured, passed_over
     )

@@ -49,8 +49,8 @@ def test_a_loss_of_one_class_does_not_win_unless_all_are(monkeypatch: pytest.Mon
     monkeypatch.setattr(Fitness, "_answers_one_class", lambda self, known: known.fitness > 0.85)
     with Run(None, "search", fitness.task, config, False) as run:
         assert fitness._winner(decided, [], run) == decided[2]
-        assert run.once(ONE_CLASS, lambda: []) == [1]
+        assert run.once(ONE_CLASS, dict)["passed over"] == [1]
     monkeypatch.setattr(Fitness, "_answers_one_class", lambda self, known: True)
     with Run(None, "search", fitness.task, config, False) as run:
         assert fitness._winner(decided, [], run) == decided[1]
-        assert run.once(ONE_CLASS, lambda: []) == []
+        assert run.once(ONE_CLASS, dict)["passed over"] == []
