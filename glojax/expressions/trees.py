@@ -74,12 +74,11 @@ class Tree:
     _variables: int = field(repr=False)  # a bit for each that occurs
 
     def __init__(self, symbol: str | int, children: tuple["Tree", ...] = ()) -> None:
-        size, code, variables = 1, b"", 0
+        size, variables = 1, 0
         for child in children if isinstance(children, tuple) else (None,):
             if not isinstance(child, Tree):
                 raise ValueError(f"Tree.children is {quoted(children)}; a tuple of trees is expected.")
             size += child.size
-            code += child.code
             variables |= child._variables
         arity, own, heads = _HEADS.get(symbol, _UNKNOWN) if isinstance(symbol, str) else _UNKNOWN
         if heads is None:
@@ -91,7 +90,7 @@ class Tree:
         _set_symbol(self, symbol)
         _set_children(self, children)
         _set_size(self, size)
-        _set_code(self, heads[size] + code)
+        _set_code(self, heads[size] + b"".join([child.code for child in children]))
         _set_variables(self, variables | own)
 
     def __eq__(self, other: object) -> bool:

@@ -109,7 +109,7 @@ def run_command(command: str) -> None:
                     tasks.task_by_name(task)
         elif name == "search" and options.get("csv"):
             tasks.table(options["csv"], options["target"])
-    elif re.match(r"python (experiments|docs)/\w+\.py", command):
+    elif re.match(r"python (experiments|docs|tests)/\w+\.py", command):
         parse_experiment(*shlex.split(command)[1:])
     else:
         assert re.fullmatch(r"python \w+\.py", command), f"a test does not know what to do with: {command}"
