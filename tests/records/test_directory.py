@@ -103,7 +103,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
     "trainable": ({"trainable": "bias", "initial": KERNELS}, "other initial parameters and another model"),
     "averaging": ({"averaging": 0.1}, "another averaging of weights"),
     "precision": ({"precision": "highest"}, "another numerical precision"),
-    "sharding": ({"sharding": Sharding(2, {"Dense_0/kernel": PartitionSpec(None, "model")})}, None),
+    "sharding": ({"sharding": Sharding(2, {"Dense_0/kernel": PartitionSpec("model")})}, None),
 }
 
 
