@@ -15,8 +15,6 @@ import numpy as np
 from glojax.expressions import grammar
 from glojax.expressions.trees import Tree
 
-Array = jax.Array | np.ndarray
-
 LEAVES: tuple[str, ...] = tuple(str(row.symbol) for row in grammar.CONTEXT_LEAVES)
 """The names of these leaves, in the order of the fields of ``Context``."""
 
@@ -26,10 +24,6 @@ class Context(NamedTuple):
 
     prior: Any  # float[outputs], the share of the training labels that each output has
     progress: Any  # float[], steps taken over all steps of a training, from 0 to less than 1; or [..., 1]
-
-    def named(self) -> dict[str, Any]:
-        """The values by the names of the leaves."""
-        return dict(zip(LEAVES, self, strict=True))
 
 
 class InContext(NamedTuple):

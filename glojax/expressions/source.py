@@ -92,7 +92,7 @@ def _module(
         formula=trees.write(tree, lambda node: node.text, protected, coefficient_texts(coefficients)),
         helpers="".join(f"\n{text}" for text, is_needed in helpers.items() if is_needed),
         name=name,
-        leaves="".join([", *", *(f", {leaf}" for leaf in leaves)]) if leaves else "",
+        leaves=_keywords(leaves),
         meanings="".join(f"\n      {leaf}: {source_texts.LEAVES[leaf]}" for leaf in leaves),
         values="".join(texts.leaves[leaf] for leaf in leaves),
         meaning=source_texts.MEANINGS[output],
@@ -103,6 +103,11 @@ def _module(
     )
 
 
+def _keywords(leaves: Sequence[str]) -> str:
+    """The keyword arguments of a function for these leaves."""
+    return "".join(f", {name}" for name in ("*", *leaves)) if leaves else ""
+
+
 def _integers(texts: Texts, name: str, output: str, leaves: Sequence[str]) -> str:
     """Write the function of integer labels."""
     is_sigmoid = output == "sigmoid"
@@ -111,7 +116,7 @@ def _integers(texts: Texts, name: str, output: str, leaves: Sequence[str]) -> st
         also=", or 0 and 1 in the shape of logits" if is_sigmoid else "",
         shapes="(samples, logits.shape)" if is_sigmoid else "(samples,)",
         targets=texts.targets[output],
-        leaves="".join([", *", *(f", {leaf}" for leaf in leaves)]) if leaves else "",
+        leaves=_keywords(leaves),
         passed="".join(f", {leaf}={leaf}" for leaf in leaves),
     )
 
