@@ -14,8 +14,8 @@ Below, n is the number of seeds, m the mean, s the sample standard deviation (di
 of Student's distribution with d degrees of freedom.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -302,6 +302,11 @@ class Gain(NamedTuple):
     error: float  # standard error, by examples and by seeds
     needed: float  # what chance alone may reach
     one_class: bool = False  # whether networks then answer one class for all examples
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Gain":
+        """The gain that a record keeps beside other entries."""
+        return cls(**{field: kept[field] for field in cls._fields if field in kept})
 
     @property
     def is_kept(self) -> bool:

@@ -82,7 +82,7 @@ def recorded(run: Run, coefficients: list[float], measure: Callable[[], Gain]) -
         return {"coefficients": coefficients, **measure()._asdict()}
 
     kept = run.once(GAIN, content, lambda kept: kept["coefficients"] == coefficients)
-    return Gain(**{field: kept[field] for field in Gain._fields if field in kept})
+    return Gain.of(kept)
 
 
 def without_groups(whole: Split, seed: int) -> dict[str, Split]:

@@ -97,7 +97,7 @@ class PhaseSummary:
         found = self.winner if self.measured else None
         if found is None or list(found.coefficients) != self.measured["coefficients"]:
             return None
-        return Gain(**{field: self.measured[field] for field in Gain._fields if field in self.measured})
+        return Gain.of(self.measured)
 
     @cached_property
     def winner(self) -> Record | None:
