@@ -5,8 +5,10 @@ With nine examples in ten of one class, an accuracy of 0.9 tells nothing.
 
 from typing import Any
 
+import jax
 import numpy as np
 
+from glojax.distributed import jax_settings
 from glojax.tasks import labels as labels_of
 from glojax.tasks import metrics
 from glojax.tasks.metrics import Metric
@@ -123,8 +125,10 @@ def one_class_metrics(task: Task, part: str | None = None) -> list[float]:
     ):
         return []
     labels = task.flat[part or ("validation" if task.test is None else "test")].labels
-    rows = np.eye(outputs) if kind.has_classes else np.array([[-1.0], [1.0]])
-    found = [float(task.metric_function(np.repeat(row[None], len(labels), 0), labels)) for row in rows]  # type: ignore[arg-type]
+    rows = np.eye(outputs, dtype=np.float32) if kind.has_classes else np.array([[-1], [1]], np.float32)
+    with jax_settings.standard(wide=task.is_wide):  # as ``Task.check_metric`` compiles it, so that it need not be again
+        compute = jax.jit(task.metric_function)
+        found = [float(compute(np.repeat(row[None], len(labels), 0), labels)) for row in rows]
     return sorted({value for value in found if np.isfinite(value)})
 
 

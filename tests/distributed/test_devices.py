@@ -132,9 +132,10 @@ def test_few_programs_are_compiled_and_none_of_them_twice(tmp_path: Path) -> Non
     searched, all_of_them, hits, *found = short
     # Start, advance, score, and regroup where candidates are dropped; besides these, two of screening, one of what
     # losses do, two that try the metric and the margins that candidates are ranked by, and one for how the optimizer's
-    # updates grow.
-    assert 9 <= searched <= 10
-    assert long[0] <= 10
+    # updates grow. A winner whose margins do not tell whether it answers one class is trained once more with the
+    # metric, by three.
+    assert 9 <= searched <= 13
+    assert long[0] <= 13
     assert all_of_them <= searched + 2  # CMA-ES, and one that importing evosax compiles
     assert hits == 0
     assert ran(2, "cache") == [searched, all_of_them, all_of_them, *found]  # every one was found on disk

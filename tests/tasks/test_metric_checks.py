@@ -92,7 +92,9 @@ def test_a_metric_of_0_and_1_is_for_such_numbers_alone() -> None:
 @pytest.mark.parametrize("name", OF_BOTH)
 def test_one_hot_labels_of_a_task_are_classes(name: str) -> None:
     whole, rows = made("classification", name), made("classification", name, ONE_HOT)
-    outputs = jnp.asarray(RANDOM.normal(size=(60, 3)), jnp.float32)
+    random = np.random.default_rng(1)
+    # What is added to a whole row changes no probability of classes, and each of labels of its own.
+    outputs = jnp.asarray(random.normal(size=(60, 3)) + random.normal(0, 3, size=(60, 1)), jnp.float32)
     expected = float(whole.score(outputs, jnp.asarray(CLASSES, jnp.int32)))
     assert float(rows.score(outputs, rows.splits["validation"].labels)) == pytest.approx(expected, rel=1e-6)
     several = made("multi-label", name, ONE_HOT)
