@@ -69,10 +69,10 @@ def measured(
     trained = evaluator.train(candidates, [task.steps], splits=("validation", *parts))
     scores = trained.scores[:, -1].reshape(2, SEEDS, -1)
     gain = chosen_gain(scores, coefficients)
-    told = answers_one_class(
+    one_class = gain.is_kept and answers_one_class(
         executor, task, rank_by, tree, factors[1], rate, scores[1, :, 0].tolist(), seeds, protected=protected
     )
-    return gain._replace(one_class=gain.is_kept and told)
+    return gain._replace(one_class=one_class)
 
 
 def recorded(run: Run, coefficients: list[float], measure: Callable[[], Gain]) -> Gain:
