@@ -74,10 +74,10 @@ def _file_options(
         typer.Option(help="mlp of 64 hidden units, or tabular, which is stronger and slower.", rich_help_panel=PANEL),
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.", rich_help_panel=PANEL)
+        str | None, typer.Option(help="adam by default; sgd, momentum, adamw or rmsprop.", rich_help_panel=PANEL)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Its learning rate. Defaults to 0.01.", rich_help_panel=PANEL)
+        float | None, typer.Option(help="Its learning rate. Defaults to 0.003, of sgd to 0.01.", rich_help_panel=PANEL)
     ] = None,
 ) -> None: ...
 

@@ -197,13 +197,14 @@ def initial_population(
 ) -> list[Tree]:
     """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
 
-    Few small trees are worth training. If ``choose`` finds too few of them, those it found have a random subtree
-    replaced by a random tree, and may become deeper. If that does not fill the population either, they are repeated.
+    Few small trees are worth training, and a long random search has seen all of them. If ``choose`` finds too few, those
+    it found have a random subtree replaced by a random tree, and may become deeper; if it finds none, trees may be
+    deeper, by one level in every ten rounds. If that does not fill the population either, they are repeated.
 
     Args:
       random: source of the draws.
       size: number of trees, at least 1.
-      max_depth: largest depth of a tree; a leaf has depth 0.
+      max_depth: largest depth of a tree, while some may enter; a leaf has depth 0.
       max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``.
       both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees that lack one,
         with fitness 0; at depth 2 they are five of six.
@@ -224,14 +225,16 @@ def initial_population(
         raise ValueError(f"initial_population: max_depth is {max_depth}; it must be at least {needed}.")
     _check_max_nodes(max_nodes, both_variables)
 
-    def draw(count: int, around: Sequence[Tree] = ()) -> list[Tree]:
-        return draw_trees(random, count, max_depth, max_nodes, both_variables, around, vocabulary)
+    def draw(count: int, deeper: int = 0, around: Sequence[Tree] = ()) -> list[Tree]:
+        return draw_trees(random, count, max_depth + deeper, max_nodes, both_variables, around, vocabulary)
 
     if choose is None:
         return draw(size)
     population: list[Tree] = []
     for number in range(MAX_ROUNDS):
-        drawn = draw(max(size - len(population), _ROUND), population if number >= _GROWN_ROUNDS else ())
+        is_late = number >= _GROWN_ROUNDS
+        deeper = 1 + (number - _GROWN_ROUNDS) // 10 if is_late and not population else 0
+        drawn = draw(max(size - len(population), _ROUND), deeper, population if is_late else ())
         population += [drawn[place] for place in choose(drawn, size - len(population))]
         if len(population) == size:
             return population
