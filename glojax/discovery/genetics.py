@@ -197,9 +197,9 @@ def initial_population(
 ) -> list[Tree]:
     """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
 
-    Few small trees are worth training, and a long random search has seen all of them. If ``choose`` finds too few, those
-    it found have a random subtree replaced by a random tree, and may become deeper; if it finds none, trees may be
-    deeper, by one level in every ten rounds. If that does not fill the population either, they are repeated.
+    Few small trees are worth training, and a long random search has seen all of them. If ``choose`` finds too few,
+    those it found have a random subtree replaced by a random tree, and may become deeper; if it finds none, trees may
+    be deeper, by one level in every ten rounds. If that does not fill the population either, they are repeated.
 
     Args:
       random: source of the draws.

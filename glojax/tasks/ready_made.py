@@ -141,8 +141,8 @@ def table(
       target: name of the column that is predicted.
       kind: ``"classification"``, ``"binary"`` or ``"regression"``. Defaults to what the column's values suggest.
       numeric, categorical: columns that are read as numbers, or as text. Defaults to what their values suggest.
-      optimizer: a key of ``optimizers.OPTIMIZERS``. Defaults to ``"adam"``, which was ahead of ``"sgd"`` on each of five
-        tables (``experiments/table_optimizers.py``).
+      optimizer: a key of ``optimizers.OPTIMIZERS``. Defaults to ``"adam"``, which was ahead of ``"sgd"`` on each of
+        five tables (``experiments/table_optimizers.py``).
       learning_rate: the optimizer's learning rate. Defaults to 0.01 for ``"sgd"`` and ``"momentum"``, and to 0.003 for
         the others.
       batch_size: examples in a minibatch, at most all of them. Defaults to 32.
