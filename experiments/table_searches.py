@@ -70,7 +70,8 @@ def compared(task: Task, found: LossFunction, rate: float, units: float, seeds: 
         sort = label.partition(", ")[0]
         if sort not in sorts or row.validation.mean() > best[sorts[sort]].validation.mean():
             sorts[sort] = label
-    losses = {label: named.get(label, task.problem.baseline) for label in sorts.values()}
+    labels = sorted(sorts.values(), key=lambda label: label != "found")
+    losses = {label: named.get(label, task.problem.baseline) for label in labels}
     fresh, rates = [named_seed(1, "tables", place) for place in range(seeds)], [best[label].rate for label in losses]
     metrics = OF_NUMBERS if task.problem.output == "identity" else OF_CLASSES
     rows = [{"loss": label, "rate": rate} for label, rate in zip(losses, rates, strict=True)]

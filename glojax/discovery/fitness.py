@@ -297,18 +297,14 @@ class Fitness:
         compared = [str(one.tree) for one in decided]
 
         def judged() -> dict[str, Any]:
-            passed_over: list[int] = []
-            while self._answers_one_class(decided[best := winner_beside(scores, passed_over)]):
-                passed_over.append(best)
-                if len(passed_over) == len(decided):
-                    passed_over = []
-                    break
-            return {"finalists": compared, "passed over": passed_over}
+            over = one_class.passed_over(scores, lambda place: self.answers_one_class(decided[place]))
+            return {"finalists": compared, "passed over": over}
 
         kept = run.once(ONE_CLASS, judged, lambda kept: kept["finalists"] == compared)
         return decided[winner_beside(scores, kept["passed over"])]
 
-    def _answers_one_class(self, known: Known) -> bool:
+    def answers_one_class(self, known: Known) -> bool:
+        """Whether a finalist's networks answer one class for all examples."""
         seeds = finals.seeds_of_finals(self.config.seed, len(known.scores))
         return one_class.answers_one_class(
             self.executor, self.task, self.config.rank_by, known.tree, known.factors, known.rate, known.scores, seeds,

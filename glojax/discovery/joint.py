@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glojax import tasks
-from glojax.discovery import aggregates, finals, generations, scoring
+from glojax.discovery import aggregates, finals, generations, one_class, scoring
 from glojax.discovery.aggregates import Worth
 from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.generations import Generation, State
@@ -32,11 +32,14 @@ from glojax.expressions.canonical import canonical
 from glojax.expressions.trees import Tree
 from glojax.records.candidates import Record
 from glojax.records.run import FINALS, Run
-from glojax.statistics import winner, with_handicaps
+from glojax.statistics import winner_beside, with_handicaps
 from glojax.tasks.task import Task
 
 FINALISTS = "joint finals"
 """The name under which a task's record keeps the finalists with their scores on this task."""
+
+PASSED_OVER = "joint one class"
+"""The name under which it keeps which of them answer one class on some task."""
 
 
 def check(together: Sequence[Task]) -> None:
@@ -303,7 +306,7 @@ def decide(fitness: JointFitness, state: JointState, runs: Sequence[Run]) -> Win
             one._replace(scores=tuple(scores), finished=True) for one, scores in zip(row, kept["scores"], strict=True)
         ]
     joint = _joint_scores(fitness, state, [[one.scores for one in row] for row in known])
-    best = winner(with_handicaps(joint, handicaps))
+    best = _best(fitness, runs, known, with_handicaps(joint, handicaps))
     seed = finals.seeds_of_finals(config.seed, 1)[0]
     steps = [run.once(FINALISTS, dict)["steps"] for run in runs]
     for run, row, spent in zip(runs, known, steps, strict=True):
@@ -315,6 +318,23 @@ def decide(fitness: JointFitness, state: JointState, runs: Sequence[Run]) -> Win
         for one, scores, *spent in zip(chosen, joint, *steps, strict=True)
     ]
     return Winner(chosen[best].tree, tuple(joint[best]), tuple(row[best] for row in known), compared)
+
+
+def _best(
+    fitness: JointFitness, runs: Sequence[Run], known: Sequence[Sequence[Known]], scores: Sequence[Sequence[float]]
+) -> int:
+    """The place of the best finalist whose networks answer one class on no task; the best, where those of all do."""
+    compared = [str(one.tree) for one in known[0]]
+
+    def answers(place: int) -> bool:
+        return any(part.answers_one_class(row[place]) for part, row in zip(fitness.parts, known, strict=True))
+
+    @functools.cache
+    def judged() -> dict[str, Any]:
+        return {"finalists": compared, "passed over": one_class.passed_over(scores, answers)}
+
+    kept = [run.once(PASSED_OVER, judged, lambda kept: kept["finalists"] == compared) for run in runs]
+    return winner_beside(scores, kept[0]["passed over"])
 
 
 def _trained(

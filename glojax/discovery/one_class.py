@@ -3,7 +3,7 @@
 Where one class is frequent, that answer has a good accuracy, and says nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -53,3 +53,18 @@ def answers_one_class(
     evaluator = executor(task, instructions=room, protected=protected)
     found = scoring.train_each(evaluator, [tree], [seeds[: len(scores)]], [rate], [factors]).scores[0]
     return bool(statistics.mostly_among(task.as_metric(np.asarray(found)), values))
+
+
+def passed_over(scores: Sequence[Sequence[float]], answers: Callable[[int], bool]) -> list[int]:
+    """Places of finalists that would win if their networks did not answer one class; none where those of all do.
+
+    Args:
+      scores: of each finalist, as ``statistics.winner`` compares them.
+      answers: whether the networks of the finalist at a place answer one class; asked of as few as needed.
+    """
+    found: list[int] = []
+    while answers(best := statistics.winner_beside(scores, found)):
+        found.append(best)
+        if len(found) == len(scores):
+            return []
+    return found

@@ -14,7 +14,9 @@ from glojax import SearchConfig, evaluate, models, search, tasks
 from glojax.discovery import aggregates
 from glojax.discovery.evolution import JointResult
 from glojax.discovery.finals import seeds_of_finals
-from glojax.discovery.results import Event
+from glojax.discovery.fitness import Fitness
+from glojax.discovery.results import Event, Known
+from glojax.expressions.canonical import canonical
 from glojax.expressions.parsing import parse
 from glojax.records import summary
 from glojax.seeds import named_seed
@@ -95,6 +97,41 @@ def test_a_resumed_search_ends_like_one_never_interrupted(
     whole = search(both, longer)
     went_on = search(both, longer, copy, resume=True)
     assert (went_on.loss, went_on.rates, went_on.steps) == (whole.loss, whole.rates, whole.steps)
+
+
+def test_a_loss_that_answers_one_class_on_any_task_does_not_win(
+    both: list[Task],
+    begun: tuple[JointResult, Path, list[Event]],
+    trained: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, path, _ = begun
+    asked: list[str] = []
+
+    def answers(self: Fitness, known: Known) -> bool:
+        asked.append(self.task.name)
+        return self.task.name == both[1].name and canonical(known.tree) == canonical(found.best)
+
+    def again(folder: str) -> JointResult:
+        copy = shutil.copytree(path, tmp_path / folder)
+        for one in FOLDERS:  # as if the search had been stopped before it asked
+            lines = (copy / one / "events.jsonl").read_text().splitlines(keepends=True)
+            (copy / one / "events.jsonl").write_text("".join(line for line in lines if "joint one class" not in line))
+            (copy / one / "record.sqlite").unlink()
+        return search(both, CONFIG, copy, resume=True)
+
+    monkeypatch.setattr(Fitness, "answers_one_class", answers)
+    other = again("run")
+    assert trained == []
+    assert other.best != found.best
+    assert found.scores.mean() >= other.scores.mean()
+    assert asked == [both[0].name, both[1].name] * 2
+    assert (other.best, asked) == (again("resumed").best, [both[0].name, both[1].name] * 4)
+    assert search(both, CONFIG, tmp_path / "run", resume=True).best == other.best
+    assert len(asked) == 8  # it is on record
+    monkeypatch.setattr(Fitness, "answers_one_class", lambda self, known: True)
+    assert again("all").best == found.best
 
 
 def test_a_record_of_several_tasks_is_resumed_by_these_alone(

@@ -46,11 +46,11 @@ def test_a_loss_of_one_class_does_not_win_unless_all_are(monkeypatch: pytest.Mon
     config = SearchConfig(fair_rates=False, screening=())
     fitness = Fitness.of(task("accuracy", told=True), config, 15, local_executor)
     decided = [Known(parse(f"x * {n} * y"), 1.0, (score, score), True) for n, score in ((1, 0.7), (2, 0.9), (3, 0.8))]
-    monkeypatch.setattr(Fitness, "_answers_one_class", lambda self, known: known.fitness > 0.85)
+    monkeypatch.setattr(Fitness, "answers_one_class", lambda self, known: known.fitness > 0.85)
     with Run(None, "search", fitness.task, config, False) as run:
         assert fitness._winner(decided, [], run) == decided[2]
         assert run.once(ONE_CLASS, dict)["passed over"] == [1]
-    monkeypatch.setattr(Fitness, "_answers_one_class", lambda self, known: True)
+    monkeypatch.setattr(Fitness, "answers_one_class", lambda self, known: True)
     with Run(None, "search", fitness.task, config, False) as run:
         assert fitness._winner(decided, [], run) == decided[1]
         assert run.once(ONE_CLASS, dict)["passed over"] == []
