@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glojax import Task, evaluate, losses, statistics, tasks
+from glojax import Task, evaluate, losses, statistics, tables, tasks
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 LOSSES = [losses.cross_entropy, losses.baikal, losses.baikal_cma]
@@ -221,3 +221,27 @@ def test_strategies_are_compared_with_drawing_over_search_seeds(monkeypatch: pyt
     assert default["p"] == pytest.approx(stats.ttest_rel(tests["default"], tests["drawing"]).pvalue)
     # Drawing ends with 0.85, which its fittest on the way never were; the default has 0.9 after 200 of 500 steps.
     assert (drawing["steps to what drawing ends with"], default["steps to what drawing ends with"]) == ("never", 0.4)
+
+
+@pytest.mark.slow
+def test_the_losses_of_a_table_are_judged_by_both_metrics_and_beside_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    options = ["--tables", "diabetes", "--seeds", "3", "--generations", "1", "--steps", "30", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["table_searches", *options])
+    runpy.run_path(str(EXPERIMENTS / "table_searches.py"), run_name="__main__")
+    (found,) = json.loads((tmp_path / "table_searches.json").read_text())
+    rows = {row["loss"].partition(",")[0]: row for row in found["rows"]}
+    assert set(rows) == {"found", "squared error", "absolute error", "Huber", "log-cosh", "quantile"}
+    read: list[tables.TableData] = []
+    task = tasks.table(tmp_path / "diabetes.csv", "target", steps=30, on_read=read.append)
+    target = read[0].target_std * task.flat["test"].labels
+    for row in rows.values():  # two trainings of each, as many metrics
+        np.testing.assert_allclose(1 - np.square(row["rmse"]) / target.var(), row["r2"], rtol=1e-3)
+    pairs = [(row["r2"], rows["found"]["r2"]) for name, row in rows.items() if name != "found"]
+    raw = [stats.ttest_rel(*pair).pvalue if pair[0] != pair[1] else 1.0 for pair in pairs]
+    expected = sorted(statistics.holm(raw))
+    np.testing.assert_allclose(sorted(row["p"] for row in rows.values() if "p" in row), expected, rtol=1e-6)
+    means = [np.mean(row["r2"]) for row in found["rows"]]
+    assert means == sorted(means, reverse=True)
