@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from glojax.discovery import coefficient_samples, genetics, pools, sieve
+from glojax.discovery import coefficient_samples, drawing, genetics, pools, sieve
 from glojax.discovery.fitness import EMPTY, Archive, Fitness
 from glojax.discovery.genetics import NothingToTrain, Offspring
 from glojax.discovery.pools import Parents
@@ -26,6 +26,9 @@ from glojax.records.candidates import Record, Rejected
 from glojax.records.funnel import total
 from glojax.records.run import Run
 from glojax.seeds import named_random
+
+_WORTHWHILE = 0.1
+"""The share of a generation that ``genetics.MAX_ROUNDS`` rounds of drawing must fill; random search ends below it."""
 
 
 class Generation(NamedTuple):
@@ -208,16 +211,10 @@ def next_offspring(
     if len(first) == config.population:
         return first, sifted
     if parents is None or not config.breeding:
-        trees = genetics.initial_population(
-            random,
-            config.population - len(first),
-            max_depth=config.max_depth,
-            max_nodes=config.max_nodes,
-            both_variables=config.both_variables,
-            vocabulary=config.vocabulary,
-            choose=chooser,
-        )
-        return [*first, *(Offspring(tree, (), "grown") for tree in trees)], sifted
+        return [
+            *first,
+            *_from_nothing(fitness, config, archive, random, config.population - len(first), chooser),
+        ], sifted
     offspring = genetics.next_generation(
         random,
         parents.trees,
@@ -231,6 +228,46 @@ def next_offspring(
         choose=chooser,
     )
     return [*offspring[: config.elites], *first, *offspring[config.elites : config.population - len(first)]], sifted
+
+
+def _from_nothing(
+    fitness: Fitness,
+    config: SearchConfig,
+    archive: Archive,
+    random: np.random.Generator,
+    size: int,
+    choose: genetics.Choose | None,
+) -> list[Offspring]:
+    """Trees that are grown and, once none of these is left to train, trees that are drawn by what they compute.
+
+    Raises:
+      NothingToTrain: hardly any of the latter is left either, or nothing may be trained at all.
+    """
+    depth, nodes, vocabulary = config.max_depth, config.max_nodes, config.vocabulary
+    try:
+        grown = genetics.initial_population(
+            random,
+            size,
+            max_depth=depth,
+            max_nodes=nodes,
+            both_variables=config.both_variables,
+            vocabulary=vocabulary,
+            choose=choose,
+        )
+        return [Offspring(tree, (), "grown") for tree in grown]
+    except NothingToTrain:
+        if choose is None or not archive.known:
+            raise
+
+    def draw(count: int, _: Sequence[Tree]) -> list[Tree]:
+        return drawing.draw_by_function(
+            random, fitness.screener.settings, count, max_depth=depth, max_nodes=nodes, vocabulary=vocabulary
+        )
+
+    drawn = genetics.fill(size, draw, choose)
+    if len(set(drawn)) < _WORTHWHILE * size:
+        raise NothingToTrain(f"{len(set(drawn))} of {size} trees that may be trained are left to draw.")
+    return [Offspring(tree, (), "drawn") for tree in drawn]
 
 
 class _Trained(NamedTuple):

@@ -195,24 +195,20 @@ def initial_population(
     vocabulary: Vocabulary = OF_PAPER,
     choose: Choose | None = None,
 ) -> list[Tree]:
-    """Draw random trees, grown by the weighted rule and drawn anew until they are allowed.
+    """Draw ``size`` random trees, grown by the weighted rule and drawn anew until they are allowed.
 
-    Few small trees are worth training, and a long random search has seen all of them. If ``choose`` finds too few,
-    those it found have a random subtree replaced by a random tree, and may become deeper; if it finds none, trees may
-    be deeper, by one level in every ten rounds. If that does not fill the population either, they are repeated.
+    If ``choose`` finds too few, those it found have a random subtree replaced by a random tree, and may become deeper.
+    If that does not fill the population either, they are repeated.
 
     Args:
       random: source of the draws.
       size: number of trees, at least 1.
-      max_depth: largest depth of a tree, while some may enter; a leaf has depth 0.
+      max_depth: largest depth of a tree; a leaf has depth 0.
       max_nodes: largest number of nodes of a tree, at most ``trees.MAX_NODES``.
       both_variables: give every tree x and y (``with_both_variables``). arXiv 1905.11528 keeps trees that lack one,
         with fitness 0; at depth 2 they are five of six.
       vocabulary: what trees are made of, with an operator of two operands. Defaults to that of the paper.
       choose: picks those of the trees drawn that may enter. Defaults to all.
-
-    Returns:
-      ``size`` trees.
 
     Raises:
       ValueError: a setting out of range, or one that leaves no tree to draw.
@@ -225,23 +221,25 @@ def initial_population(
         raise ValueError(f"initial_population: max_depth is {max_depth}; it must be at least {needed}.")
     _check_max_nodes(max_nodes, both_variables)
 
-    def draw(count: int, deeper: int = 0, around: Sequence[Tree] = ()) -> list[Tree]:
-        return draw_trees(random, count, max_depth + deeper, max_nodes, both_variables, around, vocabulary)
+    def draw(count: int, around: Sequence[Tree] = ()) -> list[Tree]:
+        return draw_trees(random, count, max_depth, max_nodes, both_variables, around, vocabulary)
 
-    if choose is None:
-        return draw(size)
+    return draw(size) if choose is None else fill(size, draw, choose)
+
+
+def fill(size: int, draw: Callable[[int, Sequence[Tree]], list[Tree]], choose: Choose) -> list[Tree]:
+    """Draw until ``choose`` has taken so many trees, or for ``MAX_ROUNDS`` rounds; then those that were taken repeat.
+
+    After a few rounds ``draw`` is given what was taken. Raises ``NothingToTrain`` where that is nothing.
+    """
     population: list[Tree] = []
     for number in range(MAX_ROUNDS):
-        is_late = number >= _GROWN_ROUNDS
-        deeper = 1 + (number - _GROWN_ROUNDS) // 10 if is_late and not population else 0
-        drawn = draw(max(size - len(population), _ROUND), deeper, population if is_late else ())
+        drawn = draw(max(size - len(population), _ROUND), population if number >= _GROWN_ROUNDS else ())
         population += [drawn[place] for place in choose(drawn, size - len(population))]
         if len(population) == size:
             return population
     if not population:
-        raise NothingToTrain(
-            f"initial_population: none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained."
-        )
+        raise NothingToTrain(f"none of {MAX_ROUNDS * max(size, _ROUND)} trees drawn may be trained.")
     return (population * size)[:size]
 
 

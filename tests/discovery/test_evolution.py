@@ -21,6 +21,7 @@ from glojax.discovery.search_config import SearchConfig
 from glojax.executors import local
 from glojax.expressions.canonical import canonical
 from glojax.expressions.parsing import parse
+from glojax.expressions.trees import Tree
 from glojax.records import summary
 from glojax.records.funnel import FUNNEL
 from glojax.seeds import named_random, named_seed
@@ -285,6 +286,31 @@ def test_random_search_ends_where_nothing_new_is_left_to_draw(tiny_task: Task, m
     monkeypatch.setattr(sieve, "choose", lambda sifted, *_: (sifted, []))
     with pytest.raises(genetics.NothingToTrain, match="none of 512 trees drawn may be trained"):
         search(tiny_task, hopeless)
+
+
+def test_random_search_goes_on_with_trees_drawn_by_function_where_no_grown_one_is_left(
+    tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(SMALL, breeding=False, generations=3, population=4, elites=0)
+    grow = genetics.initial_population
+
+    def no_more(*given: Any, **options: Any) -> list[Tree]:
+        grown.append(grow(*given, **options))
+        if len(grown) > 1:
+            raise genetics.NothingToTrain("none")
+        return grown[0]
+
+    grown: list[list[Tree]] = []
+    monkeypatch.setattr(genetics, "initial_population", no_more)
+    record = search(tiny_task, config).record
+    assert [{one.origin for one in records} for records in record] == [{"grown"}, {"drawn"}, {"drawn"}]
+    assert len({one.canonical for records in record for one in records}) == 12
+    # Where it takes thousands of draws to find one, the search ends.
+    monkeypatch.setattr(sieve, "choose", lambda sifted, *given: (sifted, [0] if given[-2] else []))
+    monkeypatch.setattr(genetics, "MAX_ROUNDS", 1)
+    few = dataclasses.replace(config, population=11)
+    grown.clear()
+    assert len(search(tiny_task, few).generations) == 1
 
 
 def test_a_generation_is_full_where_little_is_left_to_train(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

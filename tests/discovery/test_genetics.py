@@ -275,13 +275,6 @@ def test_only_what_is_chosen_enters_a_population_and_its_trees_are_built_upon():
     assert max(tree.depth for tree in known[: genetics._GROWN_ROUNDS]) == 1
     assert max(tree.depth for tree in known[genetics._GROWN_ROUNDS :]) == 2
 
-    def unseen(trees, wanted):  # as where all that is small was trained before
-        return [place for place, tree in enumerate(trees) if tree.depth == 3][:wanted]
-
-    deeper = initial_population(np.random.default_rng(0), 20, max_depth=2, max_nodes=32, choose=unseen)
-    assert len(set(deeper)) == 20
-    assert {tree.depth for tree in deeper} == {3}
-
     offspring = next_generation(
         np.random.default_rng(34), population, np.ones(30), elites=2, variation=Variation(), max_nodes=20,
         both_variables=True, choose=simple,
