@@ -265,9 +265,11 @@ def rates_of(task: Task, chosen: Sequence[LossFunction]) -> np.ndarray:
     """Learning rates ``[losses, rates]`` at which gradients are as large as the baseline's at ``scoring.RATES``."""
     growth = optimizers.growth(task.optimizer, models.shapes(task.pure_model)[0])
     sizes, probe, kind = np.ones(len(chosen)), screening.probe_of(task), task.problem
+    # A function may be for the task's number of classes, such as one with weights of classes.
+    of_functions = screening.probe(task.outputs) if kind.has_classes else probe
     for place, loss in enumerate(chosen):
         if not isinstance(loss, Loss):
-            sizes[place] = screening.size_of(loss, probe, kind)
+            sizes[place] = screening.size_of(loss, of_functions, kind)
         elif loss != kind.baseline:
             room = programs.room(programs.instructions_of(loss.tree))
             given = [loss.tree], [loss.coefficients], probe

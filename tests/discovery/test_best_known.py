@@ -12,8 +12,9 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from glojax import models, tasks
-from glojax.discovery import best_known, scoring
-from glojax.losses.known import KnownLoss
+from glojax.discovery import best_known, scoring, screening
+from glojax.discovery.comparison import rates_of
+from glojax.losses.known import KnownLoss, weighted_cross_entropy
 from glojax.losses.loss import Loss
 from glojax.seeds import named_seed
 from glojax.tasks.problems import Kind
@@ -89,6 +90,26 @@ def test_where_a_class_is_rare_weighted_cross_entropy_is_a_control(tiny_task: Ta
     weights = compute_class_weight("balanced", classes=np.arange(10), y=labels)
     np.testing.assert_allclose(loss(logits, x), weights[:5] * optax.softmax_cross_entropy(logits, x), rtol=1e-5)
     assert best_known.weighted(dataclasses.replace(rare, class_weight="balanced")) == {}
+
+
+@pytest.mark.parametrize("classes", [3, 12])
+def test_a_function_for_the_classes_of_a_task_has_rates_of_its_own(classes: int) -> None:
+    x = np.random.default_rng(0).normal(size=(240, 4)).astype(np.float32)
+    labels = np.resize([0] * 6 + list(range(classes)), 240)
+    task = Task(models.MLP((4, classes)), (x, labels), (x, labels), batch_size=20, steps=2, optimizer=optax.sgd(0.1))
+    (balanced,) = best_known.weighted(task).values()
+    equal, twice = (weighted_cross_entropy("softmax", np.full(classes, weight)) for weight in (1.0, 2.0))
+    rates = rates_of(task, [equal, twice, balanced])
+    np.testing.assert_allclose(rates[0], scoring.RATES, rtol=1e-5)
+    np.testing.assert_allclose(rates[1], np.array(scoring.RATES) / 2, rtol=1e-5)
+    logits, one_hot = (jnp.asarray(part) for part in screening.probe(classes)[:2])
+    weights = compute_class_weight("balanced", classes=np.arange(classes), y=labels)
+    factors = jnp.asarray(weights, jnp.float32)[one_hot.argmax(axis=1)]
+    sizes = [
+        float(jnp.linalg.norm(jax.grad(lambda y, f=f: jnp.mean(f * optax.softmax_cross_entropy(y, one_hot)))(logits)))
+        for f in (factors, jnp.ones(len(logits)))
+    ]
+    np.testing.assert_allclose(rates[2], np.array(scoring.RATES) * sizes[1] / sizes[0], rtol=1e-4)
 
 
 def test_the_weighted_control_of_one_sigmoid_is_a_tree() -> None:
