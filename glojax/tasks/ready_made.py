@@ -147,8 +147,8 @@ def table(
         the others.
       batch_size: examples in a minibatch, at most all of them. Defaults to 32.
       steps: optimizer steps of the shortened training. Defaults to 500.
-      metric: a name (``metrics.metric_by_name``). Defaults to accuracy, balanced accuracy or R². With a
-        ``target_transform`` it is of the target itself.
+      metric: a name (``metrics.metric_by_name``), where ``f1:NAME`` is F1 of the class of that name. Defaults to
+        accuracy, balanced accuracy or R². With a ``target_transform`` it is of the target itself.
       network: ``"mlp"``, of 64 hidden units, or ``"tabular"``, two layers of 64 with batch normalization after periodic
         embeddings of the numbers (``models.TabularMLP``). Defaults to ``"mlp"``.
       on_read: called with what was read, such as ``lambda table: print(table.about)``.
@@ -171,7 +171,7 @@ def table(
     read = read.with_note("Network", f"{_NETWORKS[network]}; {optimizer} at {learning_rate:g}")
     if on_read is not None:
         on_read(read)
-    judged = _judged(read, metric)
+    judged = _judged(read, _of_class(read, metric))
     return Task(
         _network(read, network),
         *read.splits,
@@ -188,6 +188,12 @@ def table(
 def _imbalance(read: tables.TableData) -> float:
     """How many times the rows of its rarest class the training part has of its most frequent; 1 of a regression."""
     return imbalance(KINDS["classification"], read.splits.train.labels) if read.classes else 1.0
+
+
+def _of_class(read: tables.TableData, metric: str | None) -> str | None:
+    """The metric with the number of a class in place of its name, as in ``f1:yes``."""
+    name, _, of = (metric or "").partition(":")
+    return f"{name}:{read.classes.index(of)}" if name == "f1" and of in read.classes else metric
 
 
 def _judged(read: tables.TableData, metric: str | None) -> str | Metric | None:

@@ -1,14 +1,16 @@
 """The ready-made tasks against the settings of the papers, and a table of the user's own."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import SmallSets
+from sklearn.metrics import f1_score
 
-from glojax import models, tasks
+from glojax import models, tables, tasks
 from glojax.data import augmentation
 from glojax.tasks import problems
 
@@ -58,6 +60,39 @@ def test_a_table_becomes_a_task_whose_network_fits_it(tmp_path: Path) -> None:
     assert hidden.shape == (64,)
     update, _ = task.optimizer.update(jnp.ones(2), task.optimizer.init(jnp.ones(2)), jnp.ones(2))
     np.testing.assert_allclose(update, -0.5, rtol=1e-4)  # Adam's first step is the learning rate
+
+
+@pytest.mark.parametrize(
+    ("options", "step"),
+    [({}, 0.003), ({"optimizer": "sgd"}, 0.01), ({"optimizer": "rmsprop", "learning_rate": 0.1}, 0.1 / 0.1**0.5)],
+)
+def test_a_table_is_trained_by_adam_and_each_optimizer_has_a_rate(
+    tmp_path: Path, options: dict[str, Any], step: float
+) -> None:
+    (tmp_path / "rows.csv").write_text("a,t\n" + "".join(f"{place},{place % 2}\n" for place in range(60)))
+    notes: list[str] = []
+    task = tasks.table(tmp_path / "rows.csv", "t", steps=2, on_read=lambda read: notes.append(read.about), **options)
+    update, _ = task.optimizer.update(jnp.ones(2), task.optimizer.init(jnp.ones(2)), jnp.ones(2))
+    np.testing.assert_allclose(update, -step, rtol=1e-3)
+    name, rate = options.get("optimizer", "adam"), options.get("learning_rate", step)
+    assert f"Network    64 hidden units; {name} at {rate:g}" in notes[0]
+
+
+@pytest.mark.parametrize("names", [("yes", "no"), ("3", "4"), ("a", "b", "c")])
+def test_f1_of_a_class_is_asked_for_by_its_name(tmp_path: Path, names: tuple[str, ...]) -> None:
+    rows = "".join(f"{place % 11},{names[place % len(names)]}\n" for place in range(90))
+    (tmp_path / "rows.csv").write_text("a,t\n" + rows)
+    for name in names:
+        read: list[tables.TableData] = []
+        task = tasks.table(
+            tmp_path / "rows.csv", "t", kind="classification", steps=2, metric=f"f1:{name}", on_read=read.append
+        )
+        labels = task.splits["validation"].labels
+        is_of_class = labels == read[0].classes.index(name)
+        logits = np.eye(len(names), dtype=np.float32)[np.full(len(labels), read[0].classes.index(name))]
+        assert float(task.score(jnp.asarray(logits), labels)) == pytest.approx(f1_score(is_of_class, labels >= 0))
+    with pytest.raises(ValueError, match=r"Task\.metric is 'f1:other'"):
+        tasks.table(tmp_path / "rows.csv", "t", kind="classification", steps=2, metric="f1:other")
 
 
 @pytest.mark.parametrize(("rare", "metric"), [(25, "balanced accuracy"), (26, "accuracy")])
