@@ -9,6 +9,7 @@ from as_typed import failed, run
 from glojax import losses
 
 
+@pytest.mark.slow
 def test_tune_saves_what_it_found(tmp_path: Path) -> None:
     result = run("tune", "digits", "baikal", "--generations", 1, "--steps", 20, "--run-dir", tmp_path, "--json", "-")
     assert result.exit_code == 0, result.output

@@ -27,6 +27,7 @@ def acts(*expressions: str, settings: Settings = CLASSES) -> np.ndarray:
     return behaviour.behaviours([parse(text) for text in expressions], settings)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_projections_of_the_gradients_of_jax() -> None:
     expression = "log(y) * (x - y)"
     loss = Loss(parse(expression))

@@ -43,6 +43,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> list[KnownLoss]:
     return known
 
 
+@pytest.mark.slow
 def test_the_best_is_the_one_with_the_best_mean_of_its_final_trainings(
     tiny_task: Task, few: list[KnownLoss], tmp_path: Path, trained: list[int]
 ) -> None:

@@ -33,6 +33,7 @@ def made(labels: np.ndarray, outputs: int, **fields: Any) -> Task:
     return Task(models.MLP((outputs,)), **parts, batch_size=20, steps=2, **fields)
 
 
+@pytest.mark.slow
 def test_scores_are_scikit_learns(tmp_path: Path) -> None:
     classes = np.digitize(SUM, [-0.3, 0.3])
     trees = HistGradientBoostingClassifier(random_state=0, class_weight="balanced").fit(X[:200], classes[:200])

@@ -162,6 +162,7 @@ def check_record(one: Search, found: Result, task: Task, directory: Path) -> Non
     assert [(record.rate, record.scores, record.steps) for record in baselines] == baseline
 
 
+@pytest.mark.few(1)
 def test_rounds_that_are_read_back_are_not_new_and_those_after_them_are(
     one: Search, tiny_task: Task, begun: Begun, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_rounds_that_are_read_back_are_not_new_and_those_after_them_are(
     assert (whole.loss, whole.steps) == (begun.found.loss, begun.found.steps)
 
 
+@pytest.mark.few(1)
 def test_without_a_directory_the_result_is_the_same(one: Search, tiny_task: Task, begun: Begun) -> None:
     kept, unkept = begun.found, one.run(tiny_task)
     assert (unkept.loss, unkept.rate, unkept.steps) == (kept.loss, kept.rate, kept.steps)
@@ -181,6 +183,7 @@ def test_without_a_directory_the_result_is_the_same(one: Search, tiny_task: Task
     assert timeless(unkept.record) == timeless(kept.record)
 
 
+@pytest.mark.few(1)
 def test_what_trains_is_asked_once_and_the_group_changes_no_result(one: Search, tiny_task: Task, begun: Begun) -> None:
     executor = Counting()
     found = one.run(tiny_task, executor=executor, group=3)

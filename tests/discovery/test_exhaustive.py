@@ -24,6 +24,7 @@ from glojax.tasks.task import Task
 DEPTH_1 = ExhaustiveConfig(depth=1, seeds=2, finalists=3, final_seeds=2, batch=4, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fair_rates", [True, False])
 def test_the_funnel_of_depth_1_is_that_of_a_brute_force(tiny_task: Task, fair_rates: bool) -> None:
     found = exhaust(tiny_task, dataclasses.replace(DEPTH_1, fair_rates=fair_rates))
@@ -206,6 +207,7 @@ def test_soft_labels_are_refused_where_labels_are_no_classes(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_depth_without_losses_is_an_error() -> None:
     with pytest.raises(ValueError, match="exhaust: no tree of depth 1 may be trained"):
         exhaust(tasks.diabetes(steps=5), dataclasses.replace(DEPTH_1, fair_rates=False))

@@ -28,7 +28,7 @@ def test_seeds_are_a_stream_of_their_own() -> None:
     assert not {*seeds_of_finals(3, 5)} & {*seeds_of_finals(4, 5)}
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("always", [(), (3,)])
 def test_finalists_are_trained_over_common_seeds_as_they_are_allocated(
     tiny_task: Task, evaluator: Evaluator, always: tuple[int, ...]

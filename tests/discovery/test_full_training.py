@@ -110,7 +110,7 @@ def test_no_losses_are_refused(tiny_task: Task) -> None:
 # GOING ON
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [2, 5])
 def test_a_training_that_was_interrupted_goes_on_to_the_same_scores(
     tiny_task: Task, whole: curves.Curves, tmp_path: Path, call: int

@@ -1,6 +1,7 @@
 """Screening for several tasks."""
 
 import numpy as np
+import pytest
 
 from glojax import SearchConfig, Task, models, parse, tasks
 from glojax.discovery.joint_screening import JointScreener
@@ -21,6 +22,7 @@ def test_tasks_of_classes_are_screened_once(tiny_task: Task) -> None:
     np.testing.assert_array_equal(joint.behaviours(TREES[:3]), one.behaviours(TREES[:3]))
 
 
+@pytest.mark.slow
 def test_a_tree_passes_where_it_passes_on_every_task() -> None:
     x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     made = [

@@ -45,6 +45,7 @@ def trainable_are(monkeypatch: pytest.MonkeyPatch, others: Callable[[str], bool]
     monkeypatch.setattr(Screener, "trainable", trainable)
 
 
+@pytest.mark.slow
 def test_given_trees_come_first_and_the_rest_is_drawn_and_bred(tiny_task: Task) -> None:
     found = search(tiny_task, dataclasses.replace(CONFIG, start=("log(y) - x / y", "x * log(y)")))
     first, second = found.record

@@ -22,6 +22,7 @@ def program(code: str, seconds: float = 30.0) -> Command:
     return Command(shlex.join([sys.executable, "-c", code]), seconds)
 
 
+@pytest.mark.slow
 def test_answers_are_trained_and_recorded_with_their_origin(tiny_task: Task, tmp_path: Path) -> None:
     shown: list[Mapping[str, Any]] = []
 

@@ -87,6 +87,7 @@ def test_bounds_are_checked_field_by_field() -> None:
 SMALL: dict[str, Any] = {"seeds": 1, "finalists": 1, "final_seeds": 1}
 
 
+@pytest.mark.slow
 def test_the_old_callbacks_of_searches_are_called_as_before(tiny_task: Task) -> None:
     seen: list[Any] = []
     one = SearchConfig(population=6, generations=1, elites=2, fair_rates=False, screening=(), **SMALL)

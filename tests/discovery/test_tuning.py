@@ -33,6 +33,7 @@ def test_only_identifiable_coefficients_are_tuned_and_the_score_is_their_loss(ti
     assert [len(fitness) for fitness in tuned.history] == [1, 6, 6, 6, 6]
 
 
+@pytest.mark.slow
 def test_all_trainings_are_at_the_rate_that_is_given(tiny_task: Task) -> None:
     tuned = tune(tiny_task, BAIKAL, dataclasses.replace(SMALL, rate=2.5, generations=1))
     seeds = [named_seed(2, "search", i) for i in range(1)]
@@ -78,6 +79,7 @@ def test_the_result_is_never_worse_than_the_start(tiny_task: Task, finalists: in
         assert tuned.fitness == max(fitness.max() for fitness in tuned.history)
 
 
+@pytest.mark.slow
 def test_a_gain_on_a_few_targets_that_mean_nothing_is_not_kept(tiny_task: Task, tmp_path: Path) -> None:
     x, labels = tiny_task.validation
     drawn = np.random.default_rng(0).permutation(np.asarray(labels)[:24])
@@ -126,6 +128,7 @@ def test_a_tree_that_is_no_loss_is_refused(tiny_task: Task, tmp_path: Path) -> N
 UPHILL = dataclasses.replace(SMALL, method="gradient", generations=3, population=4, sigma=0.3)
 
 
+@pytest.mark.slow
 def test_derivatives_lead_to_a_better_score_and_finals_are_of_all_steps(tiny_task: Task) -> None:
     tuned = tune(tiny_task, "x * log(y) + x * y", dataclasses.replace(UPHILL, horizon=15))
     assert [len(fitness) for fitness in tuned.history] == [4, 4, 4, 4]

@@ -1,6 +1,7 @@
 """Groups of validation examples that a gain is measured without."""
 
 import numpy as np
+import pytest
 
 from glojax.data.splits import Split
 from glojax.discovery import tuning_gain
@@ -17,6 +18,7 @@ def test_every_example_is_left_out_once_and_every_class_in_proportion() -> None:
     assert all((part.labels == labels[part.x[:, 0].astype(int)]).all() for part in parts.values())
 
 
+@pytest.mark.slow
 def test_a_few_examples_are_groups_of_one_and_large_ones_few_groups() -> None:
     assert len(tuning_gain.without_groups(Split({"a": np.zeros((3, 2))}, np.zeros((3, 1))), 0)) == 3
     assert tuning_gain.without_groups(Split(np.zeros((1, 2)), np.zeros(1)), 0) == {}

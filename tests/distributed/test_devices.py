@@ -88,6 +88,7 @@ print(sorted(heavy) or "light")
     assert output(code).strip().splitlines()[-1] == "light"
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there_and_search_is_the_function_whatever_was_imported_before() -> None:
     code = """
 import glojax.discovery.evolution, glojax
@@ -152,6 +153,7 @@ def test_the_user_s_own_compilation_cache_stays(tmp_path: Path) -> None:
     assert kept.split() == [str(tmp_path / "cache" / "programs")]
 
 
+@pytest.mark.slow
 def test_importing_changes_no_setting_of_jax() -> None:
     assert output(
         "import jax; before = dict(jax.config.values); import glojax; glojax.search; glojax.tune;"

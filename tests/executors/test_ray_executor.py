@@ -112,6 +112,7 @@ class FakeExecutor:
         self.pool = FakePool(trainer)
 
 
+@pytest.mark.slow
 def test_batches_that_are_trained_apart_give_the_scores_of_one_population(tiny_task: Task) -> None:
     trainer = Trainer(tiny_task, instructions=31, group=2, devices=jax.devices()[:1])
     executor: Any = FakeExecutor(trainer)
@@ -135,6 +136,7 @@ def test_batches_that_are_trained_apart_give_the_scores_of_one_population(tiny_t
     np.testing.assert_array_equal(seen[0][found.steps == 15, 1:], 0)  # later stops do not change what was shown
 
 
+@pytest.mark.slow
 def test_without_comparisons_there_is_one_call_for_all_stops(tiny_task: Task) -> None:
     trainer = Trainer(tiny_task, instructions=31, devices=jax.devices()[:1])
     executor: Any = FakeExecutor(trainer)

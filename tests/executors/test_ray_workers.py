@@ -56,6 +56,7 @@ def test_steps_left_are_those_from_the_last_stop(candidates: Candidates, target:
     assert batch(candidates, target)._replace(answers=()).steps_left == STOPS[target - 1]
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_with_the_networks_that_it_holds_or_begins_anew_to_the_same_scores(
     trainer: Trainer, candidates: Candidates, begun: list[Any]
 ) -> None:

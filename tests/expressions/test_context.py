@@ -33,6 +33,7 @@ def expected(tree: Tree, given: dict[str, jax.Array] = GIVEN) -> tuple[jax.Array
     return value(Y, X, *leaves), slopes
 
 
+@pytest.mark.slow
 def test_the_interpreter_computes_them() -> None:
     found = jax.vmap(lambda program: programs.value_and_slope(program, X, Y, given=GIVEN))(programs.encode(TREES))
     for place, tree in enumerate(TREES):
@@ -53,6 +54,7 @@ def test_candidates_may_have_values_of_their_own() -> None:
         np.testing.assert_allclose(slopes[place], progress[place] * X / Y, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kernel",
     [

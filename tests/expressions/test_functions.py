@@ -70,6 +70,7 @@ def classes(values: np.ndarray) -> list[np.ndarray]:
 # WITH OTHER OPERATORS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", [False, True])
 def test_functions_of_all_operators_are_the_classes_of_equal_trees(protected: bool) -> None:
     points, every = functions.grid(), Vocabulary(("all",))
@@ -98,7 +99,7 @@ def test_trees_of_a_vocabulary_have_its_operators_alone() -> None:
 # AGAINST ALL TREES
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("depth", "protected", "labels"), EVERY_TREE)
 def test_every_tree_is_counted_once(depth: int, protected: bool, labels: tuple[float, ...]) -> None:
     (found, others), trees = every_tree(depth, protected, labels)
@@ -111,6 +112,7 @@ def test_every_tree_is_counted_once(depth: int, protected: bool, labels: tuple[f
         assert set(others.values()) == {0}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("depth", "protected", "labels"), EVERY_TREE)
 def test_functions_are_the_classes_of_equal_trees(depth: int, protected: bool, labels: tuple[float, ...]) -> None:
     (found, _), trees = every_tree(depth, protected, labels)

@@ -45,7 +45,7 @@ def test_no_points_are_no_kernel(kernel) -> None:
     np.testing.assert_array_equal(sums, np.zeros((3, 1, 2)))
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [interpreter_kernels.on_gpu, interpreter_kernels.on_tpu])
 @pytest.mark.parametrize("points", [1, 255, 256, 257, 3000])
 def test_blocks_cover_every_point_once(kernel, points: int) -> None:

@@ -150,6 +150,7 @@ def test_value_and_slope_are_those_of_evaluate_and_grad(references, platform):
     assert conditioned_points >= 0.9 * finite_points
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
@@ -172,6 +173,7 @@ def test_a_kernel_gives_what_the_cpu_gives(platform, protected, count):
         assert np.isclose(other, one, rtol=1e-12, atol=1e-13, equal_nan=True).mean() > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 def test_a_kernel_takes_points_of_each_candidate_and_more_than_a_block(platform):
     population = random_trees(5, seed=15)
@@ -207,7 +209,7 @@ def distance_to_singularity(tree: Tree, x: np.ndarray, y: np.ndarray, coefficien
     return smallest
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_protected_programs_are_finite_and_agree_away_from_singularities(platform):
     x, y = points(seed=3)
@@ -276,7 +278,7 @@ def test_a_coefficient_of_zero_removes_its_node():
 # SHAPES
 
 
-@pytest.mark.few(9)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("instructions", [None, 7])
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Y = jnp.asarray(np.random.default_rng(0).uniform(0.05, 0.95, 24), jnp.float32)
 X = jnp.arange(24.0) % 2
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", [False, True])
 def test_it_is_what_the_interpreter_gives(protected: bool) -> None:
     chosen = RANDOM_LOSSES[::4]

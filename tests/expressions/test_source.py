@@ -59,7 +59,7 @@ def assert_equal_on_edge_values(loss: Loss) -> None:
 # PYTHON
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_the_source_of_a_known_loss_is_equal_to_it_on_edge_values(name: str, protected: bool):
@@ -67,7 +67,7 @@ def test_the_source_of_a_known_loss_is_equal_to_it_on_edge_values(name: str, pro
     assert_equal_on_edge_values(Loss(loss.tree, loss.coefficients, protected))
 
 
-@pytest.mark.few(20)
+@pytest.mark.few(5)
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("loss", RANDOM_LOSSES, ids=str)
 def test_the_source_of_a_random_loss_is_equal_to_it_on_edge_values(loss: Loss, protected: bool):
@@ -103,7 +103,7 @@ def test_powers_constants_and_parentheses_are_written_as_they_are_evaluated(expr
     assert_torch_is_equal_on_edge_values(Loss(expression, protected=protected), gradients=not protected)
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_gradients_of_the_source_are_those_of_the_loss(name: str):
     loss = TREES_OF_THE_ZOO[name]
@@ -121,6 +121,7 @@ CLASSES = np.eye(3)[RANDOM.integers(0, 3, (2, 3, 4))]
 ANNOTATED, OUTPUTS_KEPT = RANDOM.random((2, 3, 4)) < 0.7, RANDOM.random((2, 3, 4, 3)) < 0.8
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_the_source_is_the_loss_on_pixels_under_a_mask(name: str):
     loss = TREES_OF_THE_ZOO[name]
@@ -257,7 +258,7 @@ def assert_torch_has_the_gradient(loss: Loss, gradient: np.ndarray, expected: np
     assert (error <= tolerances * scale).all(), f"{loss}: {gradient[finite]} for {expected[finite]}"
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)

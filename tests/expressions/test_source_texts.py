@@ -50,7 +50,7 @@ def exported(loss: Loss, library: str) -> Callable[..., Any]:
 # INTEGER LABELS
 
 
-@pytest.mark.few(16)
+@pytest.mark.few(2)
 @every_library
 @pytest.mark.parametrize("name", TREES)
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])

@@ -193,6 +193,7 @@ def test_the_variables_of_a_tree_are_found(text, x, y):
 # TEXT
 
 
+@pytest.mark.slow
 @given(all_trees)
 @cases(100)
 def test_parse_is_the_inverse_of_str(tree):

@@ -57,6 +57,7 @@ def check(data_dir: Path, validation: int, run_dirs: Path) -> None:
     assert record(streamed, run_dirs / "fed", interrupted=True) == record(held, run_dirs / "held")
 
 
+@pytest.mark.slow
 def test_a_search_fed_from_a_data_source_and_resumed_has_the_record_of_one_of_arrays(
     small_sets: Any, tmp_path: Path
 ) -> None:

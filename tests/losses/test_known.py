@@ -42,7 +42,7 @@ def test_every_label_is_there_once_and_every_loss_is_of_the_output(output):
         assert of_it == output or (callable(output) and of_it in (output, "identity"))
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("label", "theirs", "factor"),
     [

@@ -44,7 +44,7 @@ def test_other_axes_are_refused_by_name(axis: object, message: str) -> None:
         output_axes(CUBE, axis)  # type: ignore[arg-type]
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(1)
 @every_loss
 @pytest.mark.parametrize("axis", [(1, 2), (-1, -2), None])
 def test_several_axes_are_as_one(loss: LossFunction, axis: tuple[int, ...] | None) -> None:

@@ -79,6 +79,7 @@ def trained(model: Model, x: jax.Array, steps: int = 5) -> tuple[np.ndarray, Any
     return np.asarray(model.apply(params, state, x, jax.random.key(2), False)[0]), state
 
 
+@pytest.mark.slow
 def test_linen_nnx_and_pure_functions_train_alike_from_equal_parameters() -> None:
     x = jax.random.normal(jax.random.key(3), (20, 64))
     linen = as_model(LinenNetwork(rate=0.0), np.asarray(x))
@@ -160,7 +161,7 @@ def linen_as_functions() -> tuple[Any, Any]:
     return init, apply
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork, linen_as_functions()], ids=["linen", "nnx", "pair"])
 def test_a_population_of_networks_with_batch_norm_and_dropout_learns(tiny_task: Task, model: Any) -> None:
     task = dataclasses.replace(tiny_task, model=model, optimizer=optax.sgd(0.05), steps=100)

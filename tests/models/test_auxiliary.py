@@ -44,7 +44,7 @@ def task_of(model: nn.Module, **fields: Any) -> Task:
     return Task(model, part, part, optimizer=optax.sgd(0.5), batch_size=12, steps=3, averaging=0, **fields)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("has_aux", [False, True])
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_a_step_follows_the_loss_and_the_weighted_sum_of_its_own(has_aux: bool, weight: float) -> None:

@@ -61,7 +61,7 @@ def convolve(function: Callable[..., jax.Array], **geometry: Any) -> Callable[..
     return lambda x, kernel: function(x, kernel, **options)
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("in_axes", [None, (0, 0), (0, None), (None, 0)], ids=["one", "both", "inputs", "kernels"])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_values_and_gradients_equal_those_of_jax(geometry: str, in_axes: Any) -> None:
@@ -81,7 +81,7 @@ def on_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platforms, "choose", lambda *arguments, cpu, gpu, tpu: gpu(*arguments))
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["together", "one by one", "products"])
 @pytest.mark.parametrize("geometry", ["plain", "all", "cropped"])
 def test_every_form_of_an_accelerator_equals_jax(
@@ -130,7 +130,7 @@ def convolutions_of(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     return list(walk(jax.make_jaxpr(function)(*arguments).jaxpr))
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("in_axes", [None, (0, 0), (None, 0)], ids=["one", "both", "kernels"])
 @pytest.mark.parametrize(("at_once", "parts"), [(1, {1}), (3, {3, 1}), (4, {4, 3}), (9, {7})], ids=str)
 def test_a_kernel_s_gradient_is_summed_over_parts_of_a_batch_that_a_cache_holds(
@@ -212,7 +212,7 @@ def layers_of_nnx(convolution: Callable[..., jax.Array]) -> tuple[Any, Callable[
     return params, lambda params, x: nnx.merge(graph, params)(x)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [layers_of_linen, layers_of_nnx], ids=["linen", "nnx"])
 def test_flax_layers_take_it(layers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(NETWORKS, 2, 8, 8, 3)).astype(np.float32)

@@ -58,6 +58,7 @@ def test_overlapping_max_pool_equals_flax() -> None:
     np.testing.assert_array_equal(models.overlapping_max_pool(x), nn.max_pool(x, (3, 3), (2, 2), "SAME"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "window"), [(models.max_pool, (2, 2)), (models.overlapping_max_pool, (3, 3))], ids=["2x2", "3x3"]
 )
@@ -236,6 +237,7 @@ def test_all_cnn_equals_the_layers_of_its_table() -> None:
         np.testing.assert_allclose(found, all_cnn_by_hand(variables["params"], x), rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
 def test_resnet_and_its_running_averages_equal_those_by_hand(train: bool) -> None:
     with jax.enable_x64(True):
@@ -272,6 +274,7 @@ SMALL = {"allcnn": models.AllCNN(channels=(6,)), "resnet": models.ResNet20(units
 """For images of 8x8 points."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", SMALL)
 def test_an_example_s_logits_outside_training_depend_on_no_other_example(network: str) -> None:
     x = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype(np.float32)

@@ -82,7 +82,7 @@ def pure(library: str) -> tuple[Model, Any, Any]:
     return task.pure_model, *task.pure_model.init(jax.random.key(0))
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["equinox", "haiku"])
 def test_outputs_and_gradients_are_those_of_the_same_network_in_flax(library: str) -> None:
     found = []
@@ -101,7 +101,7 @@ def test_outputs_and_gradients_are_those_of_the_same_network_in_flax(library: st
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["equinox", "haiku"])
 def test_a_population_trains_with_dropout_in_training_alone(library: str) -> None:
     model, params, state = pure(library)
@@ -113,6 +113,7 @@ def test_a_population_trains_with_dropout_in_training_alone(library: str) -> Non
     assert glojax.evaluate(task_of(library), ["x * log(y)"], seeds=1).min() > 0.4
 
 
+@pytest.mark.slow
 def test_the_state_of_equinox_changes_in_training_alone() -> None:
     eqx = pytest.importorskip("equinox")
 

@@ -107,7 +107,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
 }
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(2)
 @pytest.mark.filterwarnings("ignore:Task:DeprecationWarning")
 @pytest.mark.parametrize("field", Task.__dataclass_fields__)
 def test_a_task_changed_in_a_field_is_refused_where_scores_depend_on_it(run_dir: Path, field: str) -> None:
@@ -137,6 +137,7 @@ def test_all_that_differs_is_named(run_dir: Path) -> None:
         Run(run_dir, "search", three, CONFIG, resume=True)
 
 
+@pytest.mark.slow
 def test_a_search_is_not_resumed_with_another_optimizer(tmp_path: Path) -> None:
     small = SearchConfig(population=4, generations=1, elites=1, seeds=1, finalists=1, halving=1, fair_rates=False)
     search(made(steps=2), small, tmp_path / "run")
@@ -176,6 +177,7 @@ def changed(value: Any, field: str) -> Any:
     raise AssertionError(f"{field} has no other value; add it to OTHER")
 
 
+@pytest.mark.few(17)
 @pytest.mark.parametrize(
     ("config", "field"), [(config, field.name) for config in CONFIGS for field in dataclasses.fields(config)]
 )

@@ -100,6 +100,7 @@ def test_its_summary_has_what_the_old_version_printed(old: Path) -> None:
     assert run.steps == 5632
 
 
+@pytest.mark.slow
 def test_its_report_has_the_numbers_of_the_old_one_and_the_interval_of_paired_differences(old: Path) -> None:
     """Its found loss validates better at the task's rate than at its best one, and stands there since."""
     text = write_report(old).read_text()

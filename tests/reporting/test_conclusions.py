@@ -148,6 +148,7 @@ def test_a_comparison_of_another_loss_is_not_taken_for_its_own(
     assert "(this loss)" not in page.write_report(tmp_path).read_text()
 
 
+@pytest.mark.slow
 def test_an_error_is_better_where_it_is_less_and_infinite_where_a_training_failed(
     make_run: Callable[..., Path], tmp_path: Path, no_images: None, parsed_page: Any
 ) -> None:

@@ -14,6 +14,7 @@ from glojax.records.comparisons import rows_of
 from glojax.reporting import conclusions
 
 
+@pytest.mark.slow
 def test_an_opened_run_shows_what_the_directory_holds(make_run: Callable[..., Path], tmp_path: Path) -> None:
     directory = make_run(tmp_path / "run")
     run, read = glojax.open_run(directory), summary.read(directory)

@@ -79,6 +79,7 @@ def test_an_ascent_from_the_coefficients_of_a_search_is_called_so(made: Path) ->
     assert "With those of the search the loss has" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("losses_found", "end"), [(46, ", the smallest first"), (3, "")])
 def test_an_exhaustive_search_is_a_ranking(
     losses_found: int, end: str, tiny_task: Task, tmp_path: Path, no_images: None, parsed_page: Any

@@ -49,6 +49,7 @@ def read(path: Path) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
     return run, found
 
 
+@pytest.mark.slow
 def test_every_phase_is_a_run_of_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     run_dir = tmp_path / "digits"

@@ -30,6 +30,7 @@ def regressor(labels: np.ndarray, **settings: Any) -> np.ndarray:
     return DummyRegressor(**settings).fit(x, labels).predict(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [CLASSES, np.where(CLASSES == 2, 1, CLASSES)], ids=["all", "without one"])
 def test_the_largest_class_alone_scores_as_the_dummy(labels: np.ndarray) -> None:
     answers, shares = classifier(labels)
@@ -48,6 +49,7 @@ def test_the_largest_class_alone_scores_as_the_dummy(labels: np.ndarray) -> None
     assert of_constant(metrics.f1_of_class(7), labels) == 0
 
 
+@pytest.mark.slow
 def test_a_constant_orders_nothing() -> None:
     assert of_constant("auc", CLASSES) == 0.5
     assert of_constant("average_precision", CLASSES) == pytest.approx(0.25)

@@ -53,7 +53,7 @@ CASES = {
 }
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_dense_task_scores_as_the_same_task_flattened_by_hand(case: str) -> None:
     labels, outputs, fields = CASES[case]
@@ -67,6 +67,7 @@ def test_a_dense_task_scores_as_the_same_task_flattened_by_hand(case: str) -> No
     assert found.max() > 0  # x * log(y) has no value where y is any number
 
 
+@pytest.mark.slow
 def test_a_large_set_is_scored_in_batches_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = glojax.evaluate(task_of(X, GAPS, 3, metric="iou", ignore_label=-1), LOSSES, seeds=1)
     monkeypatch.setattr(learner, "_EVALUATION_ROWS", 5 * 12)  # 12 examples in batches of 5
@@ -143,7 +144,7 @@ def judged(case: str) -> Any:
     return judge, task.splits["train"].labels[1:]
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MASKED)
 @cases(20)
 @given(
@@ -219,6 +220,7 @@ def test_integer_labels_of_two_axes_are_positions_only_where_the_model_has_them(
     assert tokens.splits["train"].labels.dtype == np.int32
 
 
+@pytest.mark.slow
 def test_tokens_of_an_embedding_stay_integers() -> None:
     tokens = RANDOM.integers(0, 9, (10, 6))
 

@@ -47,6 +47,7 @@ def task() -> Task:
     return task_of()
 
 
+@pytest.mark.slow
 def test_a_step_follows_the_sum_of_the_mean_losses(task: Task) -> None:
     keys = learner.keys_of(jnp.uint32(1))
     start = learner.start(task, keys)
@@ -74,6 +75,7 @@ def test_a_step_follows_the_sum_of_the_mean_losses(task: Task) -> None:
     np.testing.assert_allclose(score, np.mean(accuracies), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_heads_are_trained_and_told_apart(task: Task) -> None:
     scores = glojax.evaluate(task, ["x * log(y)"], seeds=2)
     assert scores.shape == (1, 2)

@@ -63,7 +63,7 @@ def task() -> Task:
 # WHAT IS TOLD APART
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -89,6 +89,7 @@ def test_another_task_is_told_apart_and_the_difference_is_named(
     assert identity.differences(identity.identity(task), identity.identity(made(**changes))) == words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -102,6 +103,7 @@ def test_settings_within_a_model_are_told_apart(first: dict[str, Any], second: d
     assert identity.differences(one, other) == ["another model"]
 
 
+@pytest.mark.slow
 def test_kinds_of_targets_are_told_apart() -> None:
     class Doubled(Kind):
         def targets(self, labels: jax.Array, outputs: int) -> tuple[jax.Array, jax.Array | None]:
@@ -186,6 +188,7 @@ def test_optimizers_are_told_apart_by_what_they_do(task: Task) -> None:
     assert alike == []
 
 
+@pytest.mark.slow
 def test_a_schedule_that_changes_after_the_search_is_seen_over_a_longer_horizon() -> None:
     early, late = made(steps=50, optimizer=schedule(60)), made(steps=50, optimizer=schedule(90))
     assert identity.differences(identity.identity(early), identity.identity(late)) == []
@@ -203,6 +206,7 @@ def test_precision_and_random_numbers_of_jax_are_part_of_it(task: Task) -> None:
 # WHAT IS THE SAME
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -237,6 +241,7 @@ print(json.dumps([test_identity.made().fingerprint, identity.identity(test_ident
 """
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_another_process(task: Task) -> None:
     folder = str(Path(__file__).parent)
     code = f"import sys\nsys.path.insert(0, {folder!r})\n{IN_ANOTHER_PROCESS}"
