@@ -1,7 +1,8 @@
 """Whole searches of equal budget by different strategies, compared over search seeds.
 
 Makes: for each task and strategy the test score of what searches found, each at its best rate, the paired difference
-from drawing over search seeds, and the candidate-steps until a search had what drawing ends with.
+from drawing over search seeds, and the candidate-steps until a search had what drawing ends with; and a figure of all
+test scores.
 Command: python experiments/strategies.py [--tasks noisy-digits noisy-mnist outliers] [--search-seeds 0 1 2 3 4]
 Time: about a minute on 2 CPU cores for a search on noisy digits. Searches that are there already are only read.
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from search_results import TASKS
 
 from glojax import Loss, SearchConfig, Task, evaluate, files, keep_programs, parse, search
@@ -123,6 +125,23 @@ def table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return made
 
 
+def figure_of(rows: Sequence[dict[str, Any]]) -> Figure:
+    """The test score of every search, and the mean of every strategy, a panel for each task."""
+    names = list(dict.fromkeys(row["task"] for row in rows))
+    strategies = list(dict.fromkeys(row["strategy"] for row in rows))
+    figure = Figure(figsize=(4.2 * len(names), 1 + 0.45 * len(strategies)), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        for place, strategy in enumerate(reversed(strategies)):
+            found = [row["test"] for row in rows if (row["task"], row["strategy"]) == (name, strategy)]
+            axes.plot(found, [place] * len(found), "o", color="0.5", markersize=4)
+            axes.plot([np.mean(found)] if found else [], [place] if found else [], "D", color="C0", markersize=7)
+        axes.set(title=name, xlabel="test score of what was found")
+        axes.set_yticks(range(len(strategies)), reversed(strategies))
+        axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def _paired(first: dict[int, dict[str, Any]], second: dict[int, dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     seeds = sorted(first.keys() & second.keys())
     return tuple(np.array([rows[seed]["test"] for seed in seeds]) for rows in (first, second))  # type: ignore[return-value]
@@ -177,6 +196,7 @@ def main() -> None:
             files.write_atomically(kept, json.dumps({"searches": rows, "table": table(rows)}) + "\n")
     for row in table(rows):
         print(json.dumps(row))
+    figure_of(rows).savefig(options.output / "strategies.png", dpi=110)
 
 
 if __name__ == "__main__":

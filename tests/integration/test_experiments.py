@@ -219,6 +219,11 @@ def test_strategies_are_compared_with_drawing_over_search_seeds(monkeypatch: pyt
     assert drawing["test"] == pytest.approx(tests["drawing"].mean())
     assert default["beyond drawing"] == pytest.approx((tests["default"] - tests["drawing"]).mean())
     assert default["p"] == pytest.approx(stats.ttest_rel(tests["default"], tests["drawing"]).pvalue)
+    (axes,) = strategies["figure_of"](rows).axes
+    shown = {line.get_marker(): line.get_xdata() for line in axes.lines[:2]}  # of the lowest strategy
+    np.testing.assert_allclose(np.sort(shown["o"]), np.sort(tests["default"]))
+    np.testing.assert_allclose(shown["D"], tests["default"].mean())
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["default", "drawing"]
     # Drawing ends with 0.85, which its fittest on the way never were; the default has 0.9 after 200 of 500 steps.
     assert (drawing["steps to what drawing ends with"], default["steps to what drawing ends with"]) == ("never", 0.4)
 
