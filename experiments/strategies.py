@@ -136,7 +136,7 @@ def figure_of(rows: Sequence[dict[str, Any]]) -> Figure:
             found = [row["test"] for row in rows if (row["task"], row["strategy"]) == (name, strategy)]
             axes.plot(found, [place] * len(found), "o", color="0.5", markersize=4)
             axes.plot([np.mean(found)] if found else [], [place] if found else [], "D", color="C0", markersize=7)
-        axes.set(title=name, xlabel="test score of what was found")
+        axes.set(title=name, xlabel="test score of what was found", ylim=(-0.5, len(strategies) - 0.5))
         axes.set_yticks(range(len(strategies)), reversed(strategies))
         axes.grid(axis="x", alpha=0.3)
     return figure
