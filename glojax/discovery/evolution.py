@@ -274,14 +274,14 @@ def drawn(config: SearchConfig, budget: int) -> SearchConfig:
 
 
 def _event(phase: str, config: SearchConfig, state: State | joint.JointState) -> Event:
-    generation, fates = state.generation, state.generation.fates
+    generation = state.generation
     return Event(
         phase=phase,
         number=generation.number,
         planned=config.generations if config.breeding else None,
         fitness=generation.fitness,
         best=str(generation.best),
-        trained=fates.count("trained") + fates.count("dropped"),
+        trained=generation.fresh,
         funnel=generation.funnel,
         is_new=generation.seconds > 0,
         records=state.records,

@@ -27,8 +27,8 @@ from glojax.records.funnel import total
 from glojax.records.run import Run
 from glojax.seeds import named_random
 
-_WORTHWHILE = 0.1
-"""The share of a generation that ``genetics.MAX_ROUNDS`` rounds of drawing must fill; random search ends below it."""
+_WORTHWHILE = 0.25
+"""The share of a generation of random search that must be new; it ends after one with less."""
 
 
 class Generation(NamedTuple):
@@ -47,6 +47,11 @@ class Generation(NamedTuple):
     def best(self) -> Tree:
         """The fittest tree, the first of equals."""
         return self.trees[int(np.argmax(self.fitness))]
+
+    @property
+    def fresh(self) -> int:
+        """How many of the trees were trained for the first time."""
+        return self.fates.count("trained") + self.fates.count("dropped")
 
     @classmethod
     def recalled(cls, number: int, records: Sequence[Record], funnel: dict[str, int]) -> "Generation":
@@ -122,6 +127,8 @@ def states(fitness: Fitness, config: SearchConfig, run: Run, proposals: Proposal
                 )
             return
         last, archive = None if state is None else state.generation, archive_of(state)
+        if last is not None and config.screening and not config.breeding and last.fresh < _WORTHWHILE * len(last.trees):
+            return  # what is still to be found takes more drawing than training
         number = 0 if last is None else last.number + 1
         ahead = proposed(proposals, run, number, fitness.task, config, archive, baseline)
         if last is None:
@@ -238,12 +245,13 @@ def _from_nothing(
     size: int,
     choose: genetics.Choose | None,
 ) -> list[Offspring]:
-    """Trees that are grown and, once none of these is left to train, trees that are drawn by what they compute.
+    """Trees that are grown and, once hardly any of these is left to train, trees that are drawn by what they compute.
 
     Raises:
-      NothingToTrain: hardly any of the latter is left either, or nothing may be trained at all.
+      NothingToTrain: none of either may be trained.
     """
     depth, nodes, vocabulary = config.max_depth, config.max_nodes, config.vocabulary
+    grown: list[Tree] = []
     try:
         grown = genetics.initial_population(
             random,
@@ -254,20 +262,20 @@ def _from_nothing(
             vocabulary=vocabulary,
             choose=choose,
         )
-        return [Offspring(tree, (), "grown") for tree in grown]
     except NothingToTrain:
         if choose is None or not archive.known:
             raise
+    if choose is None or not archive.known or len(set(grown)) >= _WORTHWHILE * size:
+        return [Offspring(tree, (), "grown") for tree in grown]
 
     def draw(count: int, _: Sequence[Tree]) -> list[Tree]:
         return drawing.draw_by_function(
             random, fitness.screener.settings, count, max_depth=depth, max_nodes=nodes, vocabulary=vocabulary
         )
 
-    drawn = genetics.fill(size, draw, choose)
-    if len(set(drawn)) < _WORTHWHILE * size:
-        raise NothingToTrain(f"{len(set(drawn))} of {size} trees that may be trained are left to draw.")
-    return [Offspring(tree, (), "drawn") for tree in drawn]
+    found = [*dict.fromkeys(grown)]
+    drawn = genetics.fill(size - len(found), draw, choose)
+    return [*(Offspring(tree, (), "grown") for tree in found), *(Offspring(tree, (), "drawn") for tree in drawn)]
 
 
 class _Trained(NamedTuple):
