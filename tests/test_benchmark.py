@@ -15,6 +15,7 @@ from glojax.models import convolutions
 from glojax.training.trainer import Trainer
 
 
+@pytest.mark.slow
 def test_arithmetic_of_a_step_is_that_of_the_networks_descriptions() -> None:
     mlp = 32 * 2 * (64 * 64 * 2 + 64 * 10 * 3)  # the first layer has no gradient by its input
     cnn = 32 * 2 * (64 * 9 * 16 * 2 + 16 * 9 * 16 * 32 * 3 + 3 * (128 * 64 + 64 * 10))
@@ -144,6 +145,7 @@ def test_bench_prints_a_table_and_writes_the_same_figures_as_json(tmp_path: Path
         assert speed["gflop_per_candidate_step"] == pytest.approx(10 * 2 * (64 * 8 * 2 + 80 * 3) / 1e9)
 
 
+@pytest.mark.slow
 def test_networks_of_random_images_have_their_data_sets_shapes() -> None:
     names = ("paper", "cifar", "allcnn", "resnet")
     shapes = {name: benchmark.NETWORKS[name].task().splits["train"].x.shape[1:] for name in names}

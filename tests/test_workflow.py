@@ -29,6 +29,7 @@ def same_rows(first: Discovery, second: Discovery) -> None:
         np.testing.assert_array_equal(one.test, other.test)
 
 
+@pytest.mark.slow
 def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_training(
     tiny_task: Task, tmp_path: Path, trained: list[int]
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_discovery_goes_through_its_phases_and_another_goes_on_without_a_train
     same_rows(again, found)
 
 
+@pytest.mark.slow
 def test_parts_are_left_out_and_nothing_is_written_without_a_directory(
     tiny_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

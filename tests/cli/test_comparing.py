@@ -79,6 +79,7 @@ def test_a_loss_of_another_output_is_refused_in_one_line(
         assert "sigmoid" in message
 
 
+@pytest.mark.slow
 def test_a_short_training_needs_no_number_of_points(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

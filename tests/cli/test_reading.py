@@ -136,6 +136,7 @@ def test_runs_of_other_tasks_are_not_tested_against_each_other(
     assert f"Tasks differ, so that scores cannot be compared: tiny ({tiny_task.fingerprint}), other (" in result.output
 
 
+@pytest.mark.slow
 def test_a_report_goes_where_it_is_asked_for(make_run: Callable[..., Path], tmp_path: Path) -> None:
     directory = make_run(tmp_path / "run")
     assert f"Saved {tmp_path / 'out' / 'page.html'}" in run(

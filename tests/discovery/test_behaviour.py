@@ -44,6 +44,7 @@ def test_the_numbers_are_projections_of_the_gradients_of_jax() -> None:
     np.testing.assert_allclose(found[48:], 0.3 * np.log([sizes[0] / sizes[1], sizes[2] / sizes[1]]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_scale_and_what_changes_no_gradient_change_no_behaviour() -> None:
     found = acts("x * log(y)", "x * log(y * y)", "x * log(y) + x", "x * log(y) - y")
     np.testing.assert_allclose(found, np.broadcast_to(found[0], found.shape), atol=2e-5)  # predictions sum to 1

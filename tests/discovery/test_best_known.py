@@ -93,6 +93,7 @@ def test_where_a_class_is_rare_weighted_cross_entropy_is_a_control(tiny_task: Ta
     assert best_known.weighted(dataclasses.replace(rare, class_weight="balanced")) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [3, 12])
 def test_a_function_for_the_classes_of_a_task_has_rates_of_its_own(classes: int) -> None:
     x = np.random.default_rng(0).normal(size=(240, 4)).astype(np.float32)

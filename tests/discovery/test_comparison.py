@@ -52,6 +52,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return made
 
 
+@pytest.mark.slow
 def test_a_comparison_holds_every_loss_at_its_own_and_its_best_rate(tiny_task: Task, calls: list[dict]) -> None:
     rows = comparison.compare(tiny_task, {"found": losses.baikal}, seed_count=4, seed=9)
     tree = losses.baikal.tree

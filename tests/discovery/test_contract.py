@@ -183,7 +183,7 @@ def test_without_a_directory_the_result_is_the_same(one: Search, tiny_task: Task
     assert timeless(unkept.record) == timeless(kept.record)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_what_trains_is_asked_once_and_the_group_changes_no_result(one: Search, tiny_task: Task, begun: Begun) -> None:
     executor = Counting()
     found = one.run(tiny_task, executor=executor, group=3)

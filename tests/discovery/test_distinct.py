@@ -95,7 +95,7 @@ def firsts(found: screening.Screened, keys: np.ndarray) -> list[int]:
 # AGAINST ALL TREES
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("fair_rates", [True, False])
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_two_searches_with_one_seed_give_one_record(tiny_task: Task, small: Sear
     assert record(tmp_path / "other") != record(small.directory)
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_is_one_that_never_stopped(tiny_task: Task, small: Searched, tmp_path: Path) -> None:
     whole = small.found
     search(tiny_task, dataclasses.replace(SMALL, generations=2), tmp_path / "parts")
@@ -132,6 +133,7 @@ def test_what_is_trained_comes_first_in_the_order_of_promise(tiny_task: Task, mo
     np.testing.assert_allclose([record.rate for record in new] / rates, FACTORS[-1])  # the last of each loss
 
 
+@pytest.mark.slow
 def test_without_a_pool_trees_are_bred_as_in_the_paper(tiny_task: Task) -> None:
     config = dataclasses.replace(SMALL, pool=0)
     found = search(tiny_task, config)

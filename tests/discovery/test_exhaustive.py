@@ -66,6 +66,7 @@ def gradient_of(tree: Tree) -> np.ndarray:
     return np.stack(columns, axis=-1) / len(logits)
 
 
+@pytest.mark.slow
 def test_the_ranking_is_of_means_over_the_seeds_and_the_winner_of_its_finals(tiny_task: Task) -> None:
     found = exhaust(tiny_task, dataclasses.replace(DEPTH_1, fair_rates=False))
     seeds = [named_seed(1, "search", i) for i in range(2)]

@@ -148,6 +148,7 @@ def test_a_directory_is_not_trained_into_twice_nor_with_other_settings(tiny_task
         full_training.train(tiny_task, {"Baikal": losses.baikal_cma}, config, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_function_under_the_name_of_another_is_refused(tiny_task: Task, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, baseline=False, seeds=1)
     full_training.train(tiny_task, {"mine": optax.softmax_cross_entropy}, config, tmp_path)

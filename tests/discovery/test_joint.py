@@ -84,6 +84,7 @@ def test_every_tasks_folder_is_a_run_that_found_the_joint_winner(
         assert run.found.fitness == pytest.approx(result.fitness)
 
 
+@pytest.mark.slow
 def test_a_resumed_search_ends_like_one_never_interrupted(
     both: list[Task], begun: tuple[JointResult, Path, list[Event]], trained: list[int], tmp_path: Path
 ) -> None:

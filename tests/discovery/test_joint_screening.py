@@ -14,6 +14,7 @@ def screener(task: Task) -> Screener:
     return Screener(task, SearchConfig(), 31)
 
 
+@pytest.mark.slow
 def test_tasks_of_classes_are_screened_once(tiny_task: Task) -> None:
     one, other = screener(tiny_task), screener(tasks.harder(tiny_task, label_noise=0.2))
     joint = JointScreener([one, other])

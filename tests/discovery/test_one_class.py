@@ -25,7 +25,7 @@ def task(metric: str, *, told: bool) -> Task:
     return Task(nn.Dense(2), part, part, optimizer=optax.sgd(0.3), batch_size=50, steps=40, metric=metric)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "told", "score", "expected"),
     [

@@ -84,6 +84,7 @@ def test_bad_settings_are_refused(command: str, seconds: float) -> None:
         Command(command, seconds)
 
 
+@pytest.mark.slow
 def test_no_more_is_read_than_the_bound(tiny_task: Task, tmp_path: Path) -> None:
     asked: list[int] = []
 

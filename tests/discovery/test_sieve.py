@@ -77,7 +77,7 @@ def by_brute_force(
     return expected
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [screening.STAGES, ("finite",), ("finite", "distinct"), ()])
 @pytest.mark.parametrize("wanted", [5, 300])
 def test_the_choice_is_that_of_a_brute_force(

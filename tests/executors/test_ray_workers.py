@@ -75,6 +75,7 @@ def test_a_worker_goes_on_with_the_networks_that_it_holds_or_begins_anew_to_the_
     np.testing.assert_array_equal(found[0].scores[:, 0], expected.scores[:, 0])
 
 
+@pytest.mark.slow
 def test_a_worker_forgets_the_networks_of_an_earlier_population_and_of_a_finished_batch(
     candidates: Candidates, begun: list[Any]
 ) -> None:

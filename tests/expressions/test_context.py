@@ -41,6 +41,7 @@ def test_the_interpreter_computes_them() -> None:
             np.testing.assert_allclose(array[place], right, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_candidates_may_have_values_of_their_own() -> None:
     progress = jnp.asarray([0.0, 0.25, 0.5, 0.75])
     program = programs.encode([TREES[0]] * 4)

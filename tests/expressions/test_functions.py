@@ -130,6 +130,7 @@ def test_functions_are_the_classes_of_equal_trees(depth: int, protected: bool, l
             np.testing.assert_allclose(found.values[places], firsts, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("depth", "protected", "labels"), EVERY_TREE)
 def test_a_function_has_the_smallest_tree_that_computes_it(
     depth: int, protected: bool, labels: tuple[float, ...]

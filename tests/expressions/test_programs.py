@@ -300,7 +300,7 @@ def test_a_single_leaf_is_a_program(text, coefficients, value, slope, instructio
     np.testing.assert_array_equal(found_slope[0], np.full_like(y, slope))
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("shape", [(), (6,), (3, 2, 1), (0,)])
 def test_value_and_slope_have_the_shape_of_the_points(shape, platform):
@@ -375,6 +375,7 @@ def test_a_result_does_not_depend_on_the_slot_nor_on_the_neighbours(platform):
         np.testing.assert_array_equal(np.broadcast_to(one[3], other.shape), other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_new_trees_and_coefficients_do_not_recompile(platform, monkeypatch):
     interpret(monkeypatch, platform)
@@ -393,6 +394,7 @@ def test_new_trees_and_coefficients_do_not_recompile(platform, monkeypatch):
     assert run._cache_size() == 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("platform", "call"),
     [("cpu", None), ("cuda", "__gpu$xla.gpu.triton"), ("rocm", "__gpu$xla.gpu.triton"), ("tpu", "tpu_custom_call")],

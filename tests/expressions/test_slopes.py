@@ -27,6 +27,7 @@ def test_it_is_what_the_interpreter_gives(protected: bool) -> None:
             np.testing.assert_allclose(np.broadcast_to(found, Y.shape), right, rtol=2e-4, atol=1e-4, err_msg=str(loss))
 
 
+@pytest.mark.slow
 def test_the_slope_can_be_differentiated_by_the_factors() -> None:
     tree, factors = parse("log(y) - x / y"), jnp.array([1.2, 0.8, 1.0, 1.0, 0.5, 1.1])
 

@@ -59,7 +59,7 @@ def assert_equal_on_edge_values(loss: Loss) -> None:
 # PYTHON
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_the_source_of_a_known_loss_is_equal_to_it_on_edge_values(name: str, protected: bool):
@@ -74,6 +74,7 @@ def test_the_source_of_a_random_loss_is_equal_to_it_on_edge_values(loss: Loss, p
     assert_equal_on_edge_values(Loss(loss.tree, loss.coefficients, protected))
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     "expression",
     [
@@ -121,7 +122,7 @@ CLASSES = np.eye(3)[RANDOM.integers(0, 3, (2, 3, 4))]
 ANNOTATED, OUTPUTS_KEPT = RANDOM.random((2, 3, 4)) < 0.7, RANDOM.random((2, 3, 4, 3)) < 0.8
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TREES_OF_THE_ZOO)
 def test_the_source_is_the_loss_on_pixels_under_a_mask(name: str):
     loss = TREES_OF_THE_ZOO[name]

@@ -50,7 +50,7 @@ def exported(loss: Loss, library: str) -> Callable[..., Any]:
 # INTEGER LABELS
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @every_library
 @pytest.mark.parametrize("name", TREES)
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
@@ -130,7 +130,7 @@ def test_logits_of_samples_have_a_loss_each(library: str, output: str) -> None:
 # MASKS AND SATURATION
 
 
-@pytest.mark.few(30)
+@pytest.mark.few(7)
 @every_library
 @pytest.mark.parametrize("name", TREES)
 @pytest.mark.parametrize("output", ["softmax", "sigmoid", "identity"])

@@ -41,6 +41,7 @@ def test_everything_is_measured_and_every_value_is_right(tmp_path: Path) -> None
     assert 0 < found["host share"]["host share, without the first"] < 1
 
 
+@pytest.mark.slow
 def test_when_the_time_is_up_it_ends_at_once(tmp_path: Path) -> None:
     status, lines = run(tmp_path, "--minutes", "0.05")
     assert status == accelerator.TIME_IS_UP

@@ -91,7 +91,7 @@ def test_gradients_by_traced_coefficients_of_1_minus_y_are_those_of_the_formula(
             np.testing.assert_allclose(jax.grad(total)(coefficients), jax.grad(reference)(coefficients), rtol=1e-6)
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("expression", ["-1 * sqrt(square(x - y))", "-1 * sqrt(square(y - x))", "log(square(x - y))"])
 def test_a_difference_of_label_and_prediction_is_not_0_where_the_prediction_is_right(
@@ -170,7 +170,7 @@ def precise(loss: Loss, logits: list[Any], labels: list[float]) -> Any:
 trees_of_the_zoo = {name: loss for name, loss in ZOO.items() if isinstance(loss, Loss)} | {"binary": Loss(BINARY)}
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", trees_of_the_zoo)
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 20.0, 80.0, 1e4, 1e30])

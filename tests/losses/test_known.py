@@ -75,7 +75,7 @@ def two_sided(term):
     return lambda z, t: jnp.sum(t * term(jax.nn.sigmoid(z)) + (1 - t) * term(jax.nn.sigmoid(-z)), -1)
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "theirs", "factor"),
     [

@@ -62,7 +62,7 @@ def test_a_logarithm_outside_its_domain_is_not_hidden():
 # LABELS AND ERRORS
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("axis", [0, 1, -1, -2])
 @pytest.mark.parametrize("loss", trees_of_the_zoo.values(), ids=trees_of_the_zoo)
 def test_integer_labels_mean_their_one_hot_labels(loss: Loss, axis: int):
@@ -127,7 +127,7 @@ def test_a_loss_prints_as_its_expression_with_its_coefficients(loss: Loss, text:
 # COEFFICIENTS
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["baikal_cma", "taylor_mnist", "poly"])
 def test_apply_is_differentiable_in_the_coefficients(name: str):
     loss = trees_of_the_zoo[name]
@@ -141,6 +141,7 @@ def test_apply_is_differentiable_in_the_coefficients(name: str):
         check_grads(value, (coefficients,), order=1, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("junk", ["logits", "labels"])
 def test_left_out_entries_put_no_nan_into_the_gradient_of_the_coefficients(junk: str):
     given = {"logits": LOGITS, "labels": LABELS}

@@ -23,7 +23,7 @@ ZERO_OR_ONE = jnp.array([1, 0, 0, 1])
 # NO LABEL
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", trees_of_the_zoo)
 @pytest.mark.parametrize("wrong", [-1, 4, -100, 255, 2**31 - 1])
 def test_a_label_that_is_no_class_has_no_loss_and_no_gradient(loss: Loss, wrong: int) -> None:

@@ -146,7 +146,7 @@ def test_a_mask_over_samples_means_what_it_means_in_optax():
     np.testing.assert_allclose(losses.cross_entropy(logits, labels, where=where), expected, rtol=1e-6)
 
 
-@pytest.mark.few(15)
+@pytest.mark.few(3)
 @every_loss
 @pytest.mark.parametrize("junk", [0.0, 1e30, np.inf, -np.inf, np.nan])
 def test_gradients_are_finite_whatever_the_left_out_entries_hold(loss: LossFunction, junk: float):
@@ -167,7 +167,7 @@ def test_cross_entropy_is_exact_at_saturated_logits():
     np.testing.assert_allclose(value, [0, 2e4, np.log(2), np.log(4)], rtol=1e-7)
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @every_loss
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])  # without x64 the latter becomes float32
 @pytest.mark.parametrize("x64", [False, True])
@@ -199,6 +199,7 @@ def test_a_logit_of_minus_infinity_is_a_class_without_a_share():
     assert not gradient[~where].any()
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @every_loss
 def test_half_precision_logits_are_computed_in_float32(loss: LossFunction, dtype: jnp.dtype):

@@ -99,6 +99,7 @@ def test_targets_score_as_the_dummy() -> None:
         assert of_constant(name, TARGETS, "regression") == pytest.approx(value, rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_unknown_labels_take_no_part() -> None:
     known = np.arange(300) % 3 != 0
     for kind, name, labels in (

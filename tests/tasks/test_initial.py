@@ -71,6 +71,7 @@ def expected() -> np.ndarray:
     return glojax.evaluate(by_hand(), ["x * log(y)", "log(y) - x / y"], seeds=2)
 
 
+@pytest.mark.slow
 def test_a_frozen_body_gives_the_scores_of_one_held_by_hand(task: Task, expected: np.ndarray) -> None:
     found = glojax.evaluate(task, ["x * log(y)", "log(y) - x / y"], seeds=2)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -89,6 +90,7 @@ def test_frozen_parameters_are_no_part_of_a_candidate_or_its_optimizer(task: Tas
     )  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_training_is_continued_from_a_checkpoint(task: Task, tmp_path: Path) -> None:
     trainer = Trainer(task, instructions=3)
     candidates = trainer.candidates([glojax.parse("x * log(y)")], seeds=[3])
@@ -97,6 +99,7 @@ def test_a_training_is_continued_from_a_checkpoint(task: Task, tmp_path: Path) -
     np.testing.assert_array_equal(trainer.train(candidates, [2, 4], directory=tmp_path / "kept").scores, whole)
 
 
+@pytest.mark.slow
 def test_orbax_safetensors_and_trees_are_one_task(task: Task, tmp_path: Path) -> None:
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "orbax", VARIABLES)

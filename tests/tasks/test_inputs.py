@@ -71,7 +71,7 @@ def apply(params: Any, state: Any, x: Any, key: jax.Array, train: bool) -> tuple
     return AsTree().apply({"params": params}, x), state  # type: ignore[return-value]
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "x"),
     [(ByName(), DICT), (AsTree(), DICT), (AsTree(), (X, KIND)), (AsTree(), Pair(X, KIND)), ((init, apply), (X, KIND))],
@@ -106,6 +106,7 @@ def test_gradients_of_a_tree_are_those_of_one_array() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_nnx_module_takes_a_dict_by_name() -> None:
     scores = glojax.evaluate(task_of(OfNNX, DICT), ["x * log(y)"], seeds=1)
     assert 0 < scores.min() <= 1

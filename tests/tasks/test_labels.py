@@ -133,6 +133,7 @@ def test_a_soft_label_weighs_as_the_classes_that_it_stands_for() -> None:
     np.testing.assert_allclose(weights, (kept @ [1, 2, 5])[:, None], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_search_takes_soft_labels() -> None:
     config = TaylorConfig(generations=1, population=4, seeds=1, finalists=1)
     assert search_taylor(made(SOFT, steps=3), config).fitness > 0
@@ -163,7 +164,7 @@ def test_ignored_classes_are_no_labels(ignored: int, weights: Any) -> None:
     )
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("ignored", "weights"), [(255, None), (-100, (1.0, 2.0, 3.0))])
 def test_ignored_classes_take_no_part_in_training(ignored: int, weights: Any) -> None:
     given, factors = np.where(HIDDEN, ignored, CLASSES), np.ones(3) if weights is None else np.array(weights)
@@ -180,6 +181,7 @@ def test_ignored_classes_take_no_part_in_training(ignored: int, weights: Any) ->
     assert ours.min() > 0.5
 
 
+@pytest.mark.slow
 def test_what_stands_in_an_ignored_place_changes_nothing() -> None:
     hidden = np.arange(60) % 4 == 0
     scores = [
@@ -204,6 +206,7 @@ def test_ignored_numbers_are_nan(kind: str, ignored: int) -> None:
     np.testing.assert_array_equal(weights, ~hidden)
 
 
+@pytest.mark.slow
 def test_rows_of_nan_or_of_the_ignored_label_are_no_soft_label() -> None:
     hidden = (np.arange(60) % 5 == 0)[:, None]
     for task in (made(np.where(hidden, np.nan, SOFT)), made(np.where(hidden, -1, SOFT), ignore_label=-1)):

@@ -36,7 +36,7 @@ def made(kind: Any, metric: Any, labels: Any = None, **changes: Any) -> Task:
     return Task(network, **(settings | {"optimizer": optax.sgd(0.3), "kind": kind, "metric": metric} | changes))
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in ALLOWED.items() for name in names])
 def test_every_metric_of_a_kind_is_taken_by_name_and_as_a_function(kind: str, name: str) -> None:
     task = made(kind, name)
@@ -101,7 +101,7 @@ def test_one_hot_labels_of_a_task_are_classes(name: str) -> None:
     assert float(several.score(outputs, several.splits["validation"].labels)) != pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f1", "log_loss", "f1:1"])  # of each sort: a score, an error, and one that is made
 def test_one_hot_labels_train_as_classes(name: str) -> None:
     tasks = [made("classification", name), made("classification", name, ONE_HOT)]
@@ -163,6 +163,7 @@ def test_a_metric_without_a_hash_is_taken() -> None:
     assert metrics.name_of(task.metric_function) is None
 
 
+@pytest.mark.slow
 def test_the_identity_tells_metrics_apart() -> None:
     known = {name: identity(made("classification", name)) for name in ("f1", "f1:1", "f1:2", "brier")}
     for name, one in known.items():

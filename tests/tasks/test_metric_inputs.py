@@ -30,7 +30,7 @@ USUALLY_BINARY = (metrics.f1, metrics.auc, metrics.f1_of_class(1))
 # CLASSES OR SEVERAL OUTPUTS
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("metric", ASKED, ids=lambda metric: metric.__name__)
 @pytest.mark.parametrize("labels", [ONE_HOT, SOFT, MANY], ids=["one-hot", "soft", "several outputs"])
 def test_rows_that_may_be_classes_or_outputs_are_refused_until_one_says_which(metric: Any, labels: Any) -> None:
@@ -43,6 +43,7 @@ def test_rows_that_may_be_classes_or_outputs_are_refused_until_one_says_which(me
     assert np.isfinite(metric(OUTPUTS, CLASSES))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("metric", USUALLY_BINARY, ids=lambda metric: metric.__name__)
 @pytest.mark.parametrize("labels", [ONE_HOT, SOFT], ids=["one-hot", "soft"])
 def test_rows_that_all_sum_to_1_are_no_outputs_without_a_word(metric: Any, labels: Any) -> None:
@@ -55,7 +56,7 @@ def test_rows_that_all_sum_to_1_are_no_outputs_without_a_word(metric: Any, label
     assert np.isfinite(metric(OUTPUTS, (OUTPUTS > 0.1).astype(float)))
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY], ids=lambda metric: metric.__name__)
 def test_labels_of_classes_are_known_by_their_shape(metric: Any) -> None:
     expected = float(metric(OUTPUTS, CLASSES, classes=True))
@@ -68,6 +69,7 @@ def test_labels_of_classes_are_known_by_their_shape(metric: Any) -> None:
         np.testing.assert_allclose(found, [expected, metric(-OUTPUTS, CLASSES)], rtol=1e-5)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY, metrics.accuracy], ids=lambda metric: metric.__name__)
 @pytest.mark.parametrize("form", ["integers", "column", "soft"])
 def test_a_compiled_function_may_hold_the_labels(metric: Any, form: str) -> None:
@@ -78,6 +80,7 @@ def test_a_compiled_function_may_hold_the_labels(metric: Any, form: str) -> None
     assert float(found) == pytest.approx(float(metric(OUTPUTS, labels, **asked)), abs=1e-6)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY], ids=lambda metric: metric.__name__)
 def test_unknown_labels_of_classes_take_no_part(metric: Any) -> None:
     known = np.arange(40) % 4 != 0
@@ -92,6 +95,7 @@ def test_unknown_labels_of_classes_take_no_part(metric: Any) -> None:
         assert float(metric(hidden, rows, classes=True)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("metric", [*ASKED, *USUALLY_BINARY], ids=lambda metric: metric.__name__)
 def test_nothing_known_and_nan_give_nan_for_classes(metric: Any) -> None:
     assert np.isnan(metric(OUTPUTS, np.full(40, -1)))
@@ -125,7 +129,7 @@ def test_labels_that_are_no_whole_numbers_are_refused() -> None:
         metrics.f1(OUTPUTS, np.where(CLASSES == 0, 0.5, CLASSES))
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [(CLASSES.astype(np.int32), True), (ONE_HOT, True), (SOFT, True), (ONE_HOT, False)],

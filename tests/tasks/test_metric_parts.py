@@ -22,7 +22,7 @@ NAMES = [(name, labels) for labels, some in metrics.LABELS.items() for name in m
 NAMES += [("f1:2", "classes"), ("f1:1", "labels 0 and 1"), ("quantile:0.9", "numbers")]
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("name", "labels"), NAMES)
 def test_a_metric_of_parts_is_the_metric_of_all_rows(name: str, labels: str) -> None:
     metric = metrics.bound(metrics.metric_by_name("metric", name), labels == "classes")

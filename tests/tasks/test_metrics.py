@@ -98,7 +98,7 @@ def test_accuracy_is_the_share_of_right_answers() -> None:
     assert float(metrics.accuracy(logits, jnp.array([1, 0, 0, 0]))) == 0.75
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_unknown_labels_take_no_part(name: str) -> None:
     labels = (TARGETS if name in OF_NUMBERS else LABELS)[:, :1]
@@ -110,7 +110,7 @@ def test_unknown_labels_take_no_part(name: str) -> None:
     assert metric(jnp.asarray(OUTPUTS[:, :1]), jnp.asarray(labels)) != pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_outputs_of_unknown_labels_may_be_anything(name: str, value: float) -> None:
@@ -126,6 +126,7 @@ def test_outputs_of_unknown_labels_may_be_anything(name: str, value: float) -> N
 # SIZES
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize(
     "examples", [10, 1000, 300_000, pytest.param(3_000_000, marks=pytest.mark.slow)], ids=lambda count: f"{count:,}"
@@ -186,6 +187,7 @@ def test_squares_neither_overflow_nor_vanish(name: str, scale: float) -> None:
         )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["r2", "rmse", "mae", "auc", "average_precision"])
 def test_arrays_of_numpy_keep_the_digits_of_float64(name: str) -> None:
     random = np.random.default_rng(4)
@@ -202,7 +204,7 @@ def test_arrays_of_numpy_keep_the_digits_of_float64(name: str) -> None:
 # WHAT THEY ARE GIVEN
 
 
-@pytest.mark.few(40)
+@pytest.mark.few(10)
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("shapes", [(1, 1), (1, 2), (2, 1), (2, 2)], ids=str)
 @pytest.mark.parametrize("make", [np.asarray, jnp.asarray, list, np.float64], ids=["numpy", "jax", "list", "float64"])
@@ -347,6 +349,7 @@ def test_r2_of_targets_that_are_all_alike_is_1_or_0_as_in_scikit_learn(value: fl
     assert np.isnan(metrics.r2([1.0], [1.0]))  # of one example, as there
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", ["accuracy", *NUMBERS])
 def test_a_metric_of_nothing_known_and_of_nan_is_nan(name: str) -> None:
     metric = metrics.METRICS[name]
@@ -369,6 +372,7 @@ def test_infinite_outputs_are_as_wrong_as_can_be() -> None:
     assert float(metrics.accuracy([[0.0, -np.inf], [-np.inf, 0.0]], [0, 1])) == 1
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_metric_is_mapped_over_candidates(name: str) -> None:
     outputs, labels = drawn(name, 70)
@@ -450,6 +454,7 @@ def test_every_metric_is_for_some_labels() -> None:
     assert metrics.taken_labels(lambda outputs, labels: 0) == set()
 
 
+@pytest.mark.slow
 def test_a_metric_of_both_kinds_is_told_what_labels_are() -> None:
     for name in OF_BOTH:
         metric = metrics.METRICS[name]

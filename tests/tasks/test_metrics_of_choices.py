@@ -45,6 +45,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.few(2)
 @BOTH
 @pytest.mark.parametrize("classes", [2, 3, 10, 200])
 def test_classes_without_examples_count_as_in_scikit_learn(metric: Any, classes: int) -> None:

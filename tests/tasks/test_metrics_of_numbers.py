@@ -15,6 +15,7 @@ TARGETS = RANDOM.normal(size=(200, 3)).astype(np.float32)
 OUTPUTS = (TARGETS + RANDOM.normal(size=(200, 3))).astype(np.float32)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("of", [0.01, 0.5, 0.9])
 @pytest.mark.parametrize(
     "examples", [10, 1000, *(pytest.param(count, marks=pytest.mark.slow) for count in (1_000_000, 3_000_000))]

@@ -57,7 +57,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(expected, rel=3e-6, abs=5e-7)
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(1)
 @ALL
 @pytest.mark.parametrize("classes", [2, 5, 100])
 @pytest.mark.parametrize("scale", [0.01, 1, 4])  # from about 36 on scikit-learn cuts a logarithm
@@ -76,6 +76,7 @@ def test_labels_of_one_class_have_a_meaning(metric: Any) -> None:
     assert float(metric(outputs, labels)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_classes_are_one_output() -> None:
     outputs, labels = drawn(500, 2)
     difference = outputs[:, 1] - outputs[:, 0]

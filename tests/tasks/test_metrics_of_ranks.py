@@ -44,6 +44,7 @@ EXPECTED = {metrics.auc: area, metrics.average_precision: precision}
 BOTH = pytest.mark.parametrize("metric", EXPECTED, ids=lambda metric: metric.__name__)
 
 
+@pytest.mark.few(1)
 @BOTH
 @pytest.mark.parametrize(
     "examples", [10, 1000, *(pytest.param(count, marks=pytest.mark.slow) for count in (1_000_000, 3_000_000))]
@@ -53,7 +54,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(EXPECTED[metric](outputs, labels), rel=1e-6)
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("classes", [2, 5, 50])
 def test_any_number_of_classes_is_taken(metric: Any, classes: int) -> None:
@@ -93,6 +94,7 @@ def test_auc_without_a_class_is_nan_as_in_scikit_learn() -> None:
     assert np.isnan(metrics.auc(outputs, np.zeros(60)))
 
 
+@pytest.mark.slow
 def test_average_precision_without_positives_is_0_as_in_scikit_learn() -> None:
     outputs, labels = drawn(60)
     labels = np.where(labels == 2, 0, labels)

@@ -21,6 +21,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["log", "quantile"])
 def test_metrics_of_a_transformed_target_are_those_of_the_target(path: Path, transform: str) -> None:
     tables = []

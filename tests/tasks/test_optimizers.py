@@ -81,6 +81,7 @@ def test_a_setting_out_of_its_range_is_refused(settings: dict, message: str) -> 
 PARAMS = {"w": jax.ShapeDtypeStruct((20, 20), jnp.float32), "b": jax.ShapeDtypeStruct((20,), jnp.float32)}
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("optimizer", "expected"),
     [

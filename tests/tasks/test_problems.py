@@ -71,7 +71,7 @@ def test_the_logarithm_of_a_negative_output_s_square_is_taken_as_it_is() -> None
     np.testing.assert_allclose(loss(jnp.array([[-2.0]]), jnp.array([[1.0]])), [-np.log(4)], rtol=1e-6)
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("output", ["sigmoid", "identity", jax.nn.softplus, lambda z: jax.nn.softmax(z, axis=-1)])
 @pytest.mark.parametrize("expression", ["x * y - square(y)", "square(x) / (2 + y) + y", "log(2 + y) * (x - y)"])
 def test_gradients_of_programs_are_those_of_the_loss(output: Any, expression: str) -> None:
@@ -116,7 +116,7 @@ def test_a_loss_keeps_its_output_in_a_file_and_a_function_is_refused(tmp_path: A
         Loss("x * y", output="tanh")
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["sigmoid", "identity"])
 @pytest.mark.parametrize("expression", [BINARY, "x * y - square(y)", "log(square(y)) * x - y / (x + 2)"])
 def test_exported_sources_give_the_same_values_and_gradients(output: str, expression: str) -> None:
@@ -146,7 +146,7 @@ def test_exported_sources_give_the_same_values_and_gradients(output: str, expres
 # TASKS
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "metric", "outputs", "usual"),
     [
@@ -228,6 +228,7 @@ def test_class_weights_weigh_the_examples_of_a_class(tiny_task: Task) -> None:
 # SCREENING
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("kind", "expression", "trainable"),
     [

@@ -78,6 +78,7 @@ def test_a_table_is_trained_by_adam_and_each_optimizer_has_a_rate(
     assert f"Network    64 hidden units; {name} at {rate:g}" in notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("yes", "no"), ("3", "4"), ("a", "b", "c")])
 def test_f1_of_a_class_is_asked_for_by_its_name(tmp_path: Path, names: tuple[str, ...]) -> None:
     rows = "".join(f"{place % 11},{names[place % len(names)]}\n" for place in range(90))

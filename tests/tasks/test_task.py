@@ -140,6 +140,7 @@ print(task.fingerprint, xla_bridge.backends_are_initialized())
 """
 
 
+@pytest.mark.slow
 def test_a_task_is_made_before_jax_starts() -> None:
     # Afterwards it is too late to make cores devices.
     ran = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True)
@@ -242,6 +243,7 @@ def test_a_model_that_takes_neither_says_why() -> None:
         task_of(IDS + 0.5, LinenTokens())
 
 
+@pytest.mark.slow
 def test_a_population_learns_from_ids() -> None:
     scores = evaluate(
         dataclasses.replace(task_of(IDS, LinenTokens(), optimizer=optax.adam(0.05)), steps=200), ["brier"]

@@ -70,6 +70,7 @@ def test_fed_inputs_give_the_scores_of_those_on_the_device_to_the_bit(
     np.testing.assert_array_equal(scores(task), expected)
 
 
+@pytest.mark.slow
 def test_a_training_of_fed_inputs_is_continued_from_a_checkpoint(
     file: Path, expected: np.ndarray, tmp_path: Path
 ) -> None:

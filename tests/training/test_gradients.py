@@ -49,7 +49,7 @@ PREDICTIONS: dict[Any, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-@pytest.mark.few(9)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS[:, :1]], ids=["alike", "of entries", "of examples"])
 @pytest.mark.parametrize("output", PREDICTIONS, ids=lambda output: getattr(output, "__name__", output))
 @pytest.mark.parametrize(
@@ -94,6 +94,7 @@ def test_entries_of_weight_0_take_no_part_even_where_they_are_infinite() -> None
     assert found[1, 2] == 0
 
 
+@pytest.mark.slow
 def test_the_kernel_of_a_gpu_says_what_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     expressions = ["log(x) + y", "x * log(y)", "y / (x - x)"]
     population = jax.tree.map(jnp.asarray, programs.encode([*map(parse, expressions)], None, 31))
