@@ -239,6 +239,7 @@ def test_sums_over_outputs_are_refused_where_outputs_weigh_differently(task: Tas
         gradients.check_loss(task, sum_of(optax.sigmoid_binary_cross_entropy))
 
 
+@pytest.mark.slow
 def test_a_mean_serves_where_all_weigh_the_same() -> None:
     task = made("classification", CLASSES, 3, steps=20)
     mean = mean_of(optax.softmax_cross_entropy)
@@ -367,7 +368,7 @@ def shares(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return (outputs.argmax(axis=-1) != targets.argmax(axis=-1)).astype(jnp.float32)
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "loss"),
     [
@@ -395,6 +396,7 @@ def insensitive(z: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.abs(z - x) - 3.0, 0).sum(axis=-1)
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize(
     ("task", "loss"),
     [

@@ -65,6 +65,7 @@ def scores(task: Task) -> np.ndarray:
     return trainer.train(trainer.candidates(trees, seeds=[1, 1, 2]), [1, 3], splits=("test", "validation")).scores
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("model", "metric"), [(Examples, "accuracy"), (Examples, "auc"), (Pixels, "iou"), (Both, "log_loss")]
 )
@@ -74,6 +75,7 @@ def test_scores_are_those_of_a_part_that_the_device_holds(model: type[nn.Module]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_outputs_are_kept_where_they_are_few_and_summed_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(Examples, True)
     (kept,) = feeding.unseen(task, "validation")

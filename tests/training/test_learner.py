@@ -85,6 +85,7 @@ def test_a_network_is_scored_with_its_average_in_its_own_types(tiny_task: Task) 
 # LEAVES OF A CONTEXT
 
 
+@pytest.mark.slow
 def test_progress_is_the_share_of_the_steps(tiny_task: Task) -> None:
     """With plain SGD a loss that grows with progress is one whose learning rate grows so."""
     rising = optax.sgd(lambda step: 0.05 * (1 + step / tiny_task.steps))
@@ -94,6 +95,7 @@ def test_progress_is_the_share_of_the_steps(tiny_task: Task) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_prior_is_that_of_the_training_labels(tiny_task: Task) -> None:
     task = dataclasses.replace(tiny_task, metric="log_loss", train=(tiny_task.train[0][:60], tiny_task.train[1][:60]))
     counts = np.bincount(np.asarray(task.train[1]), minlength=10)

@@ -77,6 +77,7 @@ def expected() -> np.ndarray:
     return scores
 
 
+@pytest.mark.slow
 def test_scores_on_two_devices_and_with_rematerialization_are_those_of_one_device(expected: np.ndarray) -> None:
     np.testing.assert_allclose(trained(trainer_of(task_of(2, rematerialized=True), 2)), expected, rtol=1e-5)
 
@@ -141,6 +142,7 @@ def test_devices_that_cannot_be_divided_among_candidates_are_refused() -> None:
         Trainer(task_of(4), devices=jax.devices()[:2])
 
 
+@pytest.mark.slow
 def test_given_parameters_are_spread_too() -> None:
     values = Transformer().init(jax.random.key(0), TOKENS[:1])
     task = dataclasses.replace(task_of(2), initial=values, trainable="Dense_0")

@@ -82,13 +82,14 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
 # AGAINST A PLAIN LOOP
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_a_candidate_is_trained_as_by_a_plain_loop(trainer: Trainer, fine_task: Task, expression: str) -> None:
     score = trainer.scores(trainer.candidates([parse(expression)], [7]))[0, 0]
     np.testing.assert_allclose(score, trained_by_hand(fine_task, Loss(expression), 7), rtol=2e-4)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", [0, 0.1, 0.5, 1])
 def test_scores_are_those_of_weights_averaged_over_any_share_of_the_steps(fine_task: Task, averaging: float) -> None:
     task = dataclasses.replace(fine_task, averaging=averaging, model=NetworkWithState())
@@ -99,6 +100,7 @@ def test_scores_are_those_of_weights_averaged_over_any_share_of_the_steps(fine_t
         np.testing.assert_allclose(expected, by_hand, rtol=5e-4)
 
 
+@pytest.mark.slow
 def test_averaging_leaves_training_itself_alone(fine_task: Task) -> None:
     """The networks, whose steps take no notice of their average."""
     found = []
@@ -114,7 +116,7 @@ def test_averaging_leaves_training_itself_alone(fine_task: Task) -> None:
     assert not np.allclose(scores, last_scores, rtol=1e-4)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "expected"), [(None, None), ("highest", "highest"), ("tf32", "tensorfloat32")])
 def test_networks_train_and_are_scored_in_the_precision_of_the_task(
     tiny_task: Task, precision: str | None, expected: str | None
@@ -148,6 +150,7 @@ def test_coefficients_and_rate_are_the_candidates_own(trainer: Trainer, fine_tas
     np.testing.assert_allclose(scores[1], trained_by_hand(at_rate(2.0), losses.baikal, 3), rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_an_optimizer_with_state_is_trained_as_by_a_plain_loop(fine_task: Task) -> None:
     task = dataclasses.replace(fine_task, optimizer=optax.adam(optax.linear_schedule(0.01, 0.001, 30)))
     score = evaluate(task, ["x * log(y)"], [5])[0, 0]
@@ -163,6 +166,7 @@ class NetworkWithState(nn.Module):
         return nn.Dense(10)(nn.Dropout(0.3, deterministic=not train)(nn.relu(x)))
 
 
+@pytest.mark.slow
 def test_batch_statistics_and_dropout_are_those_of_a_plain_loop(fine_task: Task) -> None:
     task = dataclasses.replace(fine_task, model=NetworkWithState())
     score = evaluate(task, ["x * log(y)"], [6])[0, 0]
@@ -181,6 +185,7 @@ def augmented_task(fine_task: Task) -> Task:
     )
 
 
+@pytest.mark.slow
 def test_an_augmented_training_is_that_of_a_plain_loop(augmented_task: Task) -> None:
     scores = evaluate(augmented_task, ["x * log(y)"], [6, 7])[0]
     expected = [trained_by_hand(augmented_task, losses.cross_entropy, seed) for seed in (6, 7)]
@@ -188,6 +193,7 @@ def test_an_augmented_training_is_that_of_a_plain_loop(augmented_task: Task) -> 
     assert scores[0] != scores[1]
 
 
+@pytest.mark.slow
 def test_candidates_of_a_group_share_one_augmented_minibatch(augmented_task: Task) -> None:
     trainer = Trainer(augmented_task, instructions=31, group=4)
     scores = trainer.scores(trainer.candidates([parse("x * log(y)")] * 8, [3] * 8))[:, 0]
@@ -228,6 +234,7 @@ def test_a_loss_as_a_program_trains_as_the_same_loss_as_a_function(trainer: Trai
     )
 
 
+@pytest.mark.slow
 def test_a_loss_outside_the_grammar_is_trained_as_by_a_plain_loop(fine_task: Task) -> None:
     scores = evaluate(fine_task, [optax.softmax_cross_entropy, "x * log(y)"], [1, 2])
     np.testing.assert_allclose(scores[0], scores[1], rtol=2e-4)
@@ -257,6 +264,7 @@ def test_a_score_depends_on_no_neighbour_and_no_slot(trainer: Trainer) -> None:
     assert len(set(alone.tolist())) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "devices"), [(1, 2), (3, 2), (8, 1)])
 def test_group_size_and_number_of_devices_change_nothing_but_rounding(
     trainer: Trainer, fine_task: Task, group: int, devices: int

@@ -88,6 +88,7 @@ def test_a_block_trains_to_its_last_step_in_chunks_of_any_size(
     np.testing.assert_array_equal([steps, others], np.full((2, 5), 12))
 
 
+@pytest.mark.slow
 def test_scores_of_a_block_are_in_the_order_of_splits_that_was_asked_for(
     trainer: Trainer, candidates: Candidates
 ) -> None:
