@@ -1,5 +1,7 @@
 """Two virtual CPU devices for every test, a task small enough to train in a moment, and small sets of images."""
 
+import contextlib
+import ctypes
 import gc
 import gzip
 import inspect
@@ -106,6 +108,8 @@ def bounded_memory() -> Iterator[None]:
     if pages * os.sysconf("SC_PAGE_SIZE") > MOST_BYTES:
         jax.clear_caches()
         gc.collect()
+        with contextlib.suppress(AttributeError):  # glibc alone keeps what was freed
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="module")
