@@ -64,6 +64,7 @@ def test_losses_differ_have_the_size_asked_for_and_train_to_the_end() -> None:
     assert benchmark.losses(5, 12) == found[:5]
 
 
+@pytest.mark.slow
 def test_a_measurement_counts_the_steps_that_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two losses that train and one that meets NaN at once; a clock on which every look takes a second.
     population = [parsing.parse(text) for text in ("x * log(y)", "log(y) - x / y", "x * log(y) / log(x)")]

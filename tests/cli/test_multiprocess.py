@@ -38,6 +38,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(
     assert isinstance(result.exception, ValueError)
 
 
+@pytest.mark.slow
 def test_without_a_cluster_a_command_says_what_it_needs() -> None:
     known = {
         name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "GLOJAX_CACHE_DIR") if name in os.environ

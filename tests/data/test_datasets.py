@@ -48,6 +48,7 @@ def test_digits_are_the_same_every_time(splits: data.Splits) -> None:
 # BY TENSORFLOW DATASETS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [data.mnist, data.cifar10])
 def test_pixels_are_from_0_to_1_and_the_same_every_time(
     small_sets: SmallSets, load: Callable[..., data.Splits]

@@ -38,7 +38,7 @@ def evaluations(
     return reached
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "start", "sigma", "goal"),
     [(sphere, np.ones(10), 1.5, 1e-6), (sphere, np.ones(2), 1.5, 1e-6), (rosenbrock, np.zeros(5), 0.5, 1e-4)],

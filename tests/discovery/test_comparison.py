@@ -156,6 +156,7 @@ def test_rates_are_tried_until_neither_end_is_the_best(tried: dict[float, float]
     assert comparison._beyond({rate: [score] for rate, score in tried.items()}) == pytest.approx(following)
 
 
+@pytest.mark.slow
 def test_the_best_rate_is_that_of_real_trainings(tiny_task: Task) -> None:
     seeds = [1, 2]
     (best,) = comparison.best_rates(tiny_task, [losses.cross_entropy], seeds)

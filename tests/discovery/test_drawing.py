@@ -34,6 +34,7 @@ def test_the_same_seed_draws_the_same_trees() -> None:
     assert one != other
 
 
+@pytest.mark.slow
 def test_every_pair_of_functions_is_an_operand_as_often() -> None:
     """At depth 1 the operands are x, y, 1 and -1, and the operators have the grammar's weights."""
     found = draw_by_function(np.random.default_rng(0), CLASSES, 20_000, max_depth=1, max_nodes=3)

@@ -143,6 +143,7 @@ def test_without_a_pool_trees_are_bred_as_in_the_paper(tiny_task: Task) -> None:
     assert "promising" not in found.funnel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paper", [False, True])
 def test_every_canonical_form_is_trained_once_and_no_tree_without_both_variables(
     tiny_task: Task, trained: list[int], paper: bool

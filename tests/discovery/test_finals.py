@@ -47,6 +47,7 @@ def test_finalists_are_trained_over_common_seeds_as_they_are_allocated(
     assert sum(map(len, decided.scores)) < 5 * 2 * MOST
 
 
+@pytest.mark.slow
 def test_coefficients_go_with_their_finalist(tiny_task: Task, evaluator: Evaluator) -> None:
     tree = TREES[0]
     factors = [[1.0] * tree.size, [1.0, *[0.5] * (tree.size - 1)]]

@@ -126,6 +126,7 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_scores(
     np.testing.assert_allclose([row["scores"] for row in written["rows"]], scores_of(whole), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_complete_is_not_trained_again(
     tiny_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_answers_are_trained_and_recorded_with_their_origin(tiny_task: Task, tmp
     ]
 
 
+@pytest.mark.slow
 def test_an_answer_that_fails_ends_a_search_at_its_beginning(tiny_task: Task) -> None:
     with pytest.raises(ValueError, match="proposals"):
         search(tiny_task, CONFIG, proposals=lambda outlook: 1 / 0)  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ def test_curves_need_a_step_for_every_point(tiny_task: Task, steps: int, points:
         scoring.learning_curves(tiny_task, [losses.baikal], [1], [1.0], steps=steps, points=points)
 
 
+@pytest.mark.slow
 def test_evaluate_takes_trees_expressions_losses_and_functions(tiny_task: Task) -> None:
     given = [parse("x * log(y)"), "x * log(y)", losses.cross_entropy, losses.next_generation, "cross_entropy"]
     scores = evaluate(tiny_task, given, 3)

@@ -150,6 +150,7 @@ def test_of_fixed_losses_the_last_ones_trainer_is_kept(tiny_task: Task) -> None:
     assert local.local_executor(tiny_task, loss=first) is not trainer
 
 
+@pytest.mark.slow
 def test_trainers_are_freed_with_their_task(tiny_task: Task) -> None:
     task = dataclasses.replace(tiny_task)
     trainer = weakref.ref(local.local_executor(task))

@@ -109,6 +109,7 @@ def test_a_canonical_form_is_the_same_function_and_finite_at_the_same_points(tre
     assert_same_function(tree)
 
 
+@pytest.mark.slow
 def test_the_canonical_forms_of_grown_trees_are_the_same_functions():
     counts = np.array([assert_same_function(tree) for tree in grown(800, seed=0, max_depth=6, max_size=40)])
     points, singular = counts.sum(axis=0)
@@ -128,6 +129,7 @@ def test_every_tree_of_depth_one_has_the_same_function_as_its_form():
         assert canonical(canonical(tree)) == canonical(tree)
 
 
+@pytest.mark.slow
 def test_trees_of_one_form_have_one_value():
     values = {}
     for tree in list(trees.enumerate_trees(2))[::17]:

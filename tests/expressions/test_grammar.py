@@ -92,7 +92,7 @@ HELPERS = {"protected_divide": protected_divide, "protected_power": protected_po
 # MATHEMATICS
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(2)
 @each_row
 def test_partials_are_the_gradient_of_the_value(node):
     operands = operands_of(node, REGULAR, is_protected(node))

@@ -58,7 +58,7 @@ def test_blocks_cover_every_point_once(kernel, points: int) -> None:
     np.testing.assert_allclose(np.asarray(sums, float).sum(axis=1), totals, rtol=1e-5)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", [False, True])
 def test_without_pallas_programs_give_what_the_cpu_gives(protected: bool) -> None:
     random, operators = np.random.default_rng(3), grammar.operators(protected)

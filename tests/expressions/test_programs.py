@@ -150,7 +150,7 @@ def test_value_and_slope_are_those_of_evaluate_and_grad(references, platform):
     assert conditioned_points >= 0.9 * finite_points
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
@@ -247,6 +247,7 @@ def test_slopes_are_those_of_the_calculus(text, value, slope):
     np.testing.assert_allclose(found[1][0], slope(x, y), rtol=4e-6)
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
     ("text", "value", "slope"),
@@ -311,6 +312,7 @@ def test_value_and_slope_have_the_shape_of_the_points(shape, platform):
     np.testing.assert_allclose(value[1], np.log(y) - x / y, rtol=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
 def test_value_and_slope_have_the_dtype_of_the_points(dtype):
     with jax.enable_x64(True):
@@ -361,6 +363,7 @@ def test_room_for_more_instructions_changes_no_result(platform):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_result_does_not_depend_on_the_slot_nor_on_the_neighbours(platform):
     x, y = map(np.float32, points(seed=6))
@@ -475,6 +478,7 @@ def test_registers_are_few_written_once_and_read_once():
         assert registers_used(program, place) <= bound, tree
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("depth", range(6))
 def test_a_complete_tree_takes_exactly_the_bound(depth):
     tree = Tree("y")

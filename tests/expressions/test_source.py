@@ -67,7 +67,7 @@ def test_the_source_of_a_known_loss_is_equal_to_it_on_edge_values(name: str, pro
     assert_equal_on_edge_values(Loss(loss.tree, loss.coefficients, protected))
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("protected", [False, True])
 @pytest.mark.parametrize("loss", RANDOM_LOSSES, ids=str)
 def test_the_source_of_a_random_loss_is_equal_to_it_on_edge_values(loss: Loss, protected: bool):

@@ -150,7 +150,7 @@ def test_masked_entries_have_no_influence(name: str, output: str, library: str, 
     np.testing.assert_allclose(samples, loss(LOGITS, x, where=where.all(axis=-1)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @every_library
 @pytest.mark.parametrize("masked", [-1e9, -1e30, float(np.finfo(np.float32).min), -np.inf])
 def test_a_class_with_a_very_low_logit_has_no_share(library: str, masked: float) -> None:

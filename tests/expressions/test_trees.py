@@ -337,6 +337,7 @@ def test_parse_accepts_trees_up_to_the_bound():
     assert parse("log(" + "+".join(["x"] * 64) + ")").size == MAX_NODES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", [False, True])
 @given(tree=some_trees)
 @cases(40)

@@ -259,7 +259,7 @@ def test_the_tasks_of_the_guide_learn(ran: Ran) -> None:
     assert errors.mean() < always_the_mean
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet.py", "head.py", "characters.py"])
 def test_the_task_files_of_the_guide_can_be_trained(name: str) -> None:
     text = next(block.text for block in blocks("docs/guide.md") if block.text.startswith(f"# {name}\n"))

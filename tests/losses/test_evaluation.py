@@ -28,7 +28,7 @@ LOWEST = float(np.finfo(np.float32).tiny) ** 0.45
 # 1 - y
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("magnitude", [1e-3, 1.0, 14.0, 20.0, 30.0, 100.0, 1e4, 1e30])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_cross_entropy_of_a_sigmoid_has_no_bound(magnitude: float, sign: int) -> None:
@@ -43,7 +43,7 @@ def test_the_cross_entropy_of_a_sigmoid_has_no_bound(magnitude: float, sign: int
         np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-30)
 
 
-@pytest.mark.few(9)
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("logarithm", "powers", "shift"),
     [
@@ -312,7 +312,7 @@ def compiled(name: str, output: str) -> Callable[..., Any]:
     return jax.jit(lambda given: [value_and_gradient(*each) for each in given])
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "output"), [(name, output) for output, names in NAMES.items() for name in names])
 @cases(10)
 @given(seed=st.integers(0, 2**32))

@@ -25,6 +25,7 @@ trees_of_the_zoo = {name: loss for name, loss in ZOO.items() if isinstance(loss,
 # SATURATION
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("logarithm", "factor", "shift"),
     [
@@ -273,7 +274,7 @@ def test_loading_evaluates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # WHAT APPLY REFUSES
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 2, 4])
 @pytest.mark.parametrize("traced", [False, True])
 def test_apply_refuses_another_number_of_coefficients_than_nodes(count: int, traced: bool) -> None:

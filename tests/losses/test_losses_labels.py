@@ -82,7 +82,7 @@ def test_one_output_along_another_axis() -> None:
     np.testing.assert_allclose(SIGMOID.with_integer_labels(Z[None], ZERO_OR_ONE, axis=0), expected, rtol=1e-5)
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [-1, 2, -100])
 @pytest.mark.parametrize("column", [False, True])
 def test_a_label_that_is_neither_0_nor_1_is_none(wrong: int, column: bool) -> None:

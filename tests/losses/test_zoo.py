@@ -47,6 +47,7 @@ FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", ZOO)
 def test_a_known_loss_is_its_published_formula(name: str):
     with jax.enable_x64(True):

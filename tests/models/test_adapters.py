@@ -90,6 +90,7 @@ def test_linen_nnx_and_pure_functions_train_alike_from_equal_parameters() -> Non
     assert np.abs(jax.tree.leaves(state)[0]).max() > 0.01  # batch statistics have moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [LinenNetwork(), NnxNetwork], ids=["linen", "nnx"])
 def test_dropout_acts_in_training_only_and_follows_its_key(model: Any) -> None:
     x = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)

@@ -260,6 +260,7 @@ def test_groups_of_features_and_one_dimension_are_jax_unchanged(monkeypatch: pyt
     assert line.init_with_output(jax.random.key(0), jnp.ones((1, 4, 2)))[0].shape == (1, 4, 4)
 
 
+@pytest.mark.slow
 def test_an_accelerator_times_each_operation_and_takes_what_it_remembers(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_the_paper_s_networks_have_the_parameters_of_their_description() -> None
     assert parameters(models.CifarCNN(), (24, 24, 3)) == cifar == 1_068_298
 
 
+@pytest.mark.slow
 def test_kernels_of_the_paper_s_network_start_uniform_within_glorot_s_bounds() -> None:
     params = models.PaperCNN().init(jax.random.key(0), jnp.ones((1, 28, 28, 1)), False)["params"]
     inputs_and_outputs = {"Conv_0": (25, 25 * 32), "Conv_1": (25 * 32, 25 * 64), "Linear_0": (3136, 1024)}

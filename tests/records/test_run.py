@@ -171,6 +171,7 @@ def test_settings_of_endless_length_are_not_read(tmp_path: Path) -> None:
         read_settings(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_directory_that_another_process_uses_is_refused_until_that_is_killed(tiny_task: Task, tmp_path: Path) -> None:
     lines = [
         "from pathlib import Path",

@@ -184,6 +184,7 @@ def test_a_run_that_was_stopped_and_resumed_has_the_same_page_but_for_its_times(
     assert (tmp_path / "report.html").read_text() != (finished / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_nothing_from_files_is_markup(copy: Path, no_images: None, parsed_page: Any) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=y> $\\frac{1$ & \"'"
     settings = json.loads((copy / "settings.json").read_text())

@@ -31,7 +31,7 @@ def killed_after(directory: Path, phases: set[str]) -> None:
     (directory / "loss.json").unlink()
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phases", "without", "says"),
     [

@@ -58,6 +58,7 @@ def test_a_constant_orders_nothing() -> None:
     assert np.isnan(of_constant("auc", np.zeros(20, int)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [BINARY, 1 - BINARY], ids=["rare", "frequent"])
 def test_labels_0_and_1_score_as_the_dummy(labels: np.ndarray) -> None:
     answers, shares = classifier(labels)

@@ -63,7 +63,7 @@ def task() -> Task:
 # WHAT IS TOLD APART
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

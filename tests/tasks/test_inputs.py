@@ -89,6 +89,7 @@ def test_a_tree_scores_as_the_same_numbers_in_one_array(model: Any, x: Any, expe
     assert np.abs(found - expected).max() < 0.2  # a Dense inside another module is initialized by another key
 
 
+@pytest.mark.slow
 def test_gradients_of_a_tree_are_those_of_one_array() -> None:
     task, whole = task_of(ByName(), DICT), np.concatenate([X, np.eye(3)[KIND]], axis=1).astype(np.float32)
     params, state = task.pure_model.init(jax.random.key(1))
@@ -122,6 +123,7 @@ def test_every_array_keeps_its_type() -> None:
     assert inputs.count(kept) == 24
 
 
+@pytest.mark.slow
 def test_preprocess_augment_and_harder_take_a_tree() -> None:
     def noisy(key: jax.Array, x: Any) -> Any:
         return x | {"measured": x["measured"] + jax.random.normal(key, x["measured"].shape)}

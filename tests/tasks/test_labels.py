@@ -39,6 +39,7 @@ def made(labels: Any, kind: Any = "classification", outputs: int = 3, **changes:
 # WHAT A TASK KEEPS
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     "labels",
     [

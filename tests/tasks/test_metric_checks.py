@@ -36,7 +36,7 @@ def made(kind: Any, metric: Any, labels: Any = None, **changes: Any) -> Task:
     return Task(network, **(settings | {"optimizer": optax.sgd(0.3), "kind": kind, "metric": metric} | changes))
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in ALLOWED.items() for name in names])
 def test_every_metric_of_a_kind_is_taken_by_name_and_as_a_function(kind: str, name: str) -> None:
     task = made(kind, name)

@@ -70,6 +70,7 @@ def drawn(name: str, examples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
 # VALUES
 
 
+@pytest.mark.slow
 def test_binary_metrics_are_those_of_scikit_learn() -> None:
     chosen = OUTPUTS > 0
     assert metrics.binary_accuracy(OUTPUTS, LABELS) == pytest.approx(np.mean(chosen == (LABELS == 1)))
@@ -155,6 +156,7 @@ def test_rare_labels_among_many_are_counted(name: str) -> None:
     assert float(metrics.METRICS[name](outputs, labels)) == pytest.approx(expected_of(name, outputs, labels), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_auc_of_outputs_that_are_all_alike_is_one_half() -> None:
     labels = (np.arange(150_000) % 2).astype(np.float32)[:, None]
     assert float(metrics.auc(jnp.zeros((150_000, 1)), labels)) == 0.5
@@ -215,7 +217,7 @@ def test_one_output_may_have_one_axis_or_two(name: str, shapes: tuple[int, int],
     )
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.float16, jnp.bfloat16])
 def test_binary_labels_may_be_of_any_type(name: str, dtype: Any) -> None:
@@ -319,6 +321,7 @@ def test_labels_that_are_no_classes_are_refused() -> None:
 # NOTHING TO TELL
 
 
+@pytest.mark.slow
 def test_auc_of_one_class_is_nan_as_in_scikit_learn() -> None:
     for labels in (np.zeros(20), np.ones(20), np.where(np.arange(20) % 2, np.nan, 1)):
         assert np.isnan(metrics.auc(OUTPUTS[:20, 0], labels))
@@ -349,7 +352,7 @@ def test_r2_of_targets_that_are_all_alike_is_1_or_0_as_in_scikit_learn(value: fl
     assert np.isnan(metrics.r2([1.0], [1.0]))  # of one example, as there
 
 
-@pytest.mark.few(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["accuracy", *NUMBERS])
 def test_a_metric_of_nothing_known_and_of_nan_is_nan(name: str) -> None:
     metric = metrics.METRICS[name]

@@ -87,6 +87,7 @@ def test_a_rare_class_weighs_as_much_as_a_frequent_one() -> None:
     assert float(metrics.balanced_accuracy(-np.ones(1000), labels)) == 0.5
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("of", range(4))
 @pytest.mark.parametrize("examples", [10, 1000])
 def test_f1_of_a_class_is_that_of_scikit_learn(of: int, examples: int) -> None:

@@ -46,6 +46,7 @@ EXPECTED = {
 ALL = pytest.mark.parametrize("metric", EXPECTED, ids=lambda metric: metric.__name__)
 
 
+@pytest.mark.few(2)
 @ALL
 @pytest.mark.parametrize(
     "examples", [10, 1000, *(pytest.param(count, marks=pytest.mark.slow) for count in (1_000_000, 3_000_000))]
@@ -57,7 +58,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn(metric: Any, examples: int
     assert float(jax.jit(metric)(outputs, labels)) == pytest.approx(expected, rel=3e-6, abs=5e-7)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @ALL
 @pytest.mark.parametrize("classes", [2, 5, 100])
 @pytest.mark.parametrize("scale", [0.01, 1, 4])  # from about 36 on scikit-learn cuts a logarithm
@@ -122,6 +123,7 @@ def test_log_loss_does_not_overflow(size: float) -> None:
     assert float(binary) == pytest.approx((2 * size + np.log(2)) / 4, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_small_log_loss_has_all_its_digits() -> None:
     outputs, labels = np.tile(np.array([[20.0, 0, 0]], np.float32), (1000, 1)), np.zeros(1000, int)
     exact = float(np.log1p(2 * np.exp(-20.0)))  # 4e-9: 1 - p is 0 in float32

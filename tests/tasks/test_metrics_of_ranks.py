@@ -84,6 +84,7 @@ def metrics_log_odds(outputs: np.ndarray) -> np.ndarray:
     return (z - np.stack(others, axis=1)).astype(np.float64)
 
 
+@pytest.mark.slow
 def test_auc_without_a_class_is_nan_as_in_scikit_learn() -> None:
     outputs, labels = drawn(60)
     labels = np.where(labels == 2, 0, labels)

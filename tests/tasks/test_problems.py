@@ -57,6 +57,7 @@ def test_the_usual_losses_are_those_of_optax() -> None:
         assert kind.baseline.output == kind.output, name
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("z", [-200.0, -30.0, -17.5, 0.0, 17.5, 30.0, 200.0])
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_a_saturated_sigmoid_keeps_the_gradient_of_cross_entropy(z: float, label: float) -> None:
@@ -71,7 +72,7 @@ def test_the_logarithm_of_a_negative_output_s_square_is_taken_as_it_is() -> None
     np.testing.assert_allclose(loss(jnp.array([[-2.0]]), jnp.array([[1.0]])), [-np.log(4)], rtol=1e-6)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["sigmoid", "identity", jax.nn.softplus, lambda z: jax.nn.softmax(z, axis=-1)])
 @pytest.mark.parametrize("expression", ["x * y - square(y)", "square(x) / (2 + y) + y", "log(2 + y) * (x - y)"])
 def test_gradients_of_programs_are_those_of_the_loss(output: Any, expression: str) -> None:
@@ -228,7 +229,7 @@ def test_class_weights_weigh_the_examples_of_a_class(tiny_task: Task) -> None:
 # SCREENING
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "expression", "trainable"),
     [

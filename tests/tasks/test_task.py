@@ -111,6 +111,7 @@ def test_bytes_stay_bytes_and_are_float32_of_the_same_values_for_the_model() -> 
     np.testing.assert_array_equal(task.training_input(jax.random.key(0), jnp.asarray(x)), given)
 
 
+@pytest.mark.slow
 def test_the_model_is_given_what_preprocess_and_augment_make() -> None:
     task = images(preprocess=augmentation.cifar_evaluation, augment=augmentation.cifar_training)
     x, key = jnp.asarray(task.splits["train"].x[:8]), jax.random.key(1)
@@ -189,6 +190,7 @@ def task_of(x: np.ndarray, model: Any, **options: Any) -> Task:
     return Task(model, (x[:40], PLACES[:40]), (x[40:], PLACES[40:]), batch_size=20, steps=5, **options)
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint16, np.uint8])
 @pytest.mark.parametrize("model", [LinenTokens(), NnxTokens, functions_of_tokens()], ids=["linen", "nnx", "functions"])
 def test_ids_stay_integers_for_a_model_that_takes_nothing_else(model: Any, dtype: type) -> None:

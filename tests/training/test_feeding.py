@@ -61,6 +61,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_fed_inputs_give_the_scores_of_those_on_the_device_to_the_bit(
     file: Path, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_training_of_fed_inputs_is_continued_from_a_checkpoint(
     np.testing.assert_array_equal(scores(task_of(Fed(file)), directory=tmp_path / "kept"), expected)
 
 
+@pytest.mark.slow
 def test_a_task_of_fed_inputs_is_the_task_of_the_same_arrays(file: Path) -> None:
     one, other = task_of(Fed(file)), task_of(X)
     assert one.fingerprint == other.fingerprint

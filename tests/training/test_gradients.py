@@ -49,7 +49,7 @@ PREDICTIONS: dict[Any, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, WEIGHTS, WEIGHTS[:, :1]], ids=["alike", "of entries", "of examples"])
 @pytest.mark.parametrize("output", PREDICTIONS, ids=lambda output: getattr(output, "__name__", output))
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def insensitive(z: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.abs(z - x) - 3.0, 0).sum(axis=-1)
 
 
-@pytest.mark.few(7)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("task", "loss"),
     [

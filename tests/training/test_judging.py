@@ -65,7 +65,7 @@ def scores(task: Task) -> np.ndarray:
     return trainer.train(trainer.candidates(trees, seeds=[1, 1, 2]), [1, 3], splits=("test", "validation")).scores
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "metric"), [(Examples, "accuracy"), (Examples, "auc"), (Pixels, "iou"), (Both, "log_loss")]
 )

@@ -46,6 +46,7 @@ def one(arrays: Learner | Candidates, row: int, member: int) -> Learner | Candid
     return jax.tree.map(lambda leaf: leaf[row, member], arrays)
 
 
+@pytest.mark.slow
 def test_networks_of_a_row_start_as_one_of_its_seed_and_unused_rows_are_empty(
     tiny_task: Task, started: Learner
 ) -> None:

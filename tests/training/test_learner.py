@@ -32,6 +32,7 @@ def test_minibatches_of_some_steps_are_those_of_the_whole_training(first: int, l
     assert not np.array_equal(learner.minibatches(2, 23, 5, first, last), whole[first:last])
 
 
+@pytest.mark.slow
 def test_prediction_in_blocks_equals_prediction_at_once(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner, "EVALUATION_BATCH", 30)
     keys = learner.keys_of(jnp.uint32(0))

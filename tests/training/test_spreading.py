@@ -124,6 +124,7 @@ def test_candidates_are_spread_over_four_devices_each_of_eight(tmp_path: Path, e
         assert found["shapes"][f"{of}/Dense_0/kernel"] == [rows, 1, 16, 9]
 
 
+@pytest.mark.slow
 def test_a_device_holds_its_part_and_candidates_train_one_by_one() -> None:
     task = task_of(2)
     plan = grouping.plan(task, jax.devices()[:2])

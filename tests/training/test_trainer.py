@@ -82,7 +82,7 @@ def trained_by_hand(task: Task, loss: Callable[..., jax.Array], seed: int) -> fl
 # AGAINST A PLAIN LOOP
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_a_candidate_is_trained_as_by_a_plain_loop(trainer: Trainer, fine_task: Task, expression: str) -> None:
     score = trainer.scores(trainer.candidates([parse(expression)], [7]))[0, 0]
@@ -225,6 +225,7 @@ def shapes_of(trainer: Trainer, primitive: str) -> set[tuple[int, ...]]:
     return set().union(*(found(program.jaxpr) for program in traced))
 
 
+@pytest.mark.slow
 def test_a_loss_as_a_program_trains_as_the_same_loss_as_a_function(trainer: Trainer, fine_task: Task) -> None:
     loss = losses.Loss("x * log(y) - y * sqrt(y)")
     fixed = Trainer(fine_task, loss=lambda logits, labels: loss(logits, labels))
@@ -241,6 +242,7 @@ def test_a_loss_outside_the_grammar_is_trained_as_by_a_plain_loop(fine_task: Tas
     np.testing.assert_allclose(scores[0, 1], trained_by_hand(fine_task, optax.softmax_cross_entropy, 2), rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_protected_losses_train_in_a_program_of_their_own(fine_task: Task) -> None:
     expression = "log(x) * x + x * log(y)"  # infinite where raw, cross-entropy where protected
     raw, protected, plain = evaluate(
@@ -284,6 +286,7 @@ def test_seeds_differ_and_repeat(trainer: Trainer) -> None:
 # ONE PROGRAM
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_every_population(tiny_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("start_groups", "score_groups", "advance_groups"):
         once = chex.assert_max_traces(getattr(compiled, name), n=1)
@@ -339,6 +342,7 @@ def singles(fine_task: Task) -> Trainer:
     return Trainer(fine_task, instructions=31, group=1, devices=jax.devices()[:1])
 
 
+@pytest.mark.slow
 def test_survivors_score_as_in_a_training_of_all(
     singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +378,7 @@ def test_what_is_dropped_is_decided_by_the_scores(singles: Trainer) -> None:
     np.testing.assert_array_equal(seen[0], swapped[:, 0, ::-1])
 
 
+@pytest.mark.slow
 def test_a_candidate_that_met_nan_is_trained_no_further(
     singles: Trainer, advanced: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def started(trainer: Trainer, seed: int) -> learner.Learner:
     return jax.tree.map(np.asarray, learner.start(trainer.task, learner.keys_of(np.uint32(seed))))
 
 
+@pytest.mark.slow
 def test_a_block_starts_with_each_candidate_at_its_place(trainer: Trainer, candidates: Candidates) -> None:
     block = blocks.start_block(trainer.compiled, candidates, np.arange(5))
     used = block.layout.used
@@ -42,6 +43,7 @@ def test_a_block_starts_with_each_candidate_at_its_place(trainer: Trainer, candi
         )
 
 
+@pytest.mark.slow
 def test_learners_on_the_host_come_back_as_they_were(trainer: Trainer, candidates: Candidates) -> None:
     block = blocks.start_block(trainer.compiled, candidates, np.arange(5))
     host = blocks.on_host(trainer.compiled, [blocks.advance_block(trainer.compiled, block, 0, 5)], 5)
@@ -71,6 +73,7 @@ def test_a_block_is_compacted_only_where_that_saves_time_and_keeps_its_networks(
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(whole.learners))
 
 
+@pytest.mark.slow
 def test_a_block_trains_to_its_last_step_in_chunks_of_any_size(
     trainer: Trainer, candidates: Candidates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
